@@ -1,0 +1,1 @@
+"""Genesis: a multi-agent orchestrator that learns."""

@@ -1,0 +1,75 @@
+"""Every error that Genesis raises on purpose, and those of planning, routing and runs.
+
+GenesisError                      (infrastructure.errors)
+├── ConfigError
+├── InputError
+│   ├── WorkspaceError
+│   └── UnknownRun                no run has this id
+├── StoreError
+│   ├── StoreUnavailable
+│   └── SchemaTooNew
+├── ModelError
+│   └── ModelNotConfigured
+├── AgentError
+│   ├── AgentUnavailable
+│   └── TaskTimeout
+├── BudgetExceeded
+├── InvalidPlan                   a plan is not a valid DAG: cycle, unknown id, missing datum
+├── PlanningError                 no planner could make a plan that validates
+└── RoutingError                  no agent can do a task
+"""
+
+from __future__ import annotations
+
+from infrastructure.errors import (
+    AgentError,
+    AgentUnavailable,
+    BudgetExceeded,
+    ConfigError,
+    GenesisError,
+    InputError,
+    ModelError,
+    ModelNotConfigured,
+    SchemaTooNew,
+    StoreError,
+    StoreUnavailable,
+    TaskTimeout,
+    WorkspaceError,
+)
+
+
+class UnknownRun(InputError):
+    """No run has this id."""
+
+
+class InvalidPlan(GenesisError):
+    """A plan is not a valid DAG: a cycle, an unknown or repeated id, a datum nobody produces."""
+
+
+class PlanningError(GenesisError):
+    """No planner could make a plan that validates; the message gives each planner's reason."""
+
+
+class RoutingError(GenesisError):
+    """No agent can do a task; the message says why each candidate was rejected."""
+
+
+__all__ = [
+    "AgentError",
+    "AgentUnavailable",
+    "BudgetExceeded",
+    "ConfigError",
+    "GenesisError",
+    "InputError",
+    "InvalidPlan",
+    "ModelError",
+    "ModelNotConfigured",
+    "PlanningError",
+    "RoutingError",
+    "SchemaTooNew",
+    "StoreError",
+    "StoreUnavailable",
+    "TaskTimeout",
+    "UnknownRun",
+    "WorkspaceError",
+]

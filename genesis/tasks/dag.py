@@ -1,0 +1,186 @@
+"""TaskDAG: a plan that is valid when built and never changes afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import cast
+
+from genesis.errors import InvalidPlan
+from genesis.tasks.task import Acceptance, Task
+from infrastructure.jsonvalue import JsonObject, JsonValue
+
+_TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+MAX_TASKS = 500
+
+
+class TaskDAG:
+    """Tasks and their dependencies.
+
+    Built once and immutable: a changed plan is a new TaskDAG, so a rejected change cannot leave
+    traces in the plan it was made from. Valid means: ids are well formed and unique, dependencies
+    are known, there is no cycle, and whatever a task requires is given or produced upstream.
+
+    Args:
+        tasks: at least one, at most `MAX_TASKS`.
+        given: names of the data that come with the request.
+
+    Raises:
+        InvalidPlan: says which task breaks which rule.
+    """
+
+    __slots__ = ("_by_id", "_order", "given")
+
+    def __init__(self, tasks: Iterable[Task], given: Iterable[str] = ()) -> None:
+        listed = list(tasks)
+        self.given = frozenset(given)
+        _check_ids(listed)
+        self._by_id = {task.id: task for task in listed}
+        self._order = _topological(self._by_id)
+        self._check_data()
+
+    def _check_data(self) -> None:
+        available: dict[str, frozenset[str]] = {}
+        for task in self:
+            upstream = self.given.union(
+                *(available[d] | frozenset(self._by_id[d].produces) for d in task.depends_on)
+            )
+            missing = [name for name in task.requires if name not in upstream]
+            if missing:
+                raise InvalidPlan(
+                    f"task {task.id!r} requires {missing[0]!r}, which is neither given with the "
+                    "request nor produced by a task it depends on"
+                )
+            available[task.id] = upstream
+
+    def __iter__(self) -> Iterator[Task]:
+        """Tasks in topological order; ties keep the order in which they were given."""
+        return (self._by_id[task_id] for task_id in self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._by_id
+
+    def __getitem__(self, task_id: str) -> Task:
+        return self._by_id[task_id]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskDAG):
+            return NotImplemented
+        return self._by_id == other._by_id and self.given == other.given
+
+    def __hash__(self) -> int:
+        return hash((self.given, self._order))
+
+    def __repr__(self) -> str:
+        return f"TaskDAG({', '.join(self._order)})"
+
+    def descendants(self, task_id: str) -> frozenset[str]:
+        """Ids of all tasks that need `task_id`, directly or not."""
+        found: set[str] = set()
+        for task in self:
+            if task.id != task_id and (found | {task_id}) & set(task.depends_on):
+                found.add(task.id)
+        return frozenset(found)
+
+    @property
+    def depth(self) -> int:
+        """Tasks on the longest path."""
+        level: dict[str, int] = {}
+        for task in self:
+            level[task.id] = 1 + max((level[d] for d in task.depends_on), default=0)
+        return max(level.values())
+
+    def to_json(self) -> JsonObject:
+        """Plain JSON that `from_json` reads back to an equal plan."""
+        return {"given": sorted(self.given), "tasks": [_task_to_json(task) for task in self]}
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> TaskDAG:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidPlan: it is not a plan, or not a valid one.
+        """
+        try:
+            tasks = [_task_from_json(task) for task in cast("list[JsonObject]", value["tasks"])]
+            given = [str(name) for name in cast("list[JsonValue]", value.get("given", []))]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InvalidPlan(f"not a stored plan: {error!r}") from error
+        return cls(tasks, given)
+
+
+def _check_ids(tasks: list[Task]) -> None:
+    if not tasks:
+        raise InvalidPlan("a plan needs at least one task")
+    if len(tasks) > MAX_TASKS:
+        raise InvalidPlan(f"a plan has at most {MAX_TASKS} tasks, this one has {len(tasks)}")
+    for task in tasks:
+        if not _TASK_ID.fullmatch(task.id):
+            raise InvalidPlan(
+                f"task id {task.id[:80]!r} is not made of 1 to 80 letters, digits, '_', '-' or '.'"
+            )
+    repeated = [task_id for task_id, n in Counter(task.id for task in tasks).items() if n > 1]
+    if repeated:
+        raise InvalidPlan(f"task id {repeated[0]!r} is used more than once")
+    known = {task.id for task in tasks}
+    for task in tasks:
+        unknown = [d for d in task.depends_on if d not in known]
+        if unknown:
+            raise InvalidPlan(f"task {task.id!r} depends on {unknown[0]!r}, which is not a task")
+
+
+def _topological(tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    sorter = TopologicalSorter({task.id: task.depends_on for task in tasks.values()})
+    try:
+        order = list(sorter.static_order())
+    except CycleError as error:
+        cycle = " -> ".join(cast("list[str]", error.args[1]))
+        raise InvalidPlan(f"the plan has a cycle: {cycle}") from error
+    return tuple(order)
+
+
+def _task_to_json(task: Task) -> JsonObject:
+    return {
+        "id": task.id,
+        "description": task.description,
+        "task_type": task.task_type,
+        "operation": task.operation,
+        "requires": list(task.requires),
+        "produces": list(task.produces),
+        "depends_on": list(task.depends_on),
+        "parent": task.parent,
+        "acceptance": [{"check": a.check, "params": a.params} for a in task.acceptance],
+        "timeout_s": task.timeout_s,
+    }
+
+
+def _names(value: JsonObject, key: str) -> tuple[str, ...]:
+    listed = value.get(key, [])
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise ValueError(f"{key!r} must be a list of names")
+    return tuple(cast("list[str]", listed))
+
+
+def _task_from_json(value: JsonObject) -> Task:
+    timeout = value.get("timeout_s")
+    acceptance = cast("list[JsonObject]", value.get("acceptance") or [])
+    return Task(
+        id=str(value["id"]),
+        description=str(value["description"]),
+        task_type=str(value["task_type"]),
+        operation=str(value.get("operation") or ""),
+        requires=_names(value, "requires"),
+        produces=_names(value, "produces"),
+        depends_on=_names(value, "depends_on"),
+        parent=str(value.get("parent") or ""),
+        acceptance=tuple(
+            Acceptance(str(a["check"]), cast("JsonObject", a.get("params") or {}))
+            for a in acceptance
+        ),
+        timeout_s=None if timeout is None else float(cast("float", timeout)),
+    )

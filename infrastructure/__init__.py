@@ -1,0 +1,1 @@
+"""What Genesis stands on: memory, models, protocols, resilience. Knows nothing of `genesis`."""

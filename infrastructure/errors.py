@@ -1,0 +1,86 @@
+"""The root of the exception hierarchy, and what storage, network, models and configuration raise.
+
+GenesisError
+├── ConfigError            a setting is wrong: file, key, what is allowed
+├── InputError             what the caller gave cannot be used (empty, too large, unknown id)
+│   └── WorkspaceError     a path leads outside the workspace, or cannot be read
+├── StoreError             the memory store failed; nothing was half-written
+│   ├── StoreUnavailable   cannot be opened, locked, full, read-only or damaged
+│   └── SchemaTooNew       written by a newer Genesis
+├── ModelError             a chat model is missing, failed, or answered what cannot be used
+│   └── ModelNotConfigured no model is set; names the setting to make
+├── AgentError             an agent failed
+│   ├── AgentUnavailable   cannot be reached, or its circuit breaker is open (another may be)
+│   └── TaskTimeout        an agent took longer than its task allows
+└── BudgetExceeded         the next call would cost more than is left
+
+`genesis.errors` adds what planning, routing and runs raise. A message says what failed, why, and
+what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class GenesisError(Exception):
+    """Base of every error that Genesis raises on purpose."""
+
+
+class ConfigError(GenesisError):
+    """A configuration value is wrong.
+
+    Args:
+        source: the file or environment variable that holds the value.
+        key: the key within it, dotted; empty when the whole source is meant.
+        problem: what is wrong and what is allowed.
+    """
+
+    def __init__(self, source: str, key: str, problem: str) -> None:
+        self.source = source
+        self.key = key
+        self.problem = problem
+        where = f"{source}: {key}" if key else source
+        super().__init__(f"{where}: {problem}")
+
+
+class InputError(GenesisError):
+    """What the caller gave cannot be used."""
+
+
+class WorkspaceError(InputError):
+    """A path leads outside the workspace, does not exist, or cannot be read."""
+
+
+class StoreError(GenesisError):
+    """The memory store failed; nothing of the failed operation was stored."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be opened or written: missing folder, locked, full, read-only, damaged."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer Genesis than this one."""
+
+
+class ModelError(GenesisError):
+    """A chat model failed or answered something that cannot be used."""
+
+
+class ModelNotConfigured(ModelError):
+    """The task needs a chat model and none is set."""
+
+
+class AgentError(GenesisError):
+    """An agent failed at its task."""
+
+
+class AgentUnavailable(AgentError):
+    """An agent cannot be reached now; trying again or asking another may help."""
+
+
+class TaskTimeout(AgentError):
+    """An agent took longer than its task allows."""
+
+
+class BudgetExceeded(GenesisError):
+    """The next call would cost more than is left of the run's budget."""
