@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
@@ -78,3 +79,79 @@ class Verdict:
     passed: bool
     check: str
     reason: str
+
+
+class TaskStatus(StrEnum):
+    """How a task ended; `PENDING` and `RUNNING` are seen only while a run goes on."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELED = "canceled"
+
+
+class AttemptOutcome(StrEnum):
+    """What became of one attempt."""
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+    OVER_BUDGET = "over_budget"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt by one agent; `reason` is the verdict's or the error's."""
+
+    number: int
+    agent: str
+    outcome: AttemptOutcome
+    reason: str
+    operation: str = ""
+    model: str = ""
+    effort: str = ""
+    duration_s: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How one task ended.
+
+    Attributes:
+        task_id: the task.
+        status: COMPLETED only when every acceptance check passed.
+        attempts: in order; the last one decided.
+        output: what was handed in and verified; None unless completed.
+        verdict: the deciding check's verdict; None when no check was reached.
+        error: why it failed or was skipped; empty when completed.
+        duration_s: seconds from the task's start to its end, all attempts.
+    """
+
+    task_id: str
+    status: TaskStatus
+    attempts: tuple[Attempt, ...] = ()
+    output: TaskOutput | None = None
+    verdict: Verdict | None = None
+    error: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def agent(self) -> str:
+        """Who made the last attempt; empty when there was none."""
+        return self.attempts[-1].agent if self.attempts else ""
+
+    @property
+    def model(self) -> str:
+        """The chat model of the last attempt; empty when none was used."""
+        return self.attempts[-1].model if self.attempts else ""
+
+    @property
+    def cost_usd(self) -> float:
+        """Money of all attempts, US dollars."""
+        return sum(attempt.usage.cost_usd for attempt in self.attempts)
