@@ -1,0 +1,274 @@
+"""Plans declared in `config/plan_templates.yaml`: what serves a request without a chat model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import JsonValue as PydanticJson
+
+from genesis.errors import ConfigError, InvalidPlan, PlanningError
+from genesis.planning.branch import replace_failed
+from genesis.planning.deliverables import AskedConfig, DeliverableConfig, Deliverables
+from genesis.planning.edges import derive_edges
+from genesis.planning.planner import Goal, Plan
+from genesis.tasks.dag import TaskDAG
+from genesis.tasks.phrases import Phrases
+from genesis.tasks.task import Acceptance, Task
+from infrastructure.config import ConfigFile, config_error, read_config
+
+TEMPLATES_FILE = "plan_templates.yaml"
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _AcceptanceConfig(BaseModel):
+    model_config = _STRICT
+
+    check: str = Field(min_length=1)
+    params: dict[str, PydanticJson] = Field(default_factory=dict)
+
+
+class _TaskConfig(BaseModel):
+    model_config = _STRICT
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+    description: str = Field(min_length=1)
+    operation: str = ""
+    task_type: str = ""
+    requires: list[str] = Field(default_factory=list)
+    optional: list[str] = Field(default_factory=list)
+    produces: list[str] = Field(min_length=1)
+    depends_on: list[str] = Field(default_factory=list)
+    acceptance: list[_AcceptanceConfig] = Field(default_factory=list[_AcceptanceConfig])
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class _TemplateConfig(BaseModel):
+    model_config = _STRICT
+
+    name: str = Field(min_length=1)
+    task_types: list[str] = Field(default_factory=list)
+    given: list[str] = Field(default_factory=list)
+    phrases: list[str] = Field(default_factory=list)
+    asks: list[str] = Field(default_factory=list)
+    tasks: list[_TaskConfig] = Field(min_length=1)
+
+
+class _TemplatesFile(BaseModel):
+    model_config = _STRICT
+
+    given: dict[str, str] = Field(default_factory=dict)
+    deliverables: dict[str, DeliverableConfig] = Field(default_factory=dict)
+    asked: dict[str, AskedConfig] = Field(default_factory=dict)
+    templates: list[_TemplateConfig] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A task of a template, before it is known what is given."""
+
+    config: _TaskConfig
+
+    def task(self, task_type: str, given: Iterable[str]) -> Task:
+        config, at_hand = self.config, frozenset(given)
+        return Task(
+            id=config.id,
+            description=config.description,
+            task_type=config.task_type or task_type,
+            operation=config.operation,
+            requires=(*config.requires, *(name for name in config.optional if name in at_hand)),
+            produces=tuple(config.produces),
+            depends_on=tuple(config.depends_on),
+            acceptance=tuple(Acceptance(a.check, a.params) for a in config.acceptance),
+            timeout_s=config.timeout_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A plan for the requests that meet its conditions (see `config/plan_templates.yaml`)."""
+
+    name: str
+    task_types: frozenset[str]
+    given: frozenset[str]
+    phrases: Phrases
+    asks: frozenset[str]
+    steps: tuple[_Step, ...]
+
+    def serves(self, goal: Goal, asked: Iterable[str]) -> bool:
+        """Whether all its conditions hold."""
+        return (
+            (not self.task_types or goal.task_type in self.task_types)
+            and self.given <= frozenset(goal.given)
+            and (not self.asks or not self.asks.isdisjoint(asked))
+            and (not self.phrases or bool(self.phrases.first_in(goal.request)))
+        )
+
+
+class TemplateBook:
+    """All templates, what each datum is called for people, and what requests ask for.
+
+    Attributes:
+        templates: in the order in which they are tried.
+        given: how to give each datum, in words.
+        deliverables: reads what a request asks for.
+    """
+
+    def __init__(
+        self,
+        templates: Sequence[Template],
+        given: Mapping[str, str],
+        deliverables: Deliverables,
+    ) -> None:
+        self.templates = tuple(templates)
+        self.given = dict(given)
+        self.deliverables = deliverables
+
+    @classmethod
+    def load(cls, file: ConfigFile | None = None) -> TemplateBook:
+        """Read and check the configuration.
+
+        Raises:
+            ConfigError: names the file, the key, and what is allowed.
+        """
+        file = file or read_config(TEMPLATES_FILE)
+        if not isinstance(file.data, Mapping):
+            raise ConfigError(file.source, "", "must hold the keys given, deliverables, templates")
+        try:
+            read = _TemplatesFile.model_validate(file.data)
+        except ValidationError as error:
+            raise config_error(error, file.source, _allowed_at(error)) from error
+        _check_references(read, file.source)
+        templates = [
+            Template(
+                one.name,
+                frozenset(one.task_types),
+                frozenset(one.given),
+                Phrases(one.phrases),
+                frozenset(one.asks),
+                tuple(_Step(task) for task in one.tasks),
+            )
+            for one in read.templates
+        ]
+        return cls(templates, read.given, Deliverables(read.deliverables, read.asked))
+
+    def steps_making(self, datum: str, goal: Goal) -> list[Task]:
+        """Every declared task that makes a datum, as tasks for this goal, each operation once."""
+        found: dict[str, Task] = {}
+        for template in self.templates:
+            for step in template.steps:
+                if datum in step.config.produces:
+                    found.setdefault(step.config.operation, step.task(goal.task_type, goal.given))
+        return list(found.values())
+
+
+class TemplatePlanner:
+    """Plans by the first template that serves the request, and needs nothing but its data."""
+
+    name = "template"
+
+    def __init__(self, book: TemplateBook) -> None:
+        self._book = book
+
+    async def plan(self, goal: Goal) -> Plan | None:
+        """A plan that makes what the request asks for.
+
+        Raises:
+            PlanningError: the request lacks data (says what to give), or a failed branch has no
+                other way declared.
+        """
+        if goal.failed and goal.last is not None:
+            dag, changes = replace_failed(goal, lambda datum: self._book.steps_making(datum, goal))
+            return Plan(dag, "template", "the failed branch is planned another way", changes)
+        asked = self._book.deliverables.asked(goal.request, goal.task_type, goal.given)
+        template = next((t for t in self._book.templates if t.serves(goal, asked)), None)
+        if template is None:
+            return None
+        tasks = self._tasks(template, goal, asked)
+        try:
+            dag = TaskDAG(derive_edges(tasks), goal.given)
+        except InvalidPlan as error:
+            raise PlanningError(f"the template {template.name!r}: {error}") from error
+        if goal.objections and dag == goal.last:
+            raise PlanningError(
+                f"the template {template.name!r} makes no other plan than the one sent back"
+            )
+        reason = f"the template {template.name!r} makes {', '.join(asked)}"
+        return Plan(dag, "template", reason)
+
+    def _tasks(self, template: Template, goal: Goal, asked: Sequence[str]) -> list[Task]:
+        """The tasks that make what is asked for and, first, what those need."""
+        own = [step.task(goal.task_type, goal.given) for step in template.steps]
+        chosen: dict[str, Task] = {}
+        pending = list(asked)
+        while pending:
+            datum = pending.pop(0)
+            if any(datum in task.produces for task in chosen.values()):
+                continue
+            task = self._maker(own, datum, goal, asked)
+            chosen[task.id] = task
+            made_here = {name for one in own for name in one.produces} - set(task.produces)
+            pending.extend(n for n in task.requires if n not in goal.given or n in made_here)
+        order = [task.id for task in own]
+        return sorted(chosen.values(), key=lambda t: order.index(t.id) if t.id in order else 99)
+
+    def _maker(
+        self, own: Sequence[Task], datum: str, goal: Goal, asked: Sequence[str]
+    ) -> Task:
+        makers = [task for task in own if datum in task.produces]
+        # What can be given is not made unasked: nobody writes a project to have its tests run.
+        if not makers and (datum in asked or datum not in self._book.given):
+            makers = self._book.steps_making(datum, goal)
+        if makers:
+            return makers[0]
+        how = self._book.given.get(datum, f"the datum {datum!r}")
+        raise PlanningError(f"this {goal.task_type} request lacks {how}")
+
+
+def _allowed_at(error: ValidationError) -> tuple[str, ...]:
+    """The keys that are allowed where the first finding is."""
+    path = error.errors()[0]["loc"]
+    schema: type[BaseModel] = _TemplatesFile
+    if path[:1] == ("deliverables",) and len(path) > 1:
+        schema = DeliverableConfig
+    elif path[:1] == ("asked",) and len(path) > 1:
+        schema = AskedConfig
+    elif "acceptance" in path:
+        schema = _AcceptanceConfig
+    elif "tasks" in path:
+        schema = _TaskConfig
+    elif path[:1] == ("templates",) and len(path) > 1:
+        schema = _TemplateConfig
+    return tuple(schema.model_fields)
+
+
+def _check_references(read: _TemplatesFile, source: str) -> None:
+    """Every template's tasks form a valid plan from data that can be given or are made."""
+    produced = {n for one in read.templates for task in one.tasks for n in task.produces}
+    known = produced | set(read.given)
+    for datum, deliverable in read.deliverables.items():
+        _known(source, f"deliverables.{datum}", [datum], produced, "no template makes it")
+        _known(source, f"deliverables.{datum}.needs", deliverable.needs, known, "")
+    for task_type, asked in read.asked.items():
+        listed = [*asked.always, *asked.principal]
+        _known(source, f"asked.{task_type}", listed, produced, "no template makes it")
+    for index, template in enumerate(read.templates):
+        key = f"templates.{index} ({template.name})"
+        _known(source, f"{key}.asks", template.asks, produced, "no template makes it")
+        for name in (n for t in template.tasks for n in (*t.requires, *t.optional)):
+            _known(source, f"{key}.tasks", [name], known, "")
+        tasks = [_Step(task).task("any", read.given) for task in template.tasks]
+        try:
+            TaskDAG(derive_edges(tasks), known)
+        except InvalidPlan as error:
+            raise ConfigError(source, f"{key}.tasks", str(error)) from error
+
+
+def _known(source: str, key: str, names: Iterable[str], allowed: set[str], why: str) -> None:
+    for name in names:
+        if name not in allowed:
+            problem = why or "it is neither listed under 'given' nor made by a task"
+            raise ConfigError(
+                source, key, f"{name!r}: {problem}; allowed: {', '.join(sorted(allowed))}"
+            )

@@ -1,0 +1,81 @@
+"""Words and phrases found in a request as whole words, never inside other words or file names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from infrastructure.jsonvalue import JsonObject
+
+_SEPARATOR = r"[\s_-]+"
+_FILE_NAME = re.compile(
+    r"(?<![\w/])(?:[\w~.-]*/)*[\w-]+(?:\.[\w-]+)*\."
+    r"(?:csv|tsv|txt|jsonl?|ndjson|parquet|gz|py|ipynb|md|xlsx?|sql|log|ya?ml|toml|html|pdf|png)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+
+
+class Phrases:
+    """Phrases to look for, whatever their case and spacing.
+
+    Args:
+        phrases: words or word sequences; a word that ends with `*` takes any ending
+            ("visuali*"). An empty collection matches nothing.
+    """
+
+    __slots__ = ("_pattern", "listed")
+
+    def __init__(self, phrases: Iterable[str]) -> None:
+        self.listed = tuple(phrases)
+        self._pattern = _compiled(self.listed)
+
+    def __bool__(self) -> bool:
+        return bool(self.listed)
+
+    def first_in(self, text: str) -> str:
+        """The first passage of the text that matches, as written there; empty when none does."""
+        found = self._pattern.search(text) if self._pattern is not None else None
+        return found.group() if found else ""
+
+
+@lru_cache(maxsize=512)
+def _compiled(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
+    alternatives = [_pattern_of(phrase) for phrase in sorted(phrases, key=len, reverse=True)]
+    if not alternatives:
+        return None
+    return re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)", re.IGNORECASE)
+
+
+def _pattern_of(phrase: str) -> str:
+    words = [re.escape(word.rstrip("*")) + (r"\w*" if word.endswith("*") else "")
+             for word in phrase.split()]
+    return _SEPARATOR.join(words)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The text's words, lower case, in order."""
+    return tuple(word.lower() for word in _WORD.findall(text))
+
+
+def prose(request: str, given: JsonObject | Mapping[str, object]) -> str:
+    """The request without the names of files and of given folders.
+
+    'chart' in "count the rows of chart.csv" names a file; it asks for no chart.
+    """
+    text = _FILE_NAME.sub(" ", request)
+    for value in given.values():
+        if isinstance(value, str) and "/" in value:
+            text = _without_path(text, value)
+    return text
+
+
+def _without_path(text: str, path: str) -> str:
+    parts = [part for part in path.split("/") if part]
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        if tail in text:
+            bare = re.escape(tail)
+            return re.sub(rf"(?<![\w/]){bare}/?(?![\w/])", " ", text)
+    return text
