@@ -63,7 +63,16 @@ class SchemaTooNew(StoreError):
 
 
 class ModelError(GenesisError):
-    """A chat model failed or answered something that cannot be used."""
+    """A chat model failed or answered something that cannot be used.
+
+    Args:
+        message: what failed, why, and what to do.
+        retryable: whether the same call may succeed later (rate limit, network, server failure).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        super().__init__(message)
 
 
 class ModelNotConfigured(ModelError):
