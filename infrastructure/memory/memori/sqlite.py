@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from infrastructure.errors import StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import Rows, SqlValue
+from infrastructure.memory.memori.functions import register
 from infrastructure.memory.memori.schema import applied, migrate, refuse_newer
 
 Durability: TypeAlias = Literal["full", "normal"]
@@ -81,6 +82,7 @@ def connect_writer(path: str, durability: Durability, timeout_s: float) -> sqlit
         raise explain(error, path) from error
     try:
         _configure(connection, path, durability)
+        register(connection)
         connection.execute("BEGIN IMMEDIATE")
         migrate(SqliteTx(connection, tenant=""))
         connection.execute("COMMIT")
@@ -108,6 +110,7 @@ def connect_reader(path: str, timeout_s: float) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    register(connection)
     return connection
 
 

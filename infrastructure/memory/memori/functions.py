@@ -1,0 +1,64 @@
+"""The few SQL functions of ours, for what SQLite's own JSON functions do not do exactly."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from infrastructure.jsonvalue import JsonValue
+from infrastructure.memory.memori.values import decode, encode, equal
+
+_PARSED_OPERANDS: Final = 256
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Make the functions known to a connection."""
+    connection.create_function("memori_field", 2, field, deterministic=True)
+    connection.create_function("memori_real", 1, real, deterministic=True)
+    connection.create_function("memori_equal", 2, equals, deterministic=True)
+    connection.create_function("memori_in", 2, is_in, deterministic=True)
+    connection.create_function("memori_contains", 2, contains, deterministic=True)
+
+
+def field(value: str, keys: str) -> str | None:
+    """The JSON at a path of keys given as a JSON list; None when there is no such path.
+
+    SQLite's paths cannot name a key with quotes, backslashes or control characters in it.
+    """
+    found = decode(value)
+    for key in _operand(keys):
+        if not isinstance(found, dict) or key not in found:
+            return None
+        found = cast("dict[str, Any]", found)[key]
+    return encode(found)
+
+
+def real(text: str) -> float:
+    """A JSON number as the nearest float; SQLite's own conversion may miss the last digit."""
+    return float(text)
+
+
+def equals(value: str | None, operand: str) -> bool:
+    """Whether a field, as JSON, equals the operand, as JSON."""
+    return value is not None and equal(decode(value), _operand(operand))
+
+
+def is_in(value: str | None, operands: str) -> bool:
+    """Whether a field equals one of a JSON list; a missing field counts as null."""
+    found: JsonValue = None if value is None else decode(value)
+    return any(equal(found, operand) for operand in _operand(operands))
+
+
+def contains(value: str | None, operand: str) -> bool:
+    """Whether a list has an element equal to the operand, or a text has it as a part."""
+    found: JsonValue = None if value is None else decode(value)
+    wanted: JsonValue = _operand(operand)
+    if isinstance(found, list):
+        return any(equal(element, wanted) for element in found)
+    return isinstance(found, str) and isinstance(wanted, str) and wanted in found
+
+
+@lru_cache(maxsize=_PARSED_OPERANDS)
+def _operand(text: str) -> Any:
+    return decode(text)

@@ -1,0 +1,118 @@
+"""JSON values as they are stored: what is accepted, written exactly and read back the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from infrastructure.errors import InputError
+from infrastructure.jsonvalue import JsonValue
+
+MAX_DEPTH: Final = 200
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
+# These come back as they went in, which is what a subclass such as an enum would not.
+_ORJSON_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+class InvalidItem(InputError, ValueError):
+    """A key, a value, a filter or another argument of the store cannot be used."""
+
+
+def encode(value: object, what: str = "value") -> str:
+    """The compact JSON of a plain value.
+
+    Accepted are None, booleans, text, 64-bit integers, finite floats, lists, and dicts with text
+    keys, each nested at most MAX_DEPTH deep: what reads back equal and of the same type on every
+    backend. Tuples, datetimes, NaN, infinities and NUL characters are refused. A dict that looks
+    like a serialised object (an `lc` key) is plain data and never becomes one.
+
+    Raises:
+        InvalidItem: names the place within the value and what is wrong there.
+    """
+    _check(value, what, 0)
+    try:
+        return orjson.dumps(value, option=_ORJSON_OPTIONS, default=_plain_float).decode()
+    except TypeError as error:
+        raise InvalidItem(f"{what} cannot be stored as JSON: {error}") from error
+
+
+def decode(text: str | bytes) -> Any:
+    """The value that `encode` wrote."""
+    return orjson.loads(text)
+
+
+def encode_object(value: object) -> str:
+    """`encode` for a stored record, which is a mapping at its top."""
+    if not isinstance(value, Mapping):
+        raise InvalidItem(f"the value must be a dict, not {type(value).__name__}")
+    return encode(dict(cast("Mapping[Any, Any]", value)))
+
+
+def check_text(text: object, what: str) -> str:
+    """The text itself, when every backend can hold it.
+
+    Raises:
+        InvalidItem: not a str, or it has NUL characters or lone surrogates.
+    """
+    if not isinstance(text, str):
+        raise InvalidItem(f"{what} must be a str, not {type(text).__name__}")
+    if "\x00" in text:
+        raise InvalidItem(f"{what} contains a NUL character, which cannot be stored; remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidItem(f"{what} is not valid Unicode ({error.reason})") from error
+    return text
+
+
+def _plain_float(value: object) -> float:
+    if isinstance(value, float):  # a subclass, as NumPy's
+        return float(value)
+    raise TypeError(f"type {type(value).__name__} is not JSON")
+
+
+def _check(value: object, what: str, depth: int) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        check_text(value, what)
+    elif isinstance(value, int):
+        if not _INT64_MIN <= value <= _INT64_MAX:
+            raise InvalidItem(f"{what} is an integer beyond 64 bits; store it as text")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidItem(f"{what} is {value}, which JSON does not have; use None or text")
+    else:
+        _check_container(value, what, depth + 1)
+
+
+def _check_container(value: object, what: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidItem(f"the value is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, dict):
+        for key, child in cast("dict[object, object]", value).items():
+            name = check_text(key, f"a key of {what}")
+            _check(child, f"{what}[{name!r}]", depth)
+    elif isinstance(value, list):
+        for index, child in enumerate(cast("list[object]", value)):
+            _check(child, f"{what}[{index}]", depth)
+    else:
+        raise InvalidItem(
+            f"{what} is a {type(value).__name__}, which would not read back the same; give None, "
+            "bool, int, float, str, list or dict"
+        )
+
+
+def equal(left: JsonValue, right: JsonValue) -> bool:
+    """Whether two JSON values are equal: 1 is 1.0, but neither is true."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
+    return left == right
