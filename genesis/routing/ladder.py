@@ -26,6 +26,7 @@ class Candidate:
         n: attempts that the expectation rests on.
         reason: rule, capability and record, in words.
         assigned: a rule assigned it; nobody else is asked before it.
+        weight: what rules, load and exploration multiply its odds by.
     """
 
     agent: str
@@ -36,6 +37,7 @@ class Candidate:
     n: int
     reason: str
     assigned: bool = False
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
