@@ -213,9 +213,7 @@ class TemplatePlanner:
         order = [task.id for task in own]
         return sorted(chosen.values(), key=lambda t: order.index(t.id) if t.id in order else 99)
 
-    def _maker(
-        self, own: Sequence[Task], datum: str, goal: Goal, asked: Sequence[str]
-    ) -> Task:
+    def _maker(self, own: Sequence[Task], datum: str, goal: Goal, asked: Sequence[str]) -> Task:
         makers = [task for task in own if datum in task.produces]
         # What can be given is not made unasked: nobody writes a project to have its tests run.
         if not makers and (datum in asked or datum not in self._book.given):
