@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
+EXTENSION = "urn:genesis:a2a:1"
+"""The A2A extension of our metadata: skills on cards, usage and errors on answers."""
+
 
 class TaskState(StrEnum):
     """The states of an A2A task; the values are the protocol's short names."""

@@ -1,0 +1,282 @@
+"""The agents that an orchestrator may ask, and the acceptance checks that came with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeAlias, TypeVar, cast
+
+from genesis.agents.adapters import (
+    AnyAgentFunction,
+    FunctionAgent,
+    RunnableAgent,
+    SupportsInvoke,
+)
+from genesis.errors import AgentError, AgentUnavailable, InputError
+from genesis.tasks.checks import PRODUCED, Check, check_produced
+from infrastructure.a2a.agent import Agent, AgentCard, Skill
+from infrastructure.resilience.breaker import Breakers, BreakerState
+
+AgentSource: TypeAlias = Agent | ModuleType | SupportsInvoke | AnyAgentFunction | str
+F = TypeVar("F", bound=AnyAgentFunction)
+
+_MAX_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHealth:
+    """Whether an agent may be asked now, and why not."""
+
+    available: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """An A2A agent elsewhere whose card was not read yet."""
+
+    url: str
+    name: str
+    token: str | None
+
+
+class AgentRegistry:
+    """Agents by name, checks by name, and which check guards which datum.
+
+    Args:
+        breakers: the circuit breakers, for health; None counts every agent as healthy.
+    """
+
+    def __init__(self, breakers: Breakers | None = None) -> None:
+        self._breakers = breakers
+        self._agents: dict[str, Agent] = {}
+        self._pending: dict[str, _Remote] = {}
+        self._checks: dict[str, Check] = {PRODUCED: check_produced}
+        self._checks_of_data: dict[str, str] = {}
+
+    @property
+    def cards(self) -> tuple[AgentCard, ...]:
+        """Cards of all agents, in the order of registration."""
+        return tuple(agent.card for agent in self._agents.values())
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """Acceptance checks by name."""
+        return MappingProxyType(self._checks)
+
+    @property
+    def checks_of_data(self) -> Mapping[str, str]:
+        """Names of the checks that guard named data, by datum."""
+        return MappingProxyType(self._checks_of_data)
+
+    def get(self, name: str) -> Agent:
+        """The agent of this name.
+
+        Raises:
+            AgentUnavailable: there is none.
+        """
+        agent = self._agents.get(name)
+        if agent is None:
+            known = ", ".join(sorted(self._agents)) or "none"
+            raise AgentUnavailable(f"no agent is registered as {name!r}; registered: {known}")
+        return agent
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._agents
+
+    def health(self, name: str) -> AgentHealth:
+        """Whether the agent may be asked now."""
+        if name not in self._agents:
+            return AgentHealth(False, "it is not registered")
+        seen = self._breakers.statistics.get(name) if self._breakers else None
+        if seen is None or seen.state is not BreakerState.OPEN:
+            return AgentHealth(True)
+        return AgentHealth(
+            False,
+            f"it failed {seen.failures_in_a_row} times in a row; "
+            f"the next try is in {seen.retry_in_s:.3g} s",
+        )
+
+    def register(
+        self,
+        source: AgentSource,
+        *,
+        name: str = "",
+        description: str = "",
+        skills: Iterable[Skill | str] = (),
+        checks: Mapping[str, Check] | None = None,
+        checks_of_data: Mapping[str, str] | None = None,
+        max_concurrency: int = 4,
+        token: str | None = None,
+    ) -> None:
+        """Add an agent.
+
+        Args:
+            source: an agent; a module with `CARD`, `run`, `CHECKS` and `CHECKS_OF_DATA`; a
+                function of an `Assignment` (async, or sync and run in a thread); a LangChain
+                Runnable or LangGraph graph; or the URL of an A2A agent, whose card is read by
+                `connect`.
+            name: unique; taken from the function or the card when empty.
+            description: one sentence; taken from the docstring when empty.
+            skills: what a function or Runnable can do; a text is a skill's id.
+            checks: acceptance checks by name.
+            checks_of_data: which of them guards which produced datum. Without it, a check guards
+                the datum of its own name.
+            max_concurrency: calls that a function or Runnable takes at once.
+            token: bearer token for a URL.
+
+        Raises:
+            InputError: the name is taken, a skill or check is wrong, or the source is none of
+                these. Nothing was added then.
+        """
+        if isinstance(source, str):
+            self._register_url(source, name, token)
+            return
+        if isinstance(source, ModuleType):
+            agent, checks, checks_of_data = _from_module(source, checks, checks_of_data)
+        else:
+            agent = _as_agent(source, name, description, tuple(skills), max_concurrency)
+        self._add(agent, dict(checks or {}), checks_of_data)
+
+    def agent(
+        self, *, name: str = "", skills: Iterable[Skill | str], **described: Any
+    ) -> Callable[[F], F]:
+        """Decorate a function of an `Assignment` to register it; takes what `register` takes."""
+
+        def decorate(function: F) -> F:
+            self.register(function, name=name, skills=skills, **described)
+            return function
+
+        return decorate
+
+    async def connect(self) -> Mapping[str, str]:
+        """Read the cards of the URLs that were registered.
+
+        Returns:
+            Why a URL could not be added, by URL; those are tried again at the next call.
+        """
+        if not self._pending:
+            return {}
+        from infrastructure.a2a.remote import RemoteAgent  # imports the SDK: only when needed
+
+        problems: dict[str, str] = {}
+        for url, wanted in list(self._pending.items()):
+            try:
+                # Registered by its owner: that is what allows a private address.
+                agent = await RemoteAgent.connect(
+                    url, token=wanted.token, name=wanted.name, allow_private=True
+                )
+                try:
+                    self._add(agent, {}, None)
+                except InputError:
+                    await agent.aclose()
+                    raise
+            except (AgentError, InputError) as error:
+                problems[url] = str(error)
+            else:
+                self._pending.pop(url, None)
+        return problems
+
+    async def aclose(self) -> None:
+        """Close the connections to agents elsewhere."""
+        for agent in self._agents.values():
+            close = getattr(agent, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _register_url(self, url: str, name: str, token: str | None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"{url!r} is not the URL of an A2A agent: use http:// or https://")
+        if url in self._pending:
+            raise InputError(f"the agent at {url} is already registered")
+        self._pending[url] = _Remote(url, name, token)
+
+    def _add(
+        self, agent: Agent, checks: dict[str, Check], checks_of_data: Mapping[str, str] | None
+    ) -> None:
+        card = agent.card
+        _require_card(card)
+        if card.name in self._agents:
+            raise InputError(f"an agent named {card.name!r} is already registered; choose another")
+        produced = {datum for skill in card.skills for datum in skill.produces}
+        if checks_of_data is None:
+            checks_of_data = {check: check for check in checks if check in produced}
+        for check, function in checks.items():
+            if self._checks.get(check, function) is not function:
+                raise InputError(f"another acceptance check is registered as {check!r}")
+        for datum, check in checks_of_data.items():
+            if check not in self._checks and check not in checks:
+                raise InputError(f"{datum!r} is to be guarded by {check!r}, which is no check")
+            if self._checks_of_data.get(datum, check) != check:
+                raise InputError(f"{datum!r} is already guarded by {self._checks_of_data[datum]!r}")
+        self._agents[card.name] = agent
+        self._checks.update(checks)
+        self._checks_of_data.update(checks_of_data)
+
+
+def _from_module(
+    module: ModuleType,
+    checks: Mapping[str, Check] | None,
+    checks_of_data: Mapping[str, str] | None,
+) -> tuple[Agent, Mapping[str, Check], Mapping[str, str]]:
+    try:
+        card, run = cast("AgentCard", module.CARD), cast("AnyAgentFunction", module.run)
+    except AttributeError as error:
+        raise InputError(f"module {module.__name__} is no agent: {error}") from error
+    own = cast("Mapping[str, Check]", getattr(module, "CHECKS", {}))
+    guarded = cast("Mapping[str, str]", getattr(module, "CHECKS_OF_DATA", {}))
+    return (
+        FunctionAgent(card, run),
+        {**own, **(checks or {})},
+        {**guarded, **(checks_of_data or {})},
+    )
+
+
+def _as_agent(
+    source: Agent | SupportsInvoke | AnyAgentFunction,
+    name: str,
+    description: str,
+    skills: tuple[Skill | str, ...],
+    max_concurrency: int,
+) -> Agent:
+    if hasattr(source, "card") and hasattr(source, "send"):
+        return cast("Agent", source)
+    called = name or str(getattr(source, "__name__", "") or getattr(source, "name", "") or "")
+    said = description or (getattr(source, "__doc__", None) or "").strip().partition("\n")[0]
+    if not skills:
+        raise InputError(
+            f"agent {called!r} has no skills: pass skills=[Skill(id=..., description=..., "
+            "task_types=..., produces=...)]"
+        )
+    listed = tuple(Skill(s, said or called) if isinstance(s, str) else s for s in skills)
+    card = AgentCard(called, said or called, listed, max_concurrency=max_concurrency)
+    if hasattr(source, "ainvoke"):
+        return RunnableAgent(replace(card, description=description or called), cast("Any", source))
+    if callable(source):
+        return FunctionAgent(card, source)
+    raise InputError(
+        f"a {type(source).__name__} is no agent: pass a function of an Assignment, a Runnable or "
+        "graph, an object with `card` and `send`, or the URL of an A2A agent"
+    )
+
+
+def _require_card(card: AgentCard) -> None:
+    if not (0 < len(card.name) <= _MAX_NAME and card.name.isprintable() and card.name.strip()):
+        raise InputError(
+            f"an agent's name must be 1 to {_MAX_NAME} printable characters, not {card.name!r}; "
+            "pass name="
+        )
+    if card.max_concurrency < 1:
+        raise InputError(f"agent {card.name!r}: max_concurrency must be 1 or more")
+    ids = [skill.id for skill in card.skills]
+    if not ids:
+        raise InputError(f"agent {card.name!r} has no skills")
+    for skill in card.skills:
+        if not skill.id.strip() or ids.count(skill.id) > 1:
+            raise InputError(f"agent {card.name!r}: skill id {skill.id!r} is empty or used twice")
+        if not (0 <= skill.cost_usd < float("inf") and 0 < skill.seconds < float("inf")):
+            raise InputError(
+                f"agent {card.name!r}, skill {skill.id!r}: cost_usd must be 0 or more and seconds "
+                "above 0"
+            )

@@ -1,0 +1,188 @@
+"""From an agent's stream of A2A events to what it hands in for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from genesis.agents.wire import local_path, safe_name, usage_of
+from genesis.errors import AgentError
+from genesis.tasks.task import Task, TaskOutput, Usage
+from infrastructure.a2a.types import (
+    EXTENSION,
+    AgentEvent,
+    ArtifactUpdate,
+    Message,
+    Part,
+    StatusUpdate,
+    TaskState,
+)
+from infrastructure.jsonvalue import JsonObject, JsonValue
+
+MAX_CHUNKS = 20_000
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class AnswerFailed(AgentError):
+    """The agent said that it failed.
+
+    Args:
+        message: its reason.
+        retryable: it says that another try may succeed (a rate limit).
+        usage: what it consumed, if it says so.
+    """
+
+    def __init__(self, message: str, retryable: bool = False, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.usage = usage
+
+
+class Answer:
+    """Takes events until the last, then gives the output.
+
+    Args:
+        agent: its name, for messages.
+        progress: called with what the agent says while it works.
+    """
+
+    def __init__(self, agent: str, progress: Callable[[str], None]) -> None:
+        self._agent = agent
+        self._progress = progress
+        self._chunks: dict[str, list[tuple[Part, ...]]] = {}
+        self._count = 0
+        self._bytes = 0
+        self._last_words = ""
+        self._usage: Usage | None = None
+        self.task_id = ""
+        self.done = False
+
+    def take(self, event: AgentEvent) -> None:
+        """Note one event.
+
+        Raises:
+            AnswerFailed: the agent failed, refused, or asks for something.
+            AgentError: the answer is larger than any may be, or breaks the protocol.
+        """
+        match event:
+            case Message():
+                self._add("message", event.parts, append=False)
+                self._usage = usage_of(event.metadata) or self._usage
+                self.done = True
+            case ArtifactUpdate():
+                self.task_id = event.task_id
+                self._add(event.artifact.artifact_id, event.artifact.parts, event.append)
+                self._usage = usage_of(event.artifact.metadata) or self._usage
+            case StatusUpdate():
+                self._take_status(event)
+
+    def output(self, task: Task, artifacts_dir: Path, *, local: bool) -> TaskOutput:
+        """What was handed in; received files are written into the folder of the attempt.
+
+        Args:
+            task: what was asked for.
+            artifacts_dir: an existing folder.
+            local: the agent is in this process, so that paths mean something.
+
+        Raises:
+            AgentError: the stream ended before the task did.
+        """
+        if not self.done:
+            raise AgentError(f"agent {self._agent!r} stopped answering before its task had ended")
+        parts = [part for chunks in self._chunks.values() for chunk in chunks for part in chunk]
+        texts = [_joined(chunks) for chunks in self._chunks.values()]
+        text = "\n\n".join(text for text in texts if text) or self._last_words
+        return TaskOutput(
+            text=text,
+            data=_named_data(task, parts, text),
+            artifacts=tuple(_files(parts, artifacts_dir, local)),
+            usage=self._usage or Usage(),
+        )
+
+    def _take_status(self, event: StatusUpdate) -> None:
+        self.task_id = event.task_id
+        words = event.message.text if event.message else ""
+        if event.state is TaskState.COMPLETED:
+            self._last_words = words
+            self.done = True
+        elif event.state in (TaskState.SUBMITTED, TaskState.WORKING):
+            if words:
+                self._progress(words)
+        else:
+            self.done = event.state.terminal
+            ours = event.metadata.get(EXTENSION)
+            retryable = isinstance(ours, Mapping) and ours.get("retryable") is True
+            raise AnswerFailed(_cause(event.state, words), retryable, usage_of(event.metadata))
+
+    def _add(self, artifact_id: str, parts: tuple[Part, ...], append: bool) -> None:
+        self._count += 1
+        self._bytes += sum(len(part.raw or b"") + len(part.text or "") for part in parts)
+        if self._count > MAX_CHUNKS or self._bytes > MAX_ANSWER_BYTES:
+            raise AgentError(
+                f"the answer of agent {self._agent!r} is too large: more than {MAX_CHUNKS} pieces "
+                f"or {MAX_ANSWER_BYTES} bytes"
+            )
+        if append:
+            self._chunks.setdefault(artifact_id, []).append(parts)
+        else:
+            self._chunks[artifact_id] = [parts]
+
+
+def _cause(state: TaskState, words: str) -> str:
+    match state:
+        case TaskState.FAILED:
+            return words or "the agent failed and gave no reason"
+        case TaskState.REJECTED:
+            return f"the agent refused the task: {words or 'it gave no reason'}"
+        case TaskState.CANCELED:
+            return f"the agent stopped the task: {words or 'it gave no reason'}"
+        case _:
+            return f"the agent needs something that only a person can give: {words or state.value}"
+
+
+def _joined(chunks: list[tuple[Part, ...]]) -> str:
+    """Text parts of one chunk are lines; chunks of one artifact continue each other."""
+    return "".join(
+        "\n".join(part.text for part in chunk if part.text is not None) for chunk in chunks
+    )
+
+
+def _named_data(task: Task, parts: list[Part], text: str) -> JsonObject:
+    """Objects hold data by name; a stranger's bare value or text is the one datum asked for."""
+    named: dict[str, JsonValue] = {}
+    bare: list[JsonValue] = []
+    for part in parts:
+        if isinstance(part.data, Mapping):
+            named.update(cast("JsonObject", part.data))
+        elif part.data is not None:
+            bare.append(part.data)
+    if len(task.produces) == 1 and task.produces[0] not in named:
+        if bare:
+            named[task.produces[0]] = bare[-1]
+        elif named:
+            named[task.produces[0]] = dict(named)
+        elif text:
+            named[task.produces[0]] = text
+    return named
+
+
+def _files(parts: list[Part], artifacts_dir: Path, local: bool) -> list[str]:
+    found: list[str] = []
+    for part in parts:
+        if part.raw is not None:
+            path = _free_path(artifacts_dir, safe_name(part.filename))
+            path.write_bytes(part.raw)
+            found.append(str(path))
+        elif local and (named := local_path(part)):
+            found.append(named)
+    return found
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    path = folder / name
+    number = 1
+    while path.exists():
+        number += 1
+        path = folder / f"{number}-{name}"
+    return path

@@ -1,0 +1,250 @@
+"""One task to its verdict: ask, check, and climb to the next rung until a check says yes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from genesis.agents.registry import AgentRegistry
+from genesis.execution.delivery import Deliveries, Order
+from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
+from genesis.execution.scope import RunScope
+from genesis.execution.verify import verify
+from genesis.routing.ladder import Ladder, Rung
+from genesis.tasks.checks import Submission, checks_for
+from genesis.tasks.task import (
+    Attempt,
+    AttemptOutcome,
+    Task,
+    TaskOutput,
+    TaskResult,
+    TaskStatus,
+    Usage,
+    Verdict,
+)
+from infrastructure.clock import Clock
+from infrastructure.jsonvalue import JsonObject, JsonValue
+
+__all__ = ["RunScope", "TaskRunner"]
+
+_MAX_NOTE = 1_000
+
+
+@dataclass(slots=True)
+class _Climb:
+    """One task on its way up the ladder."""
+
+    task: Task
+    scope: RunScope
+    inputs: JsonObject
+    notes: tuple[str, ...]
+    started: float
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    verdict: Verdict | None = None
+    output: TaskOutput | None = None
+
+    def result(self, status: TaskStatus, now: float, error: str = "") -> TaskResult:
+        return TaskResult(
+            self.task.id,
+            status,
+            tuple(self.attempts),
+            self.output,
+            self.verdict,
+            error,
+            now - self.started,
+        )
+
+
+class TaskRunner:
+    """Takes tasks to their verdicts; shared by all runs.
+
+    Args:
+        registry: the agents and the acceptance checks.
+        deliveries: puts one attempt to one agent.
+        clock: times and deadlines.
+        timeout_s: seconds that one attempt may take where its task does not say.
+        check_timeout_s: seconds that one acceptance check may take.
+    """
+
+    def __init__(
+        self,
+        registry: AgentRegistry,
+        deliveries: Deliveries,
+        clock: Clock,
+        *,
+        timeout_s: float = 120.0,
+        check_timeout_s: float = 120.0,
+    ) -> None:
+        self._registry = registry
+        self._deliveries = deliveries
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._check_timeout_s = check_timeout_s
+
+    async def run(
+        self,
+        task: Task,
+        ladder: Ladder,
+        upstream: Mapping[str, TaskResult],
+        scope: RunScope,
+        notes: tuple[str, ...] = (),
+    ) -> TaskResult:
+        """Climb the ladder until an answer passes every acceptance check of the task.
+
+        Never raises for what an agent or a check does: that is in the result.
+
+        Args:
+            task: what is to be done.
+            ladder: whom to ask, in order.
+            upstream: results of the tasks that it depends on, directly or not.
+            scope: its run.
+            notes: text for the agents, as data (lessons).
+
+        Raises:
+            asyncio.CancelledError: the run was cancelled; the agent was told to stop.
+        """
+        scope.emit(TaskStarted(scope.run_id, task.id, self._clock.now()))
+        climb = _Climb(task, scope, {}, notes, self._clock.monotonic())
+        try:
+            result = await self._climb(climb, ladder, upstream)
+        except asyncio.CancelledError:
+            self._emit_end(climb, self._result(climb, TaskStatus.CANCELED, "the run was cancelled"))
+            raise
+        self._emit_end(climb, result)
+        return result
+
+    async def _climb(
+        self, climb: _Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
+    ) -> TaskResult:
+        problem = self._prepare(climb, upstream)
+        if problem:
+            return self._result(climb, TaskStatus.FAILED, problem)
+        for rung in ladder.rungs:
+            if self._seconds_left(climb.scope) <= 0:
+                climb.attempts.append(self._not_made(climb, rung))
+                break
+            await self._attempt(climb, rung)
+            if climb.output is not None:
+                return self._result(climb, TaskStatus.COMPLETED)
+        return self._result(climb, TaskStatus.FAILED, _why(climb.attempts))
+
+    def _prepare(self, climb: _Climb, upstream: Mapping[str, TaskResult]) -> str:
+        """Gather the inputs; what is missing, before anybody is asked and paid."""
+        available = dict(climb.scope.given)
+        for result in upstream.values():
+            if result.output is not None:
+                available |= result.output.data
+        inputs: dict[str, JsonValue] = {}
+        for name in climb.task.requires:
+            if name not in available:
+                return f"it requires {name!r}, which no task before it has produced"
+            inputs[name] = available[name]
+        climb.inputs = inputs
+        for acceptance in checks_for(climb.task, self._registry.checks_of_data):
+            if acceptance.check not in self._registry.checks:
+                return f"its acceptance check {acceptance.check!r} is not registered"
+        return ""
+
+    async def _attempt(self, climb: _Climb, rung: Rung) -> None:
+        """Make one attempt; sets the climb's output when it is verified."""
+        task, scope, number = climb.task, climb.scope, len(climb.attempts) + 1
+        key = f"{scope.run_id}:{task.id}:{number}"
+        # A task id may be "." or "..", so it never stands alone in a path.
+        folder = scope.artifacts_dir / f"{task.id}-{number}"
+        order = Order(task, rung, scope, climb.inputs, climb.notes, number, key, folder)
+        scope.emit(
+            AttemptStarted(
+                scope.run_id,
+                task.id,
+                self._clock.now(),
+                number,
+                rung.agent,
+                rung.operation,
+                rung.model,
+                rung.effort,
+                key,
+            )
+        )
+        started = self._clock.monotonic()
+        base = Attempt(
+            number, rung.agent, AttemptOutcome.CANCELED, "the run was cancelled",
+            rung.operation, rung.model, rung.effort,
+        )  # fmt: skip
+        attempt, ended = base, False
+        try:
+            attempt, output = await self._deliver_and_verify(climb, order, base)
+            ended = True
+        finally:
+            attempt = replace(attempt, duration_s=self._clock.monotonic() - started)
+            if not ended:
+                attempt = replace(attempt, usage=Usage(cost_usd=rung.cost_usd))
+            climb.attempts.append(attempt)
+            scope.emit(AttemptEnded(scope.run_id, task.id, self._clock.now(), attempt))
+        climb.output = output
+
+    async def _deliver_and_verify(
+        self, climb: _Climb, order: Order, base: Attempt
+    ) -> tuple[Attempt, TaskOutput | None]:
+        limit = self._timeout_s if climb.task.timeout_s is None else climb.task.timeout_s
+        delivered = await self._deliveries.deliver(order, limit)
+        if delivered.output is None:
+            climb.verdict = None
+            failed = replace(
+                base,
+                outcome=delivered.outcome,
+                reason=delivered.reason,
+                usage=delivered.usage,
+            )
+            return failed, None
+        verdict = await self._verify(climb, delivered.output)
+        climb.verdict = verdict
+        outcome = AttemptOutcome.VERIFIED if verdict.passed else AttemptOutcome.REJECTED
+        attempt = replace(base, outcome=outcome, reason=verdict.reason, usage=delivered.usage)
+        if verdict.passed:
+            return attempt, delivered.output
+        note = f"an answer of agent {base.agent!r} was rejected by the check {verdict.check!r}: "
+        climb.notes = (*climb.notes, _plain(note + verdict.reason))
+        return attempt, None
+
+    async def _verify(self, climb: _Climb, output: TaskOutput) -> Verdict:
+        scope = climb.scope
+        submission = Submission(
+            climb.task, scope.request, climb.inputs, output, {}, scope.workspace,
+            scope.artifacts_dir,
+        )  # fmt: skip
+        acceptances = checks_for(climb.task, self._registry.checks_of_data)
+        limit = max(0.0, min(self._check_timeout_s, self._seconds_left(scope)))
+        return await verify(submission, acceptances, self._registry.checks, limit)
+
+    def _seconds_left(self, scope: RunScope) -> float:
+        if scope.deadline is None:
+            return float("inf")
+        return scope.deadline - self._clock.monotonic()
+
+    def _not_made(self, climb: _Climb, rung: Rung) -> Attempt:
+        return Attempt(
+            len(climb.attempts) + 1, rung.agent, AttemptOutcome.TIMEOUT,
+            "the run's deadline has passed, so it was not asked",
+            rung.operation, rung.model, rung.effort,
+        )  # fmt: skip
+
+    def _result(self, climb: _Climb, status: TaskStatus, error: str = "") -> TaskResult:
+        return climb.result(status, self._clock.monotonic(), error)
+
+    def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
+        scope = climb.scope
+        scope.emit(TaskEnded(scope.run_id, climb.task.id, self._clock.now(), result))
+
+
+def _why(attempts: list[Attempt]) -> str:
+    return "; ".join(
+        f"attempt {attempt.number} by {attempt.agent} {attempt.outcome.value.replace('_', ' ')}: "
+        f"{attempt.reason}"
+        for attempt in attempts
+    )
+
+
+def _plain(text: str) -> str:
+    """Text of an agent's making, cut and without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)[:_MAX_NOTE]

@@ -1,0 +1,268 @@
+"""One attempt put to one agent: a free slot, a closed breaker, money reserved, time bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from genesis.agents.assignment import Assignment
+from genesis.agents.registry import AgentRegistry
+from genesis.agents.wire import local_message, remote_message
+from genesis.errors import AgentError, AgentUnavailable, BudgetExceeded, TaskTimeout
+from genesis.execution.answer import Answer, AnswerFailed
+from genesis.execution.events import AttemptProgress
+from genesis.execution.scope import RunScope
+from genesis.execution.slots import AgentSlots
+from genesis.routing.ladder import Rung
+from genesis.tasks.task import AttemptOutcome, Task, TaskOutput, Usage
+from infrastructure.a2a.agent import Agent
+from infrastructure.a2a.types import AgentEvent, Message
+from infrastructure.clock import Clock
+from infrastructure.jsonvalue import JsonObject
+from infrastructure.resilience.breaker import Breakers, Permit
+from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
+
+_MAX_PROGRESS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be delivered: a task, to whom, and with what."""
+
+    task: Task
+    rung: Rung
+    scope: RunScope
+    inputs: JsonObject
+    notes: tuple[str, ...]
+    number: int
+    key: str
+    folder: Path
+
+    @property
+    def assignment(self) -> Assignment:
+        """The order as the agent sees it."""
+        return Assignment(
+            task=self.task,
+            request=self.scope.request,
+            inputs=self.inputs,
+            workspace=self.scope.workspace,
+            artifacts_dir=self.folder,
+            model=self.rung.model,
+            effort=self.rung.effort,
+            notes=self.notes,
+            idempotency_key=self.key,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What came back: an output to be checked, or why there is none."""
+
+    output: TaskOutput | None
+    usage: Usage
+    outcome: AttemptOutcome = AttemptOutcome.FAILED
+    reason: str = ""
+
+
+class Deliveries:
+    """Puts attempts to agents; breakers, slots and the retry policy are shared by all runs.
+
+    Args:
+        registry: the agents.
+        breakers: one per agent.
+        slots: bounds each agent's concurrency.
+        clock: times and deadlines.
+        retry_policy: for what another try may mend.
+        rng: for the retries' jitter.
+        sleep: pauses between retries.
+    """
+
+    def __init__(
+        self,
+        registry: AgentRegistry,
+        breakers: Breakers,
+        slots: AgentSlots,
+        clock: Clock,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._registry = registry
+        self._breakers = breakers
+        self._slots = slots
+        self._clock = clock
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._sleep = sleep
+
+    async def deliver(self, order: Order, timeout_s: float) -> Delivered:
+        """Ask the agent, within the time and the run's budget.
+
+        Args:
+            order: the attempt.
+            timeout_s: seconds from the moment the agent is free to the end of its answer; less
+                when the run's deadline is nearer.
+        """
+        try:
+            agent = self._registry.get(order.rung.agent)
+            async with self._slots.use(agent.card, self._seconds_left(order)):
+                return await self._priced(agent, order, timeout_s)
+        except AgentUnavailable as error:
+            return Delivered(None, Usage(), AttemptOutcome.UNAVAILABLE, str(error))
+        except BudgetExceeded as error:
+            return Delivered(None, Usage(), AttemptOutcome.OVER_BUDGET, str(error))
+        except TimeoutError:
+            reason = "the run's deadline passed before the agent was free"
+            return Delivered(None, Usage(), AttemptOutcome.TIMEOUT, reason)
+
+    async def _priced(self, agent: Agent, order: Order, timeout_s: float) -> Delivered:
+        permit = self._breakers.of(agent.card.name).enter()
+        budget = order.scope.budget
+        try:
+            reservation = budget.reserve(order.rung.cost_usd)
+        except BudgetExceeded:
+            permit.abandoned()
+            raise
+        # Where an agent does not say what it consumed, the expectation counts as spent.
+        spent = order.rung.cost_usd
+        try:
+            delivered = await self._timed(agent, order, timeout_s, permit)
+            spent = delivered.usage.cost_usd
+            return delivered
+        finally:
+            permit.abandoned()
+            budget.settle(reservation, spent)
+
+    async def _timed(
+        self, agent: Agent, order: Order, timeout_s: float, permit: Permit
+    ) -> Delivered:
+        expected = Usage(cost_usd=order.rung.cost_usd)
+        left = self._seconds_left(order)
+        limit_s = timeout_s if left is None else max(0.0, min(timeout_s, left))
+        try:
+            output = await self._asked(agent, order, limit_s)
+        except TaskTimeout as error:
+            # An agent cut short by the run's deadline was not too slow.
+            if limit_s == timeout_s:
+                permit.failed()
+            return Delivered(None, expected, AttemptOutcome.TIMEOUT, str(error))
+        except AgentUnavailable as error:
+            permit.failed()
+            return Delivered(None, Usage(), AttemptOutcome.UNAVAILABLE, str(error))
+        except AnswerFailed as error:
+            used = expected if error.usage is None else error.usage
+            if not error.retryable:
+                permit.succeeded()
+                return Delivered(None, used, AttemptOutcome.FAILED, str(error))
+            permit.failed()
+            return Delivered(None, used, AttemptOutcome.UNAVAILABLE, str(error))
+        except AgentError as error:
+            permit.succeeded()
+            return Delivered(None, expected, AttemptOutcome.FAILED, str(error))
+        permit.succeeded()
+        if output.usage == Usage():
+            output = replace(output, usage=expected)
+        return Delivered(output, output.usage)
+
+    async def _asked(self, agent: Agent, order: Order, timeout_s: float) -> TaskOutput:
+        deadline = self._clock.monotonic() + timeout_s
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                return await retry(
+                    lambda: self._once(agent, order),
+                    self._retry_policy,
+                    clock=self._clock,
+                    rng=self._rng,
+                    deadline=deadline,
+                    sleep=self._sleep,
+                )
+        except TimeoutError as error:
+            raise TaskTimeout(
+                f"agent {agent.card.name!r} did not end the task within {timeout_s:g} s"
+            ) from error
+
+    async def _once(self, agent: Agent, order: Order) -> TaskOutput:
+        local = not agent.card.url
+        answer = Answer(agent.card.name, lambda text: self._progress(order, text))
+        try:
+            order.folder.mkdir(parents=True, exist_ok=True)
+            message = await self._message(order, local)
+            await _follow(agent, message, answer)
+            if local:
+                return answer.output(order.task, order.folder, local=True)
+            # Received files are written, which may take a while.
+            return await asyncio.to_thread(answer.output, order.task, order.folder, local=False)
+        except AgentError:
+            raise
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            raise AnswerFailed("the agent cancelled its own work") from None
+        except Exception as error:  # a defect of an agent fails its attempt, not the run
+            text = f"{type(error).__name__}: {error}"
+            raise AnswerFailed(text, retryable=is_retryable(error)) from error
+        finally:
+            _remove_if_empty(order.folder)
+
+    async def _message(self, order: Order, local: bool) -> Message:
+        scope = order.scope
+        if local:
+            return local_message(order.assignment, scope.run_id)
+        return await asyncio.to_thread(
+            remote_message, order.assignment, scope.run_id, scope.artifacts_dir
+        )
+
+    def _progress(self, order: Order, text: str) -> None:
+        scope = order.scope
+        scope.emit(
+            AttemptProgress(
+                scope.run_id,
+                order.task.id,
+                self._clock.now(),
+                order.number,
+                order.rung.agent,
+                text[:_MAX_PROGRESS],
+            )
+        )
+
+    def _seconds_left(self, order: Order) -> float | None:
+        deadline = order.scope.deadline
+        return None if deadline is None else deadline - self._clock.monotonic()
+
+
+async def _follow(agent: Agent, message: Message, answer: Answer) -> None:
+    events = agent.send(message)
+    try:
+        async for event in events:
+            answer.take(event)
+    finally:
+        if not answer.done:
+            await _stop(agent, events, answer.task_id)
+        elif isinstance(events, AsyncGenerator):
+            await events.aclose()
+
+
+async def _stop(agent: Agent, events: AsyncIterator[AgentEvent], task_id: str) -> None:
+    """Closing the stream is how work is cancelled; streams that cannot be closed are told so."""
+    if isinstance(events, AsyncGenerator):
+        await events.aclose()
+    elif task_id:
+        await agent.cancel(task_id)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        # Not empty, or never made: either way there is nothing to tidy up.
+        return

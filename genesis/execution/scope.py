@@ -1,0 +1,35 @@
+"""What execution needs to know of the run that a task belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from genesis.execution.events import Emit, no_events
+from infrastructure.jsonvalue import JsonObject
+from infrastructure.resilience.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """What an attempt needs to know of the run that it belongs to.
+
+    Attributes:
+        run_id: the run.
+        request: the user's whole request.
+        given: named data that came with it.
+        workspace: the folder that bounds every path that agents may read.
+        artifacts_dir: the run's own folder for files that agents write.
+        budget: money that is left to the run.
+        deadline: on the clock's `monotonic()`; None for none.
+        emit: told what happens, as it happens.
+    """
+
+    run_id: str
+    request: str
+    given: JsonObject
+    workspace: Path
+    artifacts_dir: Path
+    budget: Budget
+    deadline: float | None = None
+    emit: Emit = no_events

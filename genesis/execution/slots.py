@@ -1,0 +1,87 @@
+"""How many tasks an agent works on at once, counted over all runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from infrastructure.a2a.agent import AgentCard
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLoad:
+    """An agent's load now.
+
+    Attributes:
+        active: calls under way.
+        waiting: calls that wait for a slot.
+        limit: calls it takes at once.
+    """
+
+    active: int
+    waiting: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """Calls under way and waiting, over the limit: above 1 a new call would wait."""
+        return (self.active + self.waiting) / self.limit
+
+
+class _Slots:
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.semaphore = asyncio.Semaphore(limit)
+        self.active = 0
+        self.waiting = 0
+
+
+class AgentSlots:
+    """Bounds each agent's calls by its card's `max_concurrency`; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._by_agent: dict[str, _Slots] = {}
+
+    @asynccontextmanager
+    async def use(self, card: AgentCard, timeout_s: float | None = None) -> AsyncGenerator[None]:
+        """Hold one of the agent's slots.
+
+        Args:
+            card: the agent's.
+            timeout_s: seconds to wait for a free one; None waits for ever.
+
+        Raises:
+            TimeoutError: none became free in time.
+        """
+        slots = self._by_agent.get(card.name)
+        if slots is None or slots.limit != card.max_concurrency:
+            slots = self._by_agent[card.name] = _Slots(card.max_concurrency)
+        slots.waiting += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                await slots.semaphore.acquire()
+        finally:
+            slots.waiting -= 1
+        slots.active += 1
+        try:
+            yield
+        finally:
+            slots.active -= 1
+            slots.semaphore.release()
+
+    def load(self, card: AgentCard) -> AgentLoad:
+        """The agent's load now."""
+        slots = self._by_agent.get(card.name)
+        if slots is None:
+            return AgentLoad(0, 0, card.max_concurrency)
+        return AgentLoad(slots.active, slots.waiting, slots.limit)
+
+    @property
+    def statistics(self) -> Mapping[str, AgentLoad]:
+        """By agent, those that were called at least once."""
+        return {
+            name: AgentLoad(slots.active, slots.waiting, slots.limit)
+            for name, slots in self._by_agent.items()
+        }
