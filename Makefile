@@ -1,0 +1,52 @@
+# Every target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# Quiet, repeatable tests: no byte code beside sources, a private folder for run-time files.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench slow build clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Make the virtual environment .venv with all that the project needs
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Genesis needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Run the main job on real data: plan, route, check, learn, and use what was learnt
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Lint, format, strict types, and the walls between layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(STAMP)  ## Format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Run every benchmark on small sizes
+	$(BIN)/python benchmarks/task_types.py
+	$(BIN)/python benchmarks/overhead.py --runs 30
+
+slow: $(STAMP)  ## Run the crash and load tests with many rounds
+	$(BIN)/python -m pytest -m slow --override-ini 'addopts=-ra --strict-markers --strict-config'
+
+build: $(STAMP)  ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean:  ## Remove the virtual environment and everything built
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

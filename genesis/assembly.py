@@ -1,0 +1,173 @@
+"""Builds an orchestrator's parts from its settings: the one place that knows them all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from infrastructure.memory.base_store_memory import BaseStoreMemory
+
+from genesis.agents.builtin import register_builtin
+from genesis.agents.registry import AgentRegistry, AgentSource
+from genesis.context import Services
+from genesis.errors import InputError
+from genesis.execution.attempt import TaskRunner
+from genesis.execution.delivery import Deliveries
+from genesis.execution.slots import AgentSlots
+from genesis.planning.learnt import LearntPlanner
+from genesis.planning.model import ModelPlanner
+from genesis.planning.planner import Planner
+from genesis.planning.template import TemplateBook, TemplatePlanner
+from genesis.routing.candidates import Exploration
+from genesis.routing.choose import ModelOption
+from genesis.routing.prices import Prices
+from genesis.routing.router import Router
+from genesis.routing.rules import RuleBook
+from genesis.tasks.infer import TaskTypeInferrer
+from infrastructure.clock import Clock, SystemClock
+from infrastructure.config import FeatureFlags, Settings
+from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.memory.compaction_service import CompactionService
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.store import MemoriStore
+from infrastructure.memory.orchestrator_memory_tool import MemoryTool
+from infrastructure.memory.workflow_memory import WorkflowMemory
+from infrastructure.models.chat import ChatModels
+from infrastructure.models.prices import Prices as ModelPrices
+from infrastructure.resilience.breaker import Breakers
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langgraph.store.base import BaseStore
+
+StoreSource: TypeAlias = "str | Path | BaseStore"
+
+
+def assemble(
+    settings: Settings,
+    flags: FeatureFlags,
+    store: StoreSource | None,
+    agents: Sequence[AgentSource] | None,
+    model: str | BaseChatModel | None,
+) -> Services:
+    """Build the parts; nothing is opened or loaded before it is used.
+
+    Raises:
+        ConfigError: a rule, template or price is wrong.
+        InputError: the store or an agent is none that can be used.
+    """
+    clock = SystemClock()
+    memory = _memory(store, settings, clock)
+    models = _models(model, settings)
+    breakers = Breakers(clock)
+    registry = AgentRegistry(breakers)
+    if agents is None:
+        register_builtin(registry, models)
+    for agent in agents or ():
+        registry.register(agent)
+    slots = AgentSlots()
+    book = TemplateBook.load()
+    embedder = BuiltinEmbedder()
+    return Services(
+        settings=settings,
+        flags=flags,
+        clock=clock,
+        memory=memory,
+        memory_tool=MemoryTool(memory),
+        compaction=CompactionService(memory),
+        inferrer=TaskTypeInferrer(embedder),
+        embedder=embedder,
+        models=models,
+        registry=registry,
+        planners=_planners(settings, models, registry, book),
+        deliverables=book.deliverables,
+        router=_router(settings, flags, registry, breakers, slots, models),
+        runner=TaskRunner(
+            registry,
+            Deliveries(registry, breakers, slots, clock),
+            clock,
+            timeout_s=settings.task_timeout_s,
+            check_timeout_s=settings.task_timeout_s,
+        ),
+    )
+
+
+def _memory(store: StoreSource | None, settings: Settings, clock: Clock) -> WorkflowMemory:
+    if isinstance(store, MemoriStore):
+        return WorkflowMemory(store.memori)
+    if store is None or isinstance(store, str | Path):
+        path = _sqlite_path(str(store) if store is not None else settings.db_path)
+        return WorkflowMemory(Memori.open(path, tenant=settings.tenant, clock=clock))
+    return BaseStoreMemory(store, tenant=settings.tenant, clock=clock)
+
+
+def _sqlite_path(text: str) -> str:
+    if text.startswith("sqlite:///"):
+        return text.removeprefix("sqlite:///")
+    if "://" in text:
+        raise InputError(
+            f"the store {text.partition('://')[0]}:// is not supported: give a path, a sqlite:/// "
+            "URL, or a LangGraph BaseStore object"
+        )
+    return text
+
+
+def _models(model: str | BaseChatModel | None, settings: Settings) -> ChatModels:
+    if model is None:
+        return ChatModels(settings.models)
+    if isinstance(model, str):
+        return ChatModels([name.strip() for name in model.split(",") if name.strip()])
+    return ChatModels([model])
+
+
+def _planners(
+    settings: Settings, models: ChatModels, registry: AgentRegistry, book: TemplateBook
+) -> tuple[Planner, ...]:
+    learnt = LearntPlanner(book.deliverables, min_similarity=settings.min_similarity)
+    template = TemplatePlanner(book)
+    if not models.configured:
+        return (learnt, template)
+    return (learnt, ModelPlanner(models, registry), template)
+
+
+def _router(
+    settings: Settings,
+    flags: FeatureFlags,
+    registry: AgentRegistry,
+    breakers: Breakers,
+    slots: AgentSlots,
+    models: ChatModels,
+) -> Router:
+    def healthy() -> Mapping[str, bool]:
+        return {card.name: registry.health(card.name).available for card in registry.cards}
+
+    def load() -> Mapping[str, int]:
+        return {name: seen.active + seen.waiting for name, seen in slots.statistics.items()}
+
+    exploration = None
+    if flags.exploration_enabled and flags.memory_enabled:
+        # Exploration guards nothing, so a fast generator will do.
+        exploration = Exploration(random.Random(), settings.exploration_floor)  # noqa: S311
+    return Router(
+        RuleBook.load(),
+        cards=lambda: registry.cards,
+        healthy=healthy,
+        load=load,
+        models=_model_options(models),
+        prices=Prices(usd_per_second=settings.seconds_price_usd),
+        max_attempts=settings.max_attempts,
+        tenant=settings.tenant,
+        exploration=exploration,
+    )
+
+
+def _model_options(models: ChatModels) -> list[ModelOption]:
+    if not models.names:
+        return []
+    prices = ModelPrices.read()
+    return [
+        ModelOption(name, prices.price(name).input, prices.price(name).output)
+        for name in models.names
+    ]

@@ -1,0 +1,148 @@
+"""The `genesis` command: its interface; what a command does is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="genesis",
+    help="A multi-agent orchestrator that learns: plan, route, check, remember.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+agents_app = typer.Typer(help="The agents that are registered.", no_args_is_help=True)
+app.add_typer(agents_app, name="agents")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as the receipt gives it.")]
+Request = Annotated[
+    str, typer.Argument(metavar="REQUEST", help="What is to be done; '-' reads it from stdin.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Chat models as provider:name, cheapest first, separated by commas."),
+]
+Workspace = Annotated[
+    str | None, typer.Option(help="The folder that bounds every path; this one by default.")
+]
+
+
+@app.command()
+def run(
+    request: Request,
+    budget: Annotated[float | None, typer.Option(help="US dollars this run may spend.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds this run may take.")] = None,
+    model: Model = None,
+    session: Annotated[str | None, typer.Option(help="Groups runs; made up by default.")] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Do what is asked: the answer on stdout, the plan, progress and receipt on stderr."""
+    from genesis.cli.run import RunOptions, run_command
+
+    run_command(RunOptions(request, budget, timeout, model, session, workspace), as_json=as_json)
+
+
+@app.command()
+def plan(
+    request: Request, model: Model = None, workspace: Workspace = None, as_json: Json = False
+) -> None:
+    """Show the plan for a request, with agents and expected cost, without running it."""
+    from genesis.cli.run import plan_command
+
+    plan_command(request, model, workspace, as_json=as_json)
+
+
+@app.command()
+def runs(
+    failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only from then on: 90s, 30m, 12h, 7d.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from genesis.cli.runs import runs_command
+
+    runs_command(failed=failed, since=since, session=session, limit=limit, as_json=as_json)
+
+
+@app.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """Show what a run was asked, did and answered."""
+    from genesis.cli.runs import show_command
+
+    show_command(run_id, as_json=as_json)
+
+
+@app.command()
+def explain(run_id: RunId, as_json: Json = False) -> None:
+    """Say why: task type, plan, agents and those rejected, findings, choices, verdicts."""
+    from genesis.cli.runs import explain_command
+
+    explain_command(run_id, as_json=as_json)
+
+
+@app.command()
+def metrics(
+    task_type: Annotated[str | None, typer.Option(help="Only this task type.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from then on: 90s, 30m, 12h, 7d.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session's runs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was executed and what memory gained."""
+    from genesis.cli.runs import metrics_command
+
+    metrics_command(task_type=task_type, since=since, session=session, as_json=as_json)
+
+
+@app.command()
+def feedback(
+    run_id: RunId,
+    success: Annotated[
+        bool | None, typer.Option("--success/--failure", help="Whether it was right after all.")
+    ] = None,
+    task_type: Annotated[str | None, typer.Option(help="The task type it really was.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Kept with the run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Correct what was learnt from a run."""
+    from genesis.cli.runs import feedback_command
+
+    feedback_command(run_id, success=success, task_type=task_type, comment=comment, as_json=as_json)
+
+
+@agents_app.command("list")
+def agents_list(as_json: Json = False) -> None:
+    """List agents with their operations, and what each requires and produces."""
+    from genesis.cli.agents import list_command
+
+    list_command(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine lacks and how to mend it, and which settings are in force."""
+    from genesis.cli.doctor import doctor_command
+
+    doctor_command(as_json=as_json)
+
+
+@app.command()
+def path(as_json: Json = False) -> None:
+    """Print where the memory store lies."""
+    from genesis.cli.doctor import path_command
+
+    path_command(as_json=as_json)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    if os.environ.get("NO_COLOR") is None and not os.isatty(1):
+        # Rich and Typer look at this: no colour codes in a pipe.
+        os.environ["NO_COLOR"] = "1"
+    app()

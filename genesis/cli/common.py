@@ -1,0 +1,76 @@
+"""What all commands share: the command line's settings, exit codes, errors as text or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import orjson
+
+from infrastructure.config import Settings, load_settings
+from infrastructure.errors import BudgetExceeded, ConfigError, GenesisError, InputError
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+OVER_BUDGET: Final = 3
+INTERRUPTED: Final = 130
+
+T = TypeVar("T")
+
+
+def user_data_dir() -> Path:
+    """The user's data folder, made when missing."""
+    from platformdirs import user_data_path
+
+    return user_data_path("genesis", appauthor=False)
+
+
+def cli_settings(**overrides: Any) -> Settings:
+    """The settings, with data in the user's data folder unless another place is set.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    shipped, settings = Settings(), load_settings()
+    if settings.data_dir == shipped.data_dir:
+        overrides.setdefault("data_dir", user_data_dir())
+    if settings.db_path == shipped.db_path:
+        folder = overrides.get("data_dir", settings.data_dir)
+        overrides.setdefault("db_path", str(Path(folder) / "genesis_memori.db"))
+    return load_settings(**overrides)
+
+
+def run_async(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
+    """Run a command's work; errors end the process with the code and words that fit them."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is stored", file=sys.stderr)  # noqa: T201
+        raise SystemExit(INTERRUPTED) from None
+    except GenesisError as error:
+        fail(error, as_json=as_json)
+
+
+def fail(error: GenesisError, *, as_json: bool) -> NoReturn:
+    """Say what went wrong and leave with the exit code of its kind."""
+    if as_json:
+        print_json({"error": {"kind": type(error).__name__, "message": str(error)}})
+    print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(exit_code(error)) from None
+
+
+def exit_code(error: GenesisError) -> int:
+    """2 for what the caller can mend at once, 3 for money, 1 for the rest."""
+    if isinstance(error, InputError | ConfigError):
+        return USAGE
+    return OVER_BUDGET if isinstance(error, BudgetExceeded) else FAILED
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    print(text)  # noqa: T201

@@ -1,0 +1,152 @@
+"""`genesis doctor` and `genesis path`: what this machine lacks, and where things lie."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.table import Table
+
+from genesis.cli.common import FAILED, cli_settings, print_json, run_async
+from genesis.cli.render import consoles
+from infrastructure.config import Settings, load_flags, read_config
+from infrastructure.errors import GenesisError
+
+# What each optional package gives, and the extra that installs it.
+_EXTRAS = {
+    "duckdb": ("the data analyst", "agents"),
+    "matplotlib": ("charts", "agents"),
+    "pytest": ("the tester", "agents"),
+    "coverage": ("line coverage", "agents"),
+    "ruff": ("the debugger's findings", "agents"),
+    "uvicorn": ("serving agents over HTTP", "serve"),
+}
+# WAL databases written by several connections can be damaged by older versions.
+_SAFE_SQLITE = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: "ok", "warning" or "error", and what to do about it."""
+
+    subject: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def doctor_command(*, as_json: bool) -> None:
+    """Print every finding; leave with 1 when one is an error."""
+    findings = run_async(_examine(), as_json=as_json)
+    if as_json:
+        print_json({"findings": findings})
+    else:
+        consoles()[0].print(_table(findings))
+    if any(finding.state == "error" for finding in findings):
+        raise SystemExit(FAILED)
+
+
+async def _examine() -> list[Finding]:
+    findings = [Finding("python", "ok", platform.python_version())]
+    try:
+        settings = cli_settings()
+        flags = load_flags()
+    except GenesisError as error:
+        return [*findings, Finding("configuration", "error", str(error), "correct this value")]
+    findings += _configuration(settings)
+    findings.append(Finding("flags", "ok", ", ".join(f"{k}={v}" for k, v in flags)))
+    findings += [_folder("data folder", settings.data_dir), await _store(settings)]
+    findings += [_sqlite(), _model(settings), *_packages()]
+    return findings
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    for name in ("settings.yaml", "feature_flags.json", "plan_templates.yaml"):
+        yield Finding(name, "ok", read_config(name).source)
+    changed = {k: v for k, v in settings if v != getattr(Settings(), k)}
+    text = ", ".join(f"{name}={value}" for name, value in changed.items())
+    yield Finding("settings", "ok", text or "all at their defaults")
+
+
+def _folder(subject: str, folder: Path) -> Finding:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        remedy = "choose another with GENESIS_DATA_DIR"
+        return Finding(subject, "error", f"{folder} cannot be written", remedy)
+    return Finding(subject, "ok", str(folder))
+
+
+async def _store(settings: Settings) -> Finding:
+    from infrastructure.memory.memori.engine import Memori
+
+    if settings.db_path != ":memory:" and not Path(settings.db_path).exists():
+        return Finding("memory store", "ok", f"{settings.db_path} (made at the first run)")
+    memori = Memori.open(settings.db_path, tenant=settings.tenant)
+    try:
+        await memori.read(lambda tx: tx.execute("SELECT 1").fetchone())
+    except GenesisError as error:
+        return Finding("memory store", "error", str(error), "choose another with MEMORI_DB_PATH")
+    finally:
+        await memori.aclose()
+    return Finding("memory store", "ok", settings.db_path)
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info < _SAFE_SQLITE:
+        return Finding(
+            "sqlite",
+            "warning",
+            f"{sqlite3.sqlite_version}: fine for one process at a time",
+            "let several processes share one file only with SQLite 3.51.3 or newer",
+        )
+    return Finding("sqlite", "ok", sqlite3.sqlite_version)
+
+
+def _model(settings: Settings) -> Finding:
+    if settings.models:
+        return Finding("chat model", "ok", ", ".join(settings.models))
+    return Finding(
+        "chat model",
+        "warning",
+        "none: builder, writer and generalist cannot work",
+        "set GENESIS_MODEL=provider:name",
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for package, (what, extra) in _EXTRAS.items():
+        if find_spec(package) is None:
+            remedy = f"pip install 'genesis-orchestrator[{extra}]'"
+            yield Finding(package, "warning", f"missing: {what} cannot work", remedy)
+        else:
+            yield Finding(package, "ok", what)
+
+
+def _table(findings: list[Finding]) -> Table:
+    glyphs = {"ok": "✓ ok", "warning": "! warning", "error": "✗ error"}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        remedy = f"\n→ {finding.remedy}" if finding.remedy else ""
+        table.add_row(glyphs[finding.state], finding.subject, finding.detail + remedy)
+    return table
+
+
+def path_command(*, as_json: bool) -> None:
+    """Print where the memory store lies."""
+
+    async def look() -> str:
+        return str(Path(cli_settings().db_path).absolute())
+
+    found = run_async(look(), as_json=as_json)
+    if as_json:
+        print_json({"db_path": found})
+    else:
+        sys.stdout.write(found + "\n")

@@ -1,0 +1,209 @@
+"""How runs look in a terminal: the plan as a tree, tasks as they go, the receipt.
+
+Everything here goes to stderr; answers and `--json` alone go to stdout. A state is always a glyph
+and a word, never a colour alone; without a terminal the live table becomes plain lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from genesis.events import MemoryRecalled, PlanMade, PlanPriced, PlanValidated, TaskTypeInferred
+from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
+from genesis.result import OrchestrationResult, TaskReport
+from genesis.routing.ladder import Ladder
+from genesis.tasks.task import AttemptOutcome, TaskStatus
+
+GLYPHS: Mapping[str, str] = {
+    "pending": "·",
+    "running": "▸",
+    "completed": "✓",
+    "failed": "✗",
+    "skipped": "○",
+    "canceled": "■",
+}
+
+
+def consoles(*, no_color: bool = False) -> tuple[Console, Console]:
+    """The console for results (stdout) and the one for everything else (stderr)."""
+    off = True if no_color else None
+    return (
+        Console(no_color=off, highlight=False, soft_wrap=True),
+        Console(stderr=True, no_color=off, highlight=False),
+    )
+
+
+class RunView:
+    """Shows a run from its events: the plan tree, then the tasks as they go.
+
+    Args:
+        console: where to draw; a live table on a terminal, plain lines elsewhere.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tasks: dict[str, dict[str, str]] = {}
+        self._plan: Mapping[str, Any] = {}
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> RunView:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None and self._live.is_started:
+            self._live.stop()
+
+    def show(self, event: object) -> None:
+        """Draw what the event changes; events that change nothing to see are passed over."""
+        if isinstance(event, TaskTypeInferred):
+            self._say(f"task type {event.task_type} ({event.reason})")
+        elif isinstance(event, MemoryRecalled):
+            self._say(_recalled(event))
+        elif isinstance(event, PlanMade):
+            self._plan = cast("Mapping[str, Any]", event.plan)
+            self._say(f"plan from {event.source}: {event.reason}")
+            for change in event.changes:
+                self._say(f"  {change}")
+        elif isinstance(event, PlanValidated):
+            self._say(_validated(event))
+        elif isinstance(event, PlanPriced):
+            self._begin(event)
+        elif isinstance(event, TaskStarted | AttemptStarted | AttemptEnded | TaskEnded):
+            self._progress(event)
+
+    def _say(self, line: str) -> None:
+        self._console.print(Text(line, style="dim"))
+
+    def _begin(self, event: PlanPriced) -> None:
+        self._console.print(plan_tree(self._plan, event.ladders))
+        for change in event.changed_by_memory:
+            self._say(f"changed by memory: {change}")
+        self._tasks = {
+            str(task["id"]): {"state": "pending", "agent": "", "note": ""}
+            for task in self._plan.get("tasks", ())
+        }
+        if self._live is not None and not self._live.is_started:
+            self._live.start()
+
+    def _progress(self, event: TaskStarted | AttemptStarted | AttemptEnded | TaskEnded) -> None:
+        row = self._tasks.setdefault(event.task_id, {"state": "pending", "agent": "", "note": ""})
+        line = ""
+        if isinstance(event, TaskStarted):
+            row["state"] = "running"
+        elif isinstance(event, AttemptStarted):
+            row.update(agent=event.agent, note=f"attempt {event.number}")
+        elif isinstance(event, AttemptEnded):
+            attempt = event.attempt
+            row["note"] = f"{attempt.outcome.value}: {attempt.reason}"
+            if attempt.outcome is not AttemptOutcome.VERIFIED:
+                line = f"  ! {event.task_id}: {attempt.agent} {row['note']}"
+        else:
+            result = event.result
+            row["state"] = result.status.value
+            row["note"] = (
+                f"{result.duration_s:.2f} s  ${result.cost_usd:.4f}"
+                if result.status is TaskStatus.COMPLETED
+                else result.error
+            )
+            line = f"  {_state(row['state'])} {event.task_id}  {row['agent']}  {row['note']}"
+        self._draw(line)
+
+    def _draw(self, line: str) -> None:
+        if self._live is not None:
+            if line.startswith("  !"):
+                self._live.console.print(Text(line))
+            self._live.update(self._table(), refresh=True)
+        elif line:
+            self._console.print(Text(line))
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, row in self._tasks.items():
+            table.add_row(_state(row["state"]), escape(name), row["agent"], Text(row["note"]))
+        return Group(table)
+
+
+def _state(state: str) -> str:
+    return f"{GLYPHS.get(state, '?')} {state}"
+
+
+def _recalled(event: MemoryRecalled) -> str:
+    if event.note:
+        return f"memory: {event.note}"
+    return (
+        f"memory: {len(event.patterns)} patterns, {len(event.past)} similar runs, "
+        f"{event.attempts_known} attempts by agents"
+    )
+
+
+def _validated(event: PlanValidated) -> str:
+    report = event.report
+    word = "accepted" if event.accepted else "sent back"
+    findings = "".join(f"\n  {finding.message}" for finding in report.findings)
+    return f"plan {word}, quality {report.quality:.2f}{findings}"
+
+
+def plan_tree(plan: Mapping[str, Any], ladders: Iterable[Ladder] = ()) -> Tree:
+    """The plan by dependency: each task under the last task that it waits for."""
+    first = {ladder.task_id: ladder.rungs[0] for ladder in ladders}
+    tree = Tree("[bold]plan[/bold]")
+    nodes: dict[str, Tree] = {}
+    for task in plan.get("tasks", ()):
+        rung = first.get(task["id"])
+        who = ""
+        if rung is not None:
+            model = f" with {rung.model}" if rung.model else ""
+            who = f"  [cyan]{escape(rung.agent + model)}[/cyan]  ~{rung.seconds:.1f} s"
+            who += f"  ~${rung.cost_usd:.4f}"
+        needs = task["depends_on"]
+        also = f"  (also after {', '.join(needs[:-1])})" if len(needs) > 1 else ""
+        parent = nodes[needs[-1]] if needs else tree
+        label = f"[bold]{escape(task['id'])}[/bold]{who}{also}\n  {escape(task['description'])}"
+        nodes[task["id"]] = parent.add(label)
+    return tree
+
+
+def critical_path_s(tasks: Iterable[TaskReport]) -> float:
+    """Seconds of the longest chain of tasks: what no parallelism could have saved."""
+    ends: dict[str, float] = {}
+    for task in tasks:
+        before = max((ends.get(need, 0.0) for need in task.depends_on), default=0.0)
+        ends[task.id] = before + task.duration_s
+    return max(ends.values(), default=0.0)
+
+
+def receipt(result: OrchestrationResult, budget_usd: float | None = None) -> str:
+    """One line: tasks, retries, time, money, run."""
+    retried = sum(len(task.attempts) > 1 for task in result.tasks)
+    parts = [f"{len(result.tasks)} task{'s' * (len(result.tasks) != 1)}"]
+    if retried:
+        parts.append(f"{retried} retried")
+    parts.append(f"{result.duration_s:.2f} s (critical path {critical_path_s(result.tasks):.2f} s)")
+    limit = f" of ${budget_usd:.2f}" if budget_usd is not None else ""
+    parts.append(f"${result.cost_usd:.4f}{limit}")
+    if result.plan_source:
+        parts.append(f"plan from {result.plan_source}")
+    parts.append(f"run {result.run_id}")
+    return ", ".join(parts)
+
+
+def failure_lines(result: OrchestrationResult) -> list[str]:
+    """What went wrong, task by task, and the next command."""
+    lines = [f"failed: {error}" for error in result.errors]
+    if result.version != "1.0":
+        lines.append(f"why: genesis explain {result.run_id}")
+    return lines

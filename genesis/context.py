@@ -1,0 +1,91 @@
+"""What every step is given beside the state: the orchestrator's services, and its own run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genesis.agents.registry import AgentRegistry
+from genesis.execution.attempt import TaskRunner
+from genesis.execution.scope import RunScope
+from genesis.journal import Journal
+from genesis.planning.deliverables import Deliverables
+from genesis.planning.planner import Planner
+from genesis.routing.router import Router
+from genesis.tasks.infer import TaskTypeInferrer
+from infrastructure.clock import Clock
+from infrastructure.config import FeatureFlags, Settings
+from infrastructure.embeddings.embedder import Embedder
+from infrastructure.memory.compaction_service import CompactionService
+from infrastructure.memory.orchestrator_memory_tool import MemoryTool
+from infrastructure.memory.workflow_memory import WorkflowMemory
+from infrastructure.models.chat import ChatModels
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one orchestrator, shared by all its runs.
+
+    Attributes:
+        settings, flags: what was configured.
+        clock: time and durations.
+        memory: what is remembered of runs.
+        memory_tool, compaction: its public faces.
+        inferrer, embedder: what a request is, and what it is like.
+        models: the chat models that are set.
+        registry: the agents.
+        planners: asked in this order.
+        deliverables: reads what a request asks for.
+        router: HALO's rules and candidates, DAAO's choice.
+        runner: takes one task to its verdict.
+    """
+
+    settings: Settings
+    flags: FeatureFlags
+    clock: Clock
+    memory: WorkflowMemory
+    memory_tool: MemoryTool
+    compaction: CompactionService
+    inferrer: TaskTypeInferrer
+    embedder: Embedder
+    models: ChatModels
+    registry: AgentRegistry
+    planners: tuple[Planner, ...]
+    deliverables: Deliverables
+    router: Router
+    runner: TaskRunner
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run.
+
+    Attributes:
+        services: the orchestrator's parts.
+        scope: what an attempt at a task needs to know of the run.
+        journal: takes every decision with its reason.
+        session_id: groups runs.
+        started: monotonic seconds.
+    """
+
+    services: Services
+    scope: RunScope
+    journal: Journal
+    session_id: str
+    started: float
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run was accepted."""
+        return self.services.clock.monotonic() - self.started
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the run's deadline; negative after it."""
+        if self.scope.deadline is None:
+            return float("inf")
+        return self.scope.deadline - self.services.clock.monotonic()
+
+    @property
+    def usd_left(self) -> float | None:
+        """US dollars that the run may still spend; None without a limit."""
+        return self.scope.budget.statistics.left_usd

@@ -1,0 +1,134 @@
+"""What happens in a run, as typed events: streamed to the caller and kept in the run's journal.
+
+Every decision carries its reason, so that `explain` needs nothing but the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import orjson
+
+from genesis.execution.events import ExecutionEvent
+from genesis.planning.validate import ValidationReport
+from genesis.routing.ladder import Ladder, Route
+from infrastructure.jsonvalue import JsonObject, JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccepted:
+    """The request was understood enough to start; it is stored before anything is done."""
+
+    run_id: str
+    session_id: str
+    request: str
+    given: JsonObject
+    notes: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTypeInferred:
+    """Step 0: what kind of request this is, and why."""
+
+    task_type: str
+    confidence: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledPattern:
+    """A sequence of steps that served requests of this type before."""
+
+    steps: tuple[str, ...]
+    success_rate: float
+    executions: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledRun:
+    """A similar past request."""
+
+    run_id: str
+    request: str
+    similarity: float
+    successes: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRecalled:
+    """Step 0: what was found in memory; `note` says why nothing was looked for or found."""
+
+    patterns: tuple[RecalledPattern, ...] = ()
+    past: tuple[RecalledRun, ...] = ()
+    attempts_known: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """Step 1: the plan, which planner made it, and why the planners before it did not."""
+
+    plan: JsonObject
+    source: str
+    reason: str
+    changes: tuple[str, ...]
+    from_run: str
+    passed_over: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TasksRouted:
+    """Step 2: for each task who could do it, best first, and who could not."""
+
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanValidated:
+    """Step 3: the findings and the quality score; a plan not accepted goes back to step 1."""
+
+    accepted: bool
+    report: ValidationReport
+    mended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPriced:
+    """Step 4: the order of attempts for each task; `changed_by_memory` says what learning did."""
+
+    ladders: tuple[Ladder, ...]
+    changed_by_memory: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Step 6: how the run ended; written in the same commit as all that it teaches."""
+
+    run_id: str
+    success: bool
+    output: str
+    errors: tuple[str, ...]
+    duration_s: float
+    cost_usd: float
+
+
+RunEvent: TypeAlias = (
+    RunAccepted
+    | TaskTypeInferred
+    | MemoryRecalled
+    | PlanMade
+    | TasksRouted
+    | PlanValidated
+    | PlanPriced
+    | ExecutionEvent
+    | RunEnded
+)
+
+
+def event_to_json(event: RunEvent, at: float) -> JsonObject:
+    """The event as plain JSON with its type's name and the time (seconds since the epoch)."""
+    fields = cast("dict[str, JsonValue]", orjson.loads(orjson.dumps(event)))
+    return {"type": type(event).__name__, "at": at, **fields}

@@ -1,0 +1,147 @@
+"""Why a run went as it did, told from its journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from infrastructure.jsonvalue import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision: the step that made it, what it is about, what was chosen, and the reasons."""
+
+    step: str
+    subject: str
+    choice: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every decision of a run in order; `str()` gives it as text."""
+
+    run_id: str
+    decisions: tuple[Decision, ...]
+
+    def __str__(self) -> str:
+        lines = [f"run {self.run_id}"]
+        for decision in self.decisions:
+            lines.append(f"[{decision.step}] {decision.subject}: {decision.choice}")
+            lines.extend(f"    {reason}" for reason in decision.reasons)
+        return "\n".join(lines)
+
+
+def explain(run_id: str, events: Iterable[JsonObject]) -> Explanation:
+    """Read the decisions out of a run's events; events of unknown types are passed over."""
+    decisions: list[Decision] = []
+    for event in events:
+        reader = _READERS.get(str(event.get("type")))
+        if reader is not None:
+            decisions.extend(reader(cast("Mapping[str, Any]", event)))
+    return Explanation(run_id, tuple(decisions))
+
+
+def _accepted(event: Mapping[str, Any]) -> Iterator[Decision]:
+    given = tuple(f"{name} = {value}" for name, value in event["given"].items())
+    yield Decision("request", "given", event["request"], given + tuple(event["notes"]))
+
+
+def _task_type(event: Mapping[str, Any]) -> Iterator[Decision]:
+    choice = f"{event['task_type']} (confidence {event['confidence']:.2f})"
+    yield Decision("recall", "task type", choice, (event["reason"],))
+
+
+def _recalled(event: Mapping[str, Any]) -> Iterator[Decision]:
+    patterns = tuple(
+        f"pattern {' > '.join(p['steps'])}: {p['success_rate']:.0%} of {p['executions']} verified"
+        for p in event["patterns"]
+    )
+    past = tuple(
+        f"run {p['run_id']} ({p['similarity']:.2f} alike, {p['successes']} verified, "
+        f"{p['failures']} failed): {p['request'][:80]}"
+        for p in event["past"]
+    )
+    found = (
+        f"{len(patterns)} patterns, {len(past)} similar runs, {event['attempts_known']} attempts"
+    )
+    note = (event["note"],) if event["note"] else ()
+    yield Decision("recall", "memory", found, note + patterns + past)
+
+
+def _plan(event: Mapping[str, Any]) -> Iterator[Decision]:
+    tasks = ", ".join(task["id"] for task in event["plan"]["tasks"])
+    origin = f"{event['source']} ({event['from_run']})" if event["from_run"] else event["source"]
+    yield Decision(
+        "htdag",
+        "plan",
+        f"{tasks} from {origin}",
+        (event["reason"], *event["changes"], *(f"passed over {p}" for p in event["passed_over"])),
+    )
+
+
+def _routes(event: Mapping[str, Any]) -> Iterator[Decision]:
+    for route in event["routes"]:
+        chosen = tuple(f"{c['agent']}: {c['reason']}" for c in route["candidates"])
+        rejected = tuple(f"not {r['agent']}: {r['reason']}" for r in route["rejected"])
+        names = ", ".join(c["agent"] for c in route["candidates"]) or "nobody"
+        yield Decision("halo", route["task_id"], names, chosen + rejected)
+
+
+def _validated(event: Mapping[str, Any]) -> Iterator[Decision]:
+    report = event["report"]
+    choice = "accepted" if event["accepted"] else "sent back"
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in report["quality_parts"].items())
+    findings = tuple(finding["message"] for finding in report["findings"])
+    yield Decision(
+        "aop",
+        "validation",
+        f"{choice}, quality {report['quality']:.2f}",
+        ((parts,) if parts else ()) + findings + tuple(event["mended"]),
+    )
+
+
+def _priced(event: Mapping[str, Any]) -> Iterator[Decision]:
+    for ladder in event["ladders"]:
+        rungs = tuple(
+            f"{n}. {_who(rung)}, expected success {rung['p_success']:.0%}, "
+            f"${rung['cost_usd']:.4f}, {rung['seconds']:.1f} s: {rung['reason']}"
+            for n, rung in enumerate(ladder["rungs"], 1)
+        )
+        yield Decision("daao", ladder["task_id"], ladder["reason"], rungs)
+    for change in event["changed_by_memory"]:
+        yield Decision("daao", "changed by memory", change)
+
+
+def _who(rung: Mapping[str, Any]) -> str:
+    model = f" with {rung['model']}" if rung["model"] else ""
+    return f"{rung['agent']}{model} ({rung['effort']} effort)"
+
+
+def _task(event: Mapping[str, Any]) -> Iterator[Decision]:
+    result = event["result"]
+    attempts = tuple(
+        f"{a['number']}. {a['agent']} {a['outcome']}: {a['reason']}" for a in result["attempts"]
+    )
+    error = (result["error"],) if result["error"] else ()
+    yield Decision("execute", result["task_id"], result["status"], attempts + error)
+
+
+def _ended(event: Mapping[str, Any]) -> Iterator[Decision]:
+    choice = "success" if event["success"] else "failure"
+    yield Decision("record", "run", choice, tuple(event["errors"]))
+
+
+_READERS = {
+    "RunAccepted": _accepted,
+    "TaskTypeInferred": _task_type,
+    "MemoryRecalled": _recalled,
+    "PlanMade": _plan,
+    "TasksRouted": _routes,
+    "PlanValidated": _validated,
+    "PlanPriced": _priced,
+    "TaskEnded": _task,
+    "RunEnded": _ended,
+}

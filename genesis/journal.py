@@ -1,0 +1,68 @@
+"""The journal of one run: events in order, to the listener at once, to the store in groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from genesis.events import RunEvent, event_to_json
+from genesis.execution.events import AttemptEnded, AttemptProgress, TaskStarted
+from infrastructure.clock import Clock
+from infrastructure.jsonvalue import JsonObject
+
+Append: TypeAlias = Callable[[str, Sequence[JsonObject]], Awaitable[None]]
+Listener: TypeAlias = Callable[[RunEvent], None]
+
+# Progress for whoever listens; `TaskEnded` holds all of it that matters afterwards.
+_PASSING = (TaskStarted, AttemptProgress, AttemptEnded)
+
+
+class Journal:
+    """Collects a run's events.
+
+    Args:
+        run_id: the run.
+        clock: gives each event its time.
+        append: stores events of a run durably, in order.
+        listener: is told each event as it happens; None for nobody.
+    """
+
+    def __init__(
+        self, run_id: str, clock: Clock, append: Append, listener: Listener | None = None
+    ) -> None:
+        self._run_id = run_id
+        self._clock = clock
+        self._append = append
+        self._listener = listener
+        self._waiting: list[JsonObject] = []
+        self._order = asyncio.Lock()
+
+    def add(self, event: RunEvent) -> None:
+        """Take an event; it is durable after the next `flush`."""
+        if not isinstance(event, _PASSING):
+            self._waiting.append(event_to_json(event, self._clock.now()))
+        if self._listener is not None:
+            self._listener(event)
+
+    def take(self) -> list[JsonObject]:
+        """The events not yet stored, for a commit that stores them together with more."""
+        events, self._waiting = self._waiting, []
+        return events
+
+    async def flush(self) -> None:
+        """Store what was taken in; events of concurrent tasks share a write and keep their order.
+
+        Raises:
+            StoreError: the store failed; the events are kept for the next flush.
+        """
+        async with self._order:
+            events = self.take()
+            if not events:
+                return
+            try:
+                await self._append(self._run_id, events)
+            except BaseException:
+                # Whatever stopped the write, the events are not stored and must not be lost.
+                self._waiting[:0] = events
+                raise

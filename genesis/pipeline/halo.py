@@ -1,0 +1,24 @@
+"""Step 2: find for each task the agents that can do it, by rules, capability and record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from genesis.context import RunContext
+from genesis.events import TasksRouted
+from genesis.state import RunState
+
+
+async def halo(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Add a route to every task that is not finished yet."""
+    assert state.plan is not None
+    services, journal = runtime.context.services, runtime.context.journal
+    routes = services.router.routes(
+        [task for task in state.plan.dag if task.id not in state.results],
+        state.request,
+        state.recalled.belief,
+    )
+    journal.add(TasksRouted(tuple(routes)))
+    return {"routes": {route.task_id: route for route in routes}}

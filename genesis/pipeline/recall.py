@@ -1,0 +1,94 @@
+"""Step 0: infer the task type and recall what is known of such requests."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from genesis.context import RunContext
+from genesis.events import MemoryRecalled, RecalledPattern, RecalledRun, TaskTypeInferred
+from genesis.planning.planner import PastPlan
+from genesis.tasks.request_vector import request_vector
+from genesis.routing.belief import Belief
+from genesis.state import Recalled, RunState
+from infrastructure.errors import GenesisError
+from infrastructure.memory.workflow_memory import Recall
+
+log = logging.getLogger("genesis.memory")
+
+_PAST_PLANS = 5
+
+
+async def recall(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Add the task type, and what memory holds for it."""
+    services, journal = runtime.context.services, runtime.context.journal
+    inferred = services.inferrer.infer(state.request)
+    task_type = state.task_type or inferred.task_type
+    journal.add(TaskTypeInferred(task_type, inferred.confidence, inferred.reason))
+    if not services.flags.memory_enabled:
+        journal.add(MemoryRecalled(note="memory is turned off (memory_enabled)"))
+        return {"task_type": task_type}
+    try:
+        found = await _search(state, runtime.context, task_type)
+    except GenesisError as error:
+        log.warning("Step 0: retrieval failed, going on without memory: %s", error)
+        journal.add(MemoryRecalled(note=f"retrieval failed: {error}"))
+        return {"task_type": task_type}
+    recalled = _recalled(found)
+    journal.add(_event(found, recalled))
+    return {"task_type": task_type, "recalled": recalled}
+
+
+async def _search(state: RunState, context: RunContext, task_type: str) -> Recall:
+    services = context.services
+    log.info("Step 0: querying memory for %s", task_type)
+    return await services.memory.recall(
+        task_type,
+        state.request,
+        request_vector(state.request, services.embedder),
+        tuple(sorted(state.given)),
+        min_success_rate=services.settings.min_success_rate,
+        limit=_PAST_PLANS,
+    )
+
+
+def _recalled(found: Recall) -> Recalled:
+    return Recalled(
+        patterns=tuple(
+            f"{' > '.join(p.workflow_steps)} "
+            f"({p.successful_executions} of {p.total_executions} runs verified)"
+            for p in found.patterns
+        ),
+        past=tuple(
+            PastPlan(
+                run_id=case.run_id,
+                request=case.request,
+                task_type=case.task_type,
+                given=case.given,
+                plan=case.plan,
+                successes=case.successes,
+                failures=case.failures,
+                similarity=case.similarity,
+            )
+            for case in found.cases
+        ),
+        belief=Belief(found.outcomes),
+        attempts_known=sum(count.successes + count.failures for count in found.outcomes),
+    )
+
+
+def _event(found: Recall, recalled: Recalled) -> MemoryRecalled:
+    return MemoryRecalled(
+        patterns=tuple(
+            RecalledPattern(tuple(p.workflow_steps), p.success_rate, p.total_executions)
+            for p in found.patterns
+        ),
+        past=tuple(
+            RecalledRun(p.run_id, p.request, p.similarity, p.successes, p.failures)
+            for p in recalled.past
+        ),
+        attempts_known=recalled.attempts_known,
+        note="" if found.patterns or found.cases else "nothing is known of such requests yet",
+    )

@@ -1,0 +1,120 @@
+"""Step 6: store in one commit how the run ended and all that it teaches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from genesis.context import RunContext
+from genesis.events import RunEnded
+from genesis.tasks.request_vector import request_vector
+from genesis.state import RunState
+from genesis.tasks.dag import TaskDAG
+from genesis.tasks.task import AttemptOutcome, Task, TaskResult
+from infrastructure.errors import StoreError
+from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.memory.memori.outcomes import OutcomeRecord
+from infrastructure.memory.workflow_memory import FinishedRun
+
+log = logging.getLogger("genesis.memory")
+
+# Attempts that say something about the agent; the others say something about money or the caller.
+_TELLING = {
+    AttemptOutcome.VERIFIED,
+    AttemptOutcome.REJECTED,
+    AttemptOutcome.FAILED,
+    AttemptOutcome.TIMEOUT,
+    AttemptOutcome.UNAVAILABLE,
+}
+
+
+async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Store the run; a store that fails costs the memory of the run, never its answer."""
+    context = runtime.context
+    ended = RunEnded(
+        run_id=context.scope.run_id,
+        success=state.success,
+        output=state.output,
+        errors=state.errors,
+        duration_s=context.elapsed_s,
+        cost_usd=state.cost_usd,
+    )
+    context.journal.add(ended)
+    try:
+        await context.services.memory.finish(_finished(state, context, ended))
+    except StoreError as error:
+        log.error("Step 6: storing run %s failed: %s", context.scope.run_id, error)
+        return {"errors": (*state.errors, f"the run was not stored: {error}")}
+    return {"recorded": True}
+
+
+def _finished(state: RunState, context: RunContext, ended: RunEnded) -> FinishedRun:
+    plan = state.plan.dag.to_json() if state.plan else None
+    return FinishedRun(
+        run_id=ended.run_id,
+        session_id=context.session_id,
+        request=state.request,
+        task_type=state.task_type,
+        success=ended.success,
+        steps=tuple(_step(task, result) for task, result in state.finished),
+        duration_s=ended.duration_s,
+        cost_usd=ended.cost_usd,
+        recalled=_used_memory(state) if context.services.flags.memory_enabled else None,
+        metadata={"plan": plan} if plan else {},
+        given=tuple(sorted(state.given)),
+        plan=plan,
+        structure=_structure(state.plan.dag) if state.plan else None,
+        vector=request_vector(state.request, context.services.embedder),
+        outcomes=tuple(_outcomes(state)),
+        events=tuple(context.journal.take()),
+        result=_summary(state, ended),
+    )
+
+
+def _step(task: Task, result: TaskResult) -> str:
+    return f"{task.task_type}:{result.agent}:{result.model}"
+
+
+def _used_memory(state: RunState) -> bool:
+    return bool(state.changed_by_memory) or (
+        state.plan is not None and state.plan.source == "memory"
+    )
+
+
+def _structure(dag: TaskDAG) -> JsonValue:
+    """What makes two plans the same: everything but the words that describe the tasks."""
+    return [
+        [task.id, task.task_type, task.operation, list(task.produces), list(task.depends_on)]
+        for task in dag
+    ]
+
+
+def _outcomes(state: RunState) -> Iterator[OutcomeRecord]:
+    for task, result in state.finished:
+        for attempt in result.attempts:
+            if attempt.outcome in _TELLING:
+                yield OutcomeRecord(
+                    task_type=task.task_type,
+                    operation=attempt.operation,
+                    agent=attempt.agent,
+                    model=attempt.model,
+                    effort=attempt.effort if attempt.model else "",
+                    success=attempt.outcome is AttemptOutcome.VERIFIED,
+                    seconds=attempt.duration_s,
+                    usd=attempt.usage.cost_usd,
+                    task_id=task.id,
+                )
+
+
+def _summary(state: RunState, ended: RunEnded) -> JsonObject:
+    return {
+        "output": ended.output,
+        "errors": list(ended.errors),
+        "tasks": len(state.finished),
+        "plan_source": state.plan.source if state.plan else None,
+        "cost_usd": ended.cost_usd,
+        "duration_s": ended.duration_s,
+    }

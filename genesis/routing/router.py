@@ -1,0 +1,115 @@
+"""Routing as one part: HALO's rules and candidates, and DAAO's choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from genesis.routing.belief import Belief
+from genesis.routing.candidates import Exploration, route
+from genesis.routing.choose import ModelOption, choose
+from genesis.routing.difficulty import estimate_difficulty
+from genesis.routing.ladder import Ladder, Route
+from genesis.routing.prices import Prices
+from genesis.routing.rules import Facts, RuleBook
+from genesis.tasks.task import Task
+from infrastructure.a2a.agent import AgentCard
+from infrastructure.jsonvalue import JsonObject
+
+
+class Router:
+    """Answers who could do a task, and who should try it in which order.
+
+    Args:
+        rules: the declared rules.
+        cards: the registered agents now.
+        healthy: False by name for agents whose circuit breaker is open.
+        load: attempts that run now, by agent.
+        models: the chat models that may be used, with their prices.
+        prices: how money and time compare.
+        max_attempts: rungs of a ladder at most.
+        tenant: whose requests these are.
+        exploration: None ranks by expectation alone.
+    """
+
+    def __init__(
+        self,
+        rules: RuleBook,
+        *,
+        cards: Callable[[], Sequence[AgentCard]],
+        healthy: Callable[[], Mapping[str, bool]],
+        load: Callable[[], Mapping[str, int]],
+        models: Sequence[ModelOption],
+        prices: Prices,
+        max_attempts: int,
+        tenant: str,
+        exploration: Exploration | None = None,
+    ) -> None:
+        self._rules = rules
+        self._cards = cards
+        self._healthy = healthy
+        self._load = load
+        self._models = models
+        self._prices = prices
+        self._max_attempts = max_attempts
+        self._tenant = tenant
+        self._exploration = exploration
+
+    def routes(
+        self, tasks: Iterable[Task], request: str, belief: Belief, *, explore: bool = True
+    ) -> list[Route]:
+        """HALO's answer for each task: candidates best first, and everybody else with a reason.
+
+        Args:
+            tasks: what is to be done.
+            request: the user's whole request; rules may look at it.
+            belief: the record; an empty one ranks by what agents declare.
+            explore: False leaves chance out, for a comparison.
+        """
+        cards, healthy = self._cards(), self._healthy()
+        unhealthy = frozenset(name for name, well in healthy.items() if not well)
+        facts = Facts(request=request, tenant=self._tenant, unhealthy=unhealthy)
+        return [
+            route(
+                task,
+                cards,
+                self._rules.effects(task, facts),
+                belief,
+                health=healthy,
+                load=self._load(),
+                explore=self._exploration if explore else None,
+                prices=self._prices,
+                has_model=bool(self._models),
+            )
+            for task in tasks
+        ]
+
+    def ladder(
+        self,
+        task: Task,
+        found: Route,
+        request: str,
+        given: JsonObject,
+        belief: Belief,
+        *,
+        usd_left: float | None,
+        seconds_left: float | None,
+    ) -> Ladder:
+        """DAAO's answer for a routed task: attempts in order.
+
+        Raises:
+            RoutingError: nobody can do the task; says why each agent was rejected.
+            ModelNotConfigured: all who can need a chat model and none is set.
+            BudgetExceeded: nothing fits the money or time that is left.
+        """
+        return choose(
+            task,
+            found,
+            belief,
+            estimate_difficulty(task, request, given, belief),
+            cards=self._cards(),
+            models=self._models,
+            budget_left_usd=usd_left,
+            seconds_left=seconds_left,
+            prices=self._prices,
+            max_rungs=self._max_attempts,
+        )

@@ -1,0 +1,164 @@
+"""One request from acceptance to result: whatever happens on the way, it ends recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+
+from genesis.context import RunContext, Services
+from genesis.events import RunAccepted, RunEnded
+from genesis.execution.scope import RunScope
+from genesis.graph import plan_graph, run_graph
+from genesis.journal import Journal, Listener
+from genesis.planning.given import find_given
+from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
+from genesis.state import RunState
+from infrastructure.errors import GenesisError, StoreError
+from infrastructure.jsonvalue import JsonObject
+from infrastructure.memory.memori.runs import RunRecord
+from infrastructure.memory.workflow_memory import FinishedRun
+from infrastructure.resilience.budget import Budget
+
+log = logging.getLogger("genesis")
+
+VERSION = "2.1"
+
+# Every attempt ends at the deadline by itself; this is what a step may need on top of it.
+_GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller asked for.
+
+    Attributes:
+        text: the request.
+        run_id, session_id: never empty.
+        budget_usd: US dollars; None without a limit.
+        timeout_s: seconds.
+        given: named data beside the request.
+    """
+
+    text: str
+    run_id: str
+    session_id: str
+    budget_usd: float | None
+    timeout_s: float
+    given: JsonObject
+
+
+async def run_request(
+    request: Request, services: Services, listener: Listener | None
+) -> OrchestrationResult:
+    """Accept the request, take it through the graph, and return the result.
+
+    Raises:
+        InputError: the request cannot be used; nothing was stored.
+        StoreUnavailable: the store did not take the run, so it was not started.
+    """
+    context, state = await _accept(request, services, listener)
+    try:
+        async with asyncio.timeout(request.timeout_s + _GRACE_S):
+            state = await run_graph(state, context)
+    except asyncio.CancelledError:
+        await asyncio.shield(_give_up(state, context, "the run was cancelled"))
+        raise
+    except TimeoutError:
+        state = await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
+    except GenesisError as error:
+        state = await _give_up(state, context, str(error))
+    except Exception as error:  # a defect of ours must not leave a run without an end
+        log.exception("run %s failed in an unexpected way", request.run_id)
+        state = await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
+    return result_of(state, request.run_id, request.session_id, context.elapsed_s)
+
+
+async def preview_request(request: Request, services: Services) -> PlanPreview:
+    """Plan the request without running or storing anything.
+
+    Raises:
+        InputError: the request cannot be used.
+        PlanningError: no plan validates, or no agent or budget fits it.
+    """
+    context, state = _begin(request, services, None)
+    return preview_of(await plan_graph(state, context))
+
+
+async def _accept(
+    request: Request, services: Services, listener: Listener | None
+) -> tuple[RunContext, RunState]:
+    context, state = _begin(request, services, listener)
+    await services.memory.accept(
+        RunRecord(
+            request.run_id,
+            request.session_id,
+            request.text,
+            services.clock.now(),
+            version=VERSION,
+        )
+    )
+    return context, state
+
+
+def _begin(
+    request: Request, services: Services, listener: Listener | None
+) -> tuple[RunContext, RunState]:
+    settings, clock = services.settings, services.clock
+    given = find_given(request.text, settings.workspace, request.given)
+    artifacts = settings.data_dir.resolve() / "runs" / request.run_id
+    journal = Journal(request.run_id, clock, services.memory.append, listener)
+    context = RunContext(
+        services=services,
+        scope=RunScope(
+            run_id=request.run_id,
+            request=request.text,
+            given=given.data,
+            workspace=settings.workspace.resolve(),
+            artifacts_dir=artifacts,
+            budget=Budget(request.budget_usd),
+            deadline=clock.monotonic() + request.timeout_s,
+            emit=journal.add,
+        ),
+        journal=journal,
+        session_id=request.session_id,
+        started=clock.monotonic(),
+    )
+    journal.add(
+        RunAccepted(
+            request.run_id, request.session_id, request.text, given.data, given.notes, VERSION
+        )
+    )
+    return context, RunState(request=request.text, given=given.data)
+
+
+async def _give_up(state: RunState, context: RunContext, reason: str) -> RunState:
+    """End a run that no step could end: stored as a failure with its cause."""
+    ended = RunEnded(
+        context.scope.run_id,
+        success=False,
+        output="",
+        errors=(reason,),
+        duration_s=context.elapsed_s,
+        cost_usd=context.scope.budget.statistics.spent_usd,
+    )
+    context.journal.add(ended)
+    try:
+        await context.services.memory.finish(
+            FinishedRun(
+                run_id=ended.run_id,
+                session_id=context.session_id,
+                request=state.request,
+                task_type=state.task_type or "general",
+                success=False,
+                steps=(),
+                duration_s=ended.duration_s,
+                cost_usd=ended.cost_usd,
+                events=tuple(context.journal.take()),
+                result={"output": "", "errors": [reason]},
+            )
+        )
+    except StoreError as error:
+        log.error("run %s could not be stored: %s", ended.run_id, error)
+        return replace(state, errors=(reason, f"the run was not stored: {error}"))
+    return replace(state, errors=(reason,), recorded=True)

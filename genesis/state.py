@@ -1,0 +1,111 @@
+"""What a run knows so far: the state that the eight steps hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from genesis.planning.planner import Goal, PastPlan, Plan
+from genesis.planning.validate import ValidationReport
+from genesis.routing.belief import Belief
+from genesis.routing.ladder import Ladder, Route
+from genesis.tasks.task import Task, TaskResult, TaskStatus
+from infrastructure.jsonvalue import JsonObject, JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What step 0 found.
+
+    Attributes:
+        patterns: successful step sequences in words.
+        past: plans of similar requests.
+        belief: what is known of each agent at such tasks.
+        attempts_known: attempts that the belief rests on.
+    """
+
+    patterns: tuple[str, ...] = ()
+    past: tuple[PastPlan, ...] = ()
+    belief: Belief = field(default_factory=Belief)
+    attempts_known: int = 0
+
+
+@dataclass
+class RunState:
+    """Each step reads what it needs and returns only what it adds.
+
+    Attributes:
+        request, given: what the caller gave.
+        task_type, recalled: step 0.
+        plan: step 1; replaced when it was sent back or a branch failed.
+        routes: step 2, by task id.
+        report: step 3.
+        ladders, changed_by_memory: step 4.
+        results: step 5, by task id; only verified ones are kept when a branch is planned again.
+        recorded: step 6.
+        objections: why the plan was sent back; empty when it was not.
+        rounds: how often a plan was sent back or planned again.
+        errors: why the run cannot go on; a step that adds one ends the run at `record`.
+        planning_usd: what a chat model's planning cost, all rounds.
+        abandoned: tasks that failed and were planned again, with their results.
+    """
+
+    request: str
+    given: JsonObject = field(default_factory=dict[str, JsonValue])
+    task_type: str = ""
+    recalled: Recalled = field(default_factory=Recalled)
+    plan: Plan | None = None
+    routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+    report: ValidationReport | None = None
+    ladders: Mapping[str, Ladder] = field(default_factory=dict[str, Ladder])
+    changed_by_memory: tuple[str, ...] = ()
+    results: Mapping[str, TaskResult] = field(default_factory=dict[str, TaskResult])
+    recorded: bool = False
+    objections: tuple[str, ...] = ()
+    rounds: int = 0
+    errors: tuple[str, ...] = ()
+    planning_usd: float = 0.0
+    abandoned: tuple[tuple[Task, TaskResult], ...] = ()
+
+    def goal(self) -> Goal:
+        """What planners are asked."""
+        finished = tuple(r for r in self.results.values() if r.output is not None)
+        failed = tuple(r for r in self.results.values() if r.output is None)
+        return Goal(
+            request=self.request,
+            task_type=self.task_type,
+            given=self.given,
+            past=self.recalled.past,
+            objections=self.objections,
+            finished=finished,
+            failed=failed,
+            last=self.plan.dag if self.plan else None,
+        )
+
+    @property
+    def finished(self) -> tuple[tuple[Task, TaskResult], ...]:
+        """Every task that was tried, with its result; the abandoned ones first."""
+        if self.plan is None:
+            return self.abandoned
+        return self.abandoned + tuple(
+            (task, self.results[task.id]) for task in self.plan.dag if task.id in self.results
+        )
+
+    @property
+    def success(self) -> bool:
+        """Whether every task of the plan was verified and nothing else went wrong."""
+        if self.plan is None or self.errors:
+            return False
+        done = [self.results.get(task.id) for task in self.plan.dag]
+        return all(r is not None and r.status is TaskStatus.COMPLETED for r in done)
+
+    @property
+    def output(self) -> str:
+        """The verified answers for people, in the plan's order, each once."""
+        texts = [r.output.text.strip() for _, r in self.finished if r.output is not None]
+        return "\n\n".join(dict.fromkeys(text for text in texts if text))
+
+    @property
+    def cost_usd(self) -> float:
+        """What the run cost: planning and all attempts, US dollars."""
+        return self.planning_usd + sum(result.cost_usd for _, result in self.finished)
