@@ -60,6 +60,7 @@ class Memori:
         *,
         tenant: str = "default",
         durability: Durability = "full",
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Clock | None = None,
     ) -> Memori:
         """A store on an SQLite file, or in memory for `:memory:`.
@@ -69,13 +70,14 @@ class Memori:
             tenant: whose rows the handle sees.
             durability: `full` survives a power cut; `normal` may lose the last commits in one,
                 though never the file's integrity.
+            busy_timeout_s: how long to wait for another process that writes.
             clock: the time written into records.
         """
         place = str(path)
         writer = Writer(
-            place, lambda: connect_writer(place, durability, BUSY_TIMEOUT_S), BUSY_TIMEOUT_S
+            place, lambda: connect_writer(place, durability, busy_timeout_s), busy_timeout_s
         )
-        readers = Readers(place, writer, BUSY_TIMEOUT_S)
+        readers = Readers(place, writer, busy_timeout_s)
         return cls(place, _checked(tenant), clock or SystemClock(), writer, readers)
 
     @property

@@ -82,11 +82,13 @@ def get(tx: Tx, namespace: Namespace, key: str, unexpired_at: int | None) -> Sto
 def put(tx: Tx, namespace: Namespace, key: str, value: str, now: int, ttl: int | None) -> int:
     """Store a value (JSON text) under the key; an update keeps the time of creation.
 
+    An item that has expired counts as gone, whether or not it was swept.
+
     Returns:
         The id of this write. What an index held of the write before is gone with it.
     """
     place = encode_namespace(namespace)
-    created_at, version = _remove(tx, place, key) or (now, 0)
+    created_at, version = _remove(tx, place, key, now) or (now, 0)
     row = tx.execute(
         "INSERT INTO items (tenant, namespace, key, value, version, created_at, updated_at,"
         " ttl, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -97,9 +99,9 @@ def put(tx: Tx, namespace: Namespace, key: str, value: str, now: int, ttl: int |
     return int(row[0])
 
 
-def delete(tx: Tx, namespace: Namespace, key: str) -> bool:
-    """Delete the item; False when there was none."""
-    return _remove(tx, encode_namespace(namespace), key) is not None
+def delete(tx: Tx, namespace: Namespace, key: str, now: int) -> bool:
+    """Delete the item; False when there was none, or it had expired."""
+    return _remove(tx, encode_namespace(namespace), key, now) is not None
 
 
 def newest(tx: Tx, within: Sql, limit: int, offset: int) -> list[StoredItem]:
@@ -154,15 +156,18 @@ def sweep(tx: Tx, now: int) -> int:
     return len(rows)
 
 
-def _remove(tx: Tx, place: str, key: str) -> tuple[int, int] | None:
+def _remove(tx: Tx, place: str, key: str, now: int) -> tuple[int, int] | None:
+    """Delete the row; its time of creation and its version unless it had expired."""
     row = tx.execute(
-        "SELECT id, created_at, version FROM items WHERE tenant = ? AND namespace = ? AND key = ?",
-        (tx.tenant, place, key),
+        "SELECT id, created_at, version, expires_at <= ? FROM items"
+        " WHERE tenant = ? AND namespace = ? AND key = ?",
+        (now, tx.tenant, place, key),
     ).fetchone()
     if row is None:
         return None
-    _drop(tx, row[0])
-    return int(row[1]), int(row[2])
+    item_id, created_at, version, expired = row
+    _drop(tx, item_id)
+    return None if expired else (created_at, version)
 
 
 def _drop(tx: Tx, item_id: int) -> None:

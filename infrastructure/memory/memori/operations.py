@@ -175,7 +175,7 @@ class Batch:
 
     def _write(self, tx: Tx, put: Put, now: int) -> None:
         if put.value is None:
-            items.delete(tx, put.namespace, put.key)
+            items.delete(tx, put.namespace, put.key, now)
             return
         item = items.put(tx, put.namespace, put.key, put.value, now, put.ttl)
         if not put.texts:

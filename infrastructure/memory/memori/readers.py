@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.sqlite import MEMORY, SqliteTx, connect_reader, explain
+from infrastructure.memory.memori.sqlite import MEMORY, SqliteTx, call, connect_reader, explain
 from infrastructure.memory.memori.writer import Writer
 
 POOL_SIZE: Final = 4
@@ -28,25 +28,22 @@ class Readers:
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._ready = False
-        self._closed = False
 
     def submit(self, tenant: str, query: Callable[[Tx], Any]) -> Future[Any]:
         """Run the query in one read transaction."""
         self.reads += 1
         if self._path == MEMORY:
-            return self._writer.call(lambda connection: self._query(connection, tenant, query))
-        with self._lock:
-            if self._closed:
-                raise StoreError(f"the memory store at {self._path} is closed; open it again")
-            try:
-                return self._executor.submit(self._read, tenant, query)
-            except RuntimeError as error:
-                raise StoreError("the interpreter is shutting down") from error
+            return self._writer.run(
+                lambda connection: self._read_in_memory(connection, tenant, query)
+            )
+        self._writer.check_usable()
+        try:
+            return self._executor.submit(self._read, tenant, query)
+        except RuntimeError as error:
+            raise StoreError("the store is closing; nothing was read") from error
 
     def close(self) -> None:
         """Wait for queries that run, then close the connections."""
-        with self._lock:
-            self._closed = True
         self._executor.shutdown(wait=True)
         for connection in self._idle:
             connection.close()
@@ -55,7 +52,7 @@ class Readers:
     def _read(self, tenant: str, query: Callable[[Tx], Any]) -> Any:
         if not self._ready:
             # The writer makes the file and its schema; a reader alone could do neither.
-            self._writer.call(lambda _: None).result()
+            self._writer.run(lambda _: None).result()
             self._ready = True
         connection = self._take()
         try:
@@ -63,6 +60,15 @@ class Readers:
         finally:
             with self._lock:
                 self._idle.append(connection)
+
+    def _read_in_memory(
+        self, connection: sqlite3.Connection, tenant: str, query: Callable[[Tx], Any]
+    ) -> Any:
+        connection.execute("PRAGMA query_only = ON")
+        try:
+            return self._query(connection, tenant, query)
+        finally:
+            connection.execute("PRAGMA query_only = OFF")
 
     def _take(self) -> sqlite3.Connection:
         with self._lock:
@@ -74,14 +80,11 @@ class Readers:
         self, connection: sqlite3.Connection, tenant: str, query: Callable[[Tx], Any]
     ) -> Any:
         try:
-            connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
             try:
-                return query(SqliteTx(connection, tenant))
+                return call(query, SqliteTx(connection, tenant))
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if self._path == MEMORY:
-                    connection.execute("PRAGMA query_only = OFF")
         except sqlite3.Error as error:
             raise explain(error, self._path) from error

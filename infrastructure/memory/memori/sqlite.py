@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from infrastructure.errors import StoreError, StoreUnavailable
-from infrastructure.memory.memori.dialect import Rows, SqlValue
+from infrastructure.memory.memori.dialect import Rows, SqlValue, Tx
 from infrastructure.memory.memori.functions import register
 from infrastructure.memory.memori.schema import applied, migrate, refuse_newer
 
 Durability: TypeAlias = Literal["full", "normal"]
 
+T = TypeVar("T")
+
 MEMORY: Final = ":memory:"
 _HEADER: Final = b"SQLite format 3\x00"
 _CACHE_KIB: Final = 16 * 1024
+_BUSY_PAUSE_S: Final = 0.005
+# The write-ahead log is cut back to this after a checkpoint.
+_LOG_BYTES: Final = 64 * 1024 * 1024
 # A full check reads every page; above this size damage is met where it lies instead.
 _CHECKED_BYTES: Final = 4 * 1024 * 1024
 
@@ -52,6 +58,14 @@ class SqliteTx:
         return self._connection.execute(sql, params)
 
 
+def call(function: Callable[[Tx], T], tx: Tx) -> T:
+    """Call a read or a write; StopIteration, which no future can carry, becomes a RuntimeError."""
+    try:
+        return function(tx)
+    except StopIteration as error:
+        raise RuntimeError(f"{function} raised StopIteration") from error
+
+
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 where Python raised by itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -63,6 +77,18 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
     if cause is None:
         return StoreError(f"the memory store at {path} refused an operation: {error}")
     return StoreUnavailable(f"the memory store at {path} cannot be used: {cause} ({error})")
+
+
+def wait_while_busy(action: Callable[[], T], timeout_s: float) -> T:
+    """Repeat an action while SQLite says BUSY; some kinds of it come at once, without waiting."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
 
 
 def connect_writer(path: str, durability: Durability, timeout_s: float) -> sqlite3.Connection:
@@ -81,9 +107,8 @@ def connect_writer(path: str, durability: Durability, timeout_s: float) -> sqlit
     except sqlite3.Error as error:
         raise explain(error, path) from error
     try:
-        _configure(connection, path, durability)
-        register(connection)
-        connection.execute("BEGIN IMMEDIATE")
+        wait_while_busy(lambda: _configure(connection, path, durability), timeout_s)
+        wait_while_busy(lambda: connection.execute("BEGIN IMMEDIATE"), timeout_s)
         migrate(SqliteTx(connection, tenant=""))
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -105,11 +130,11 @@ def connect_reader(path: str, timeout_s: float) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
         )
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     except sqlite3.Error as error:
         raise explain(error, path) from error
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA mmap_size = 0")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     register(connection)
     return connection
 
@@ -118,6 +143,8 @@ def _prepare(path: str, timeout_s: float) -> None:
     """Make the parent folder, and refuse a file that is not ours before anything touches it."""
     file = Path(path)
     try:
+        if "\x00" in path:
+            raise ValueError("it contains a NUL character")
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.is_dir():
             raise StoreUnavailable(f"the memory store's path {path} is a folder; name a file in it")
@@ -127,7 +154,7 @@ def _prepare(path: str, timeout_s: float) -> None:
             header = opened.read(len(_HEADER))
     except (OSError, ValueError) as error:
         raise StoreUnavailable(
-            f"the memory store at {path} cannot be opened: {error}; check the path and that this "
+            f"the memory store at {path!r} cannot be opened: {error}; check the path and that this "
             "user may write there"
         ) from error
     if header != _HEADER:
@@ -164,6 +191,8 @@ def _configure(connection: sqlite3.Connection, path: str, durability: Durability
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    register(connection)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if path != MEMORY and mode != "wal":
         raise StoreUnavailable(

@@ -9,7 +9,7 @@ lists the last written first. Times are UTC with microseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, cast
@@ -29,7 +29,6 @@ from langgraph.store.base import (
     TTLConfig,
     ensure_embeddings,
     get_text_at_path,
-    validate_op_namespace,
 )
 
 from infrastructure.embeddings.embedder import Embedder
@@ -190,7 +189,6 @@ class MemoriStore(BaseStore):
         return operations
 
     def _operation(self, op: Op) -> Operation:
-        validate_op_namespace(op)
         match op:
             case GetOp():
                 return Get(_namespace(op.namespace), check_text(op.key, "key"), op.refresh_ttl)
@@ -281,11 +279,20 @@ def _by_text(texts: list[str], vectors: Vectors | None) -> dict[str, Vectors]:
 
 
 def _namespace(labels: object) -> Namespace:
+    """The labels, each a text that is not empty and has no period in it."""
     if not isinstance(labels, tuple | list):
         raise InvalidNamespaceError(
             f"a namespace is a tuple of labels, not {type(labels).__name__}"
         )
-    return tuple(check_text(label, "a namespace label") for label in cast("list[object]", labels))
+    checked: list[str] = []
+    for label in cast("Sequence[object]", labels):
+        if not isinstance(label, str) or not label or "." in label:
+            raise InvalidNamespaceError(
+                f"namespace {labels!r:.200} has the label {label!r:.80}; a label is a text that is "
+                "not empty and has no period in it"
+            )
+        checked.append(check_text(label, "a namespace label"))
+    return tuple(checked)
 
 
 def _search(op: SearchOp) -> Search:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +13,15 @@ from typing import Any
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Write
-from infrastructure.memory.memori.sqlite import SqliteTx, explain, primary_code
+from infrastructure.memory.memori.sqlite import (
+    SqliteTx,
+    call,
+    explain,
+    primary_code,
+    wait_while_busy,
+)
 
-# These leave the file as it was before the transaction; after any other failed COMMIT the outcome
-# is unknown, and repeating a write could store it twice.
-_CLEAN_FAILURES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
+_ENDED = "a write ended the transaction; a write must not run COMMIT or ROLLBACK"
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +40,11 @@ class _Job:
 
 
 class _BatchLost(Exception):
-    """SQLite rolled the whole transaction back, not only the failing caller's part."""
+    """The whole transaction is gone, not only the failing caller's part; each may be tried alone.
+
+    The file is as it was before. After any other failed COMMIT the outcome is unknown, and
+    repeating a write could store it twice.
+    """
 
 
 class Writer:
@@ -61,11 +69,17 @@ class Writer:
         self._draining = False
         self._closed = False
         self._thread: int | None = None
+        self._process = os.getpid()
 
     @property
     def queued(self) -> int:
         """Commits that wait for the next batch."""
         return len(self._waiting)
+
+    def check_usable(self) -> None:
+        """Raise StoreError when the store is closed, or belongs to another process."""
+        with self._lock:
+            self._refuse_closed()
 
     def submit(self, tenant: str, writes: tuple[Write[Any], ...]) -> Future[list[Any]]:
         """Queue one caller's writes; the future resolves when they are durable, or did not happen.
@@ -82,7 +96,7 @@ class Writer:
             self._waiting.append(job)
         return job.future
 
-    def call(self, function: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+    def run(self, function: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
         """Run a function on the writer's thread, outside any transaction."""
         self._refuse_reentry()
         with self._lock:
@@ -106,6 +120,11 @@ class Writer:
             raise StoreError("the interpreter is shutting down; nothing was stored") from error
 
     def _refuse_closed(self) -> None:
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"the memory store at {self._path} was opened before this process was forked; "
+                "open it again here"
+            )
         if self._closed:
             raise StoreError(f"the memory store at {self._path} is closed; open it again")
 
@@ -117,15 +136,23 @@ class Writer:
             )
 
     def _drain(self) -> None:
-        self._thread = threading.get_ident()
+        """Commit what waits; what came meanwhile takes its turn after other calls."""
         while True:
             with self._lock:
-                jobs = list(self._waiting)
+                waiting = list(self._waiting)
                 self._waiting.clear()
-                if not jobs:
+            jobs = [job for job in waiting if job.future.set_running_or_notify_cancel()]
+            if jobs:
+                self._finish(jobs)
+            with self._lock:
+                if not self._waiting:
                     self._draining = False
                     return
-            self._finish([job for job in jobs if job.future.set_running_or_notify_cancel()])
+                try:
+                    self._executor.submit(self._drain)
+                except RuntimeError:  # shutting down: finish here what was accepted
+                    continue
+                return
 
     def _finish(self, jobs: list[_Job]) -> None:
         """Commit the jobs together or, if SQLite gives up on all of them, each by itself."""
@@ -136,7 +163,7 @@ class Writer:
                 for job in jobs:
                     self._finish([job])
                 return
-            jobs[0].error = jobs[0].error or lost.__cause__
+            jobs[0].error = jobs[0].error or lost.__cause__ or StoreError(_ENDED)
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this thread
             for job in jobs:
                 job.error = error
@@ -145,16 +172,18 @@ class Writer:
 
     def _commit(self, jobs: list[_Job]) -> None:
         connection = self._open()
-        self._begin(connection)
-        for job in jobs:
-            self._run(connection, job)
         try:
+            wait_while_busy(lambda: connection.execute("BEGIN IMMEDIATE"), self._timeout_s)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+        try:
+            for job in jobs:
+                self._run(connection, job)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._abandon(connection)
-            if primary_code(error) in _CLEAN_FAILURES:
+            if primary_code(error) == sqlite3.SQLITE_FULL:
                 raise _BatchLost from explain(error, self._path)
-            self._disconnect()
             raise explain(error, self._path) from error
         self.batches += 1
         self.commits += sum(job.error is None for job in jobs)
@@ -164,7 +193,7 @@ class Writer:
         tx = SqliteTx(connection, job.tenant)
         connection.execute("SAVEPOINT caller")
         try:
-            job.results = [write(tx) for write in job.writes]
+            job.results = [call(write, tx) for write in job.writes]
         except sqlite3.Error as error:
             job.error = explain(error, self._path)
             job.error.__cause__ = error
@@ -176,20 +205,6 @@ class Writer:
             connection.execute("ROLLBACK TO caller")
         connection.execute("RELEASE caller")
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                # SQLite returns some kinds of BUSY at once, without its own waiting.
-                busy = primary_code(error) == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() >= deadline:
-                    raise explain(error, self._path) from error
-                time.sleep(0.005)
-            else:
-                return
-
     def _open(self) -> sqlite3.Connection:
         self._thread = threading.get_ident()
         if self._connection is None:
@@ -197,8 +212,12 @@ class Writer:
         return self._connection
 
     def _abandon(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        """Leave no transaction open; a connection that cannot even roll back is replaced."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
