@@ -1,0 +1,242 @@
+"""Compaction: a session's workflows move into a compressed archive, read back exactly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from infrastructure.errors import InputError
+from infrastructure.memory.compaction_worker import CompactionWorker, WorkerStatistics
+from infrastructure.memory.memori import archive
+from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.patterns import session_patterns
+from infrastructure.memory.memori.workflows import Workflow, session_rows
+from infrastructure.memory.session_patterns import SessionPattern, extract_patterns
+from infrastructure.memory.workflow_memory import WorkflowMemory, default_memory
+from infrastructure.observability.metrics import memory_metrics
+
+NAMESPACE: Final = "orchestrator"
+
+_TRIES: Final = 5
+
+_log = logging.getLogger("genesis.memory")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMetrics:
+    """What the archive of a session holds and saves.
+
+    Attributes:
+        original_size_bytes: of its records as JSON.
+        compression_ratio: share saved: 0.75 is 75 % smaller.
+        num_memories: workflow records in the archive.
+        num_patterns_extracted: 0 unless asked for.
+        compaction_duration_ms: of the latest compaction that found something to do.
+    """
+
+    session_id: str
+    original_size_bytes: int
+    compressed_size_bytes: int
+    compression_ratio: float
+    num_memories: int
+    num_patterns_extracted: int
+    compaction_duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionMetrics:
+    """All archives together, and the work of this service's queue."""
+
+    sessions: int
+    num_memories: int
+    original_size_bytes: int
+    compressed_size_bytes: int
+    compression_ratio: float
+    worker: WorkerStatistics
+
+
+class CompactionService:
+    """Compacts sessions, on request off the caller's path.
+
+    Args:
+        memory: whose sessions; None takes the memory at the configured path.
+        monotonic: seconds, for the durations shown.
+    """
+
+    def __init__(
+        self,
+        memory: WorkflowMemory | None = None,
+        *,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._given = memory
+        self._monotonic = monotonic
+        self._worker = CompactionWorker(self._compact_asked)
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def memory(self) -> WorkflowMemory:
+        """The memory whose sessions are compacted."""
+        return self._given or default_memory()
+
+    async def compact_session(
+        self, session_id: str, namespace: str = NAMESPACE, extract_patterns: bool = True
+    ) -> SessionMetrics:
+        """Archive what the session has gained since the last time; without news nothing changes.
+
+        Each step is one transaction: workflow rows are deleted by the commit that archives them.
+
+        Args:
+            namespace: the label of the metrics and the archive.
+
+        Raises:
+            InputError: an empty session id or namespace.
+            StoreError: the store failed; what was not archived stays as it was.
+        """
+        _check(session_id, namespace)
+        memori = await self.memory.ready()
+        try:
+            return await asyncio.to_thread(
+                self._compact, memori, session_id, namespace, extract_patterns
+            )
+        except Exception as error:
+            _log.error("compaction of session %s failed: %s", session_id, error)
+            raise
+
+    def request(self, session_id: str) -> bool:
+        """Ask for a session's compaction and return at once; failures are logged and counted.
+
+        Returns:
+            False if too many sessions wait; nothing is lost, the session just stays as it is.
+        """
+        _check(session_id, NAMESPACE)
+        return self._worker.request(session_id)
+
+    async def drain(self) -> None:
+        """Wait until all that was asked for is done."""
+        await asyncio.to_thread(self._worker.wait)
+
+    async def read_session(self, session_id: str) -> list[Workflow]:
+        """Every workflow of the session in order of time, exactly as it was stored.
+
+        Raises:
+            StoreError: an archive is damaged.
+        """
+        memori = await self.memory.ready()
+        rows = await memori.read(lambda tx: session_rows(tx, session_id))
+        begun = self._monotonic()
+        found = await asyncio.to_thread(rows.workflows)
+        if rows.chunks:
+            took = (self._monotonic() - begun) * 1000
+            memory_metrics().decompression_latency_ms.observe(took)
+        return found
+
+    async def get_session_patterns(self, session_id: str) -> list[SessionPattern]:
+        """What a compacted session shows to work, with later feedback; empty if not extracted."""
+        memori = await self.memory.ready()
+        return await memori.read(lambda tx: _patterns(tx, session_id))
+
+    async def get_compaction_metrics(self) -> CompactionMetrics:
+        """All archives together, and what the queue has done."""
+        memori = await self.memory.ready()
+        sessions, total = await memori.read(archive.totals)
+        return CompactionMetrics(
+            sessions=sessions,
+            num_memories=total.records,
+            original_size_bytes=total.original_bytes,
+            compressed_size_bytes=total.compressed_bytes,
+            compression_ratio=_ratio(total),
+            worker=self._worker.statistics,
+        )
+
+    def _compact_asked(self, session_id: str) -> None:
+        self._compact(self.memory.memori, session_id, NAMESPACE, extract=True)
+
+    def _compact(
+        self, memori: Memori, session_id: str, namespace: str, extract: bool
+    ) -> SessionMetrics:
+        with self._one_at_a_time:
+            before = memori.read_sync(lambda tx: archive.compaction(tx, session_id))
+            while self._compact_batch(memori, session_id, namespace, extract):
+                pass
+            after = memori.read_sync(lambda tx: archive.compaction(tx, session_id))
+            if extract and after.records and not after.patterns_extracted:
+                memori.commit_sync(lambda tx: archive.ask_for_patterns(tx, session_id))
+        found = memori.read_sync(lambda tx: _patterns(tx, session_id)) if extract else []
+        if after.records != before.records:
+            _report(session_id, namespace, before, after)
+        return SessionMetrics(
+            session_id=session_id,
+            original_size_bytes=after.original_bytes,
+            compressed_size_bytes=after.compressed_bytes,
+            compression_ratio=_ratio(after),
+            num_memories=after.records,
+            num_patterns_extracted=len(found),
+            compaction_duration_ms=after.duration_ms,
+        )
+
+    def _compact_batch(
+        self, memori: Memori, session_id: str, namespace: str, extract: bool
+    ) -> bool:
+        for _ in range(_TRIES - 1):
+            try:
+                return self._try_batch(memori, session_id, namespace, extract)
+            except archive.Changed as change:
+                _log.debug("compaction of session %s begins again: %s", session_id, change)
+        return self._try_batch(memori, session_id, namespace, extract)
+
+    def _try_batch(self, memori: Memori, session_id: str, namespace: str, extract: bool) -> bool:
+        # Packing takes milliseconds, so it is done outside the transaction, which then checks that
+        # nothing was changed meanwhile.
+        begun = self._monotonic()
+        batch = memori.read_sync(lambda tx: archive.next_batch(tx, session_id))
+        if not batch.records:
+            return False
+        packed = archive.pack_batch(batch, namespace)
+        now, ms = memori.clock.now(), (self._monotonic() - begun) * 1000
+        memori.commit_sync(
+            lambda tx: archive.replace_by_archive(
+                tx, batch, packed, namespace, patterns=extract, ms=ms, now=now
+            )
+        )
+        return True
+
+
+def _check(session_id: str, namespace: str) -> None:
+    if not session_id.strip() or not namespace.strip():
+        raise InputError("compaction needs a session id and a namespace, both not empty")
+
+
+def _patterns(tx: Tx, session_id: str) -> list[SessionPattern]:
+    if not archive.compaction(tx, session_id).patterns_extracted:
+        return []
+    return extract_patterns(session_patterns(tx, session_id))
+
+
+def _ratio(compaction: archive.Compaction) -> float:
+    if not compaction.original_bytes:
+        return 0.0
+    return 1 - compaction.compressed_bytes / compaction.original_bytes
+
+
+def _report(
+    session_id: str, namespace: str, before: archive.Compaction, after: archive.Compaction
+) -> None:
+    saved = (after.original_bytes - after.compressed_bytes) - (
+        before.original_bytes - before.compressed_bytes
+    )
+    metrics = memory_metrics()
+    metrics.compression_ratio.labels(namespace).set(_ratio(after))
+    metrics.storage_bytes_saved.inc(max(0, saved))
+    _log.info(
+        "compacted session %s: %d records, %.0f %% smaller",
+        session_id,
+        after.records,
+        _ratio(after) * 100,
+    )

@@ -1,0 +1,107 @@
+"""A bounded, de-duplicating queue served by one daemon thread, independent of event loops."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+QUEUE_LIMIT: Final = 10_000
+
+_log = logging.getLogger("genesis.memory")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatistics:
+    """What the worker has done.
+
+    Attributes:
+        done: requests served, failed ones included.
+        failed: of those, how many raised.
+        refused: requests turned away because the queue was full.
+        waiting: sessions in the queue or being served.
+    """
+
+    done: int
+    failed: int
+    refused: int
+    waiting: int
+
+
+class CompactionWorker:
+    """Serves each asked-for session once, in order of asking.
+
+    Args:
+        serve: compacts one session; may raise.
+        limit: sessions that may wait; more are turned away, and compacted when next asked for.
+    """
+
+    def __init__(self, serve: Callable[[str], object], limit: int = QUEUE_LIMIT) -> None:
+        self._serve = serve
+        self._limit = limit
+        self._queue: dict[str, int] = {}
+        self._asked = 0
+        self._served = 0
+        self._done = self._failed = self._refused = 0
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+
+    @property
+    def statistics(self) -> WorkerStatistics:
+        """Counters since the worker was made."""
+        with self._changed:
+            waiting = self._asked - self._served
+            return WorkerStatistics(self._done, self._failed, self._refused, waiting)
+
+    def request(self, session_id: str) -> bool:
+        """Ask for a session, without waiting; False if the queue is full."""
+        with self._changed:
+            if session_id in self._queue:
+                return True
+            if len(self._queue) >= self._limit:
+                self._refused += 1
+                _log.warning(
+                    "compaction queue is full (%d sessions): %s stays as it is until it is asked"
+                    " for again",
+                    self._limit,
+                    session_id,
+                )
+                return False
+            self._asked += 1
+            self._queue[session_id] = self._asked
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, name="genesis-compaction", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+            return True
+
+    def wait(self) -> None:
+        """Block until all that was asked for before this call is served."""
+        with self._changed:
+            last = self._asked
+            self._changed.wait_for(lambda: self._served >= last)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue))
+                session_id = next(iter(self._queue))
+                number = self._queue.pop(session_id)
+            failed = self._attempt(session_id)
+            with self._changed:
+                self._done += 1
+                self._failed += failed
+                self._served = number
+                self._changed.notify_all()
+
+    def _attempt(self, session_id: str) -> bool:
+        try:
+            self._serve(session_id)
+        except Exception as error:  # noqa: BLE001 (the queue must go on whatever one session raises)
+            _log.error("compaction of session %s failed: %s", session_id, error)
+            return True
+        return False

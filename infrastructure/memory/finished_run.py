@@ -1,0 +1,192 @@
+"""A finished run as one write: state, journal, workflow, outcomes, plan, and their counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from infrastructure.errors import InputError
+from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.memory.memori import outcomes, plan_cases, runs, workflows
+from infrastructure.memory.memori.dialect import Tx, Write
+from infrastructure.memory.memori.outcomes import OutcomeRecord
+from infrastructure.memory.memori.plan_cases import PlanRecord
+from infrastructure.memory.memori.runs import RunFeedback, RunRecord
+from infrastructure.memory.memori.workflows import Workflow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """All that a run teaches.
+
+    Attributes:
+        steps: what was executed, in topological order, each "task_type:agent:model".
+        success: verified, read from the results.
+        duration_s: seconds.
+        cost_usd: US dollars.
+        finished_at: seconds since the epoch; None for now.
+        recalled: whether what was recalled changed the run; None when memory was off.
+        metadata: of the workflow, such as the DAG.
+        given: names of the data that came with the request.
+        plan: the plan that was executed; None when none was made.
+        structure: what makes two plans the same; None for the whole plan.
+        vector: the request's embedding, float32; None without an embedder.
+        outcomes: one a task and attempt, in the order made.
+        events: the last journal events, stored with the rest.
+        result: what is shown of the run later.
+    """
+
+    run_id: str
+    session_id: str
+    request: str
+    task_type: str
+    success: bool
+    steps: tuple[str, ...]
+    duration_s: float
+    cost_usd: float
+    finished_at: float | None = None
+    recalled: bool | None = None
+    metadata: JsonObject = field(default_factory=dict[str, JsonValue])
+    given: tuple[str, ...] = ()
+    plan: JsonObject | None = None
+    structure: JsonValue = None
+    vector: NDArray[np.float32] | None = None
+    outcomes: tuple[OutcomeRecord, ...] = ()
+    events: tuple[JsonObject, ...] = ()
+    result: JsonObject = field(default_factory=dict[str, JsonValue])
+    version: str = "2.1"
+
+
+def finish_write(run: FinishedRun, finished_at: float) -> Write[bool]:
+    """The one write that ends a run; it returns False if the run had ended before.
+
+    Raises:
+        InputError: a value that cannot be.
+    """
+    workflow, plan = _workflow(run, finished_at), _plan_record(run)
+    return lambda tx: _finish(tx, run, workflow, plan, finished_at)
+
+
+def checked_feedback(
+    run_id: str,
+    success: bool | None,
+    task_type: str | None,
+    comment: str | None,
+    now: float,
+) -> RunFeedback:
+    """What a user says about a run, if it says something.
+
+    Raises:
+        InputError: nothing is said, or it is of a wrong type.
+    """
+    if success is None and task_type is None and comment is None:
+        raise InputError("feedback needs a success, a task type or a comment")
+    if success is not None and not isinstance(success, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+        raise InputError(f"success must be True or False, not {success!r}")
+    if task_type is not None and not task_type.strip():
+        raise InputError("task_type must not be empty")
+    return RunFeedback(run_id, success, task_type, comment, now)
+
+
+def apply_feedback(tx: Tx, said: RunFeedback) -> RunFeedback:
+    """Correct a run and all that counts it; returns all that was said about it so far.
+
+    Raises:
+        InputError: an unknown or unfinished run.
+    """
+    run = known_run(tx, said.run_id)
+    merged = runs.record_feedback(tx, said)
+    workflows.correct_workflows(tx, said.run_id, said.success, said.task_type)
+    plan_cases.correct_plan(tx, said.run_id, said.success, said.task_type)
+    runs.correct_run(tx, said.run_id, said.success, said.task_type)
+    if said.success is not None and run is not None and run.recorded_success is not None:
+        outcomes.correct_outcomes(
+            tx, said.run_id, recorded=run.recorded_success, success=said.success
+        )
+    return merged
+
+
+def known_run(tx: Tx, run_id: str) -> RunRecord | None:
+    """The run that feedback is about; None for a workflow that was stored without a run.
+
+    Raises:
+        InputError: an unknown or unfinished run.
+    """
+    run = runs.get_run(tx, run_id)
+    if run is None and not workflows.run_executions(tx, run_id):
+        raise InputError(f"there is no run {run_id!r}")
+    if run is not None and run.state == runs.RUNNING:
+        raise InputError(f"run {run_id!r} is not finished yet; give feedback afterwards")
+    return run
+
+
+def forget_run(tx: Tx, run_id: str) -> bool:
+    """Delete a run and take what it added out of every counter; False if unknown."""
+    forgotten = workflows.forget_workflows(tx, run_id)
+    outcomes.forget_outcomes(tx, run_id)
+    plan_cases.forget_plan(tx, run_id)
+    return runs.forget_run_record(tx, run_id) or forgotten > 0
+
+
+def _workflow(run: FinishedRun, finished_at: float) -> Workflow:
+    return Workflow(
+        id=run.run_id,
+        run_id=run.run_id,
+        task_type=run.task_type,
+        steps=run.steps,
+        success=run.success,
+        duration_s=run.duration_s,
+        cost_usd=run.cost_usd,
+        session_id=run.session_id,
+        metadata=run.metadata,
+        created_at=finished_at,
+        recalled=run.recalled,
+    )
+
+
+def _plan_record(run: FinishedRun) -> PlanRecord | None:
+    if run.plan is None:
+        return None
+    vector = b"" if run.vector is None else run.vector.astype("float32").tobytes()
+    return PlanRecord(
+        run.request, run.task_type, run.given, run.plan, run.structure, vector, run.session_id
+    )
+
+
+def _finish(
+    tx: Tx, run: FinishedRun, workflow: Workflow, plan: PlanRecord | None, finished_at: float
+) -> bool:
+    started_at = max(0.0, finished_at - run.duration_s)
+    runs.accept_run(
+        tx,
+        RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version),
+    )
+    accepted = runs.get_run(tx, run.run_id)
+    if accepted is None or accepted.state != runs.RUNNING:
+        return False
+    runs.append_events(tx, run.run_id, run.events)
+    runs.finish_run(
+        tx,
+        run.run_id,
+        success=run.success,
+        finished_at=finished_at,
+        task_type=run.task_type,
+        result=run.result,
+    )
+    workflows.store_workflow(tx, workflow)
+    outcomes.record_outcomes(tx, run.run_id, run.outcomes, finished_at)
+    if plan is not None:
+        plan_cases.record_plan(
+            tx,
+            run.run_id,
+            plan,
+            success=run.success,
+            duration_s=run.duration_s,
+            cost_usd=run.cost_usd,
+            created_at=finished_at,
+        )
+    return True

@@ -1,0 +1,80 @@
+"""JSON as text that reads back to exactly what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from infrastructure.errors import InputError
+from infrastructure.jsonvalue import JsonValue
+
+
+def dump_json(value: JsonValue, what: str = "value") -> str:
+    """The value as compact JSON text, keys in the order given.
+
+    Raises:
+        InputError: it is not plain JSON: NaN, a foreign object, a key that is not text.
+    """
+    return _dump(value, what, sort_keys=False)
+
+
+def digest(value: JsonValue, what: str = "value") -> str:
+    """32 hexadecimal characters that are equal for equal JSON, whatever the order of its keys."""
+    text = _dump(value, what, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def load_json(text: str) -> JsonValue:
+    """The value that `dump_json` wrote; sequences come back as lists."""
+    return cast("JsonValue", json.loads(text))
+
+
+def load_object(text: str) -> dict[str, JsonValue]:
+    """A JSON object that `dump_json` wrote."""
+    return cast("dict[str, JsonValue]", json.loads(text))
+
+
+def load_strings(text: str) -> list[str]:
+    """A list of strings that `dump_json` wrote."""
+    return cast("list[str]", json.loads(text))
+
+
+def _dump(value: JsonValue, what: str, *, sort_keys: bool) -> str:
+    _check_keys(value, what)
+    try:
+        text = json.dumps(
+            value,
+            ensure_ascii=False,
+            allow_nan=False,
+            sort_keys=sort_keys,
+            separators=(",", ":"),
+            default=_mapping,
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not plain JSON: {error}") from error
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # A lone surrogate cannot be UTF-8, but it can be escaped and read back.
+        text = json.dumps(json.loads(text), sort_keys=sort_keys, separators=(",", ":"))
+    return text
+
+
+def _check_keys(value: JsonValue, what: str) -> None:
+    # json.dumps would turn keys 1 and None into "1" and "null": a silent change.
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+                raise InputError(f"{what} is not plain JSON: the key {key!r} is not a string")
+            _check_keys(inner, what)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_keys(inner, what)
+
+
+def _mapping(value: object) -> dict[str, JsonValue]:
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, JsonValue]", value))
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

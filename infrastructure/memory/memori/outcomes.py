@@ -1,0 +1,278 @@
+"""What each agent, model and effort achieved at each kind of task, verified attempt by attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from infrastructure.memory.memori.counting import (
+    MAX_SECONDS,
+    MAX_USD,
+    checked_amount,
+    to_micros,
+    to_nanos,
+)
+from infrastructure.memory.memori.dialect import Row, Tx
+
+_KEY: Final = "task_type, operation, agent, model, effort"
+_Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRecord:
+    """One attempt at one task.
+
+    Attributes:
+        task_type, operation: of the task, not of the whole request.
+        agent, model, effort: who did it; an empty model means none was used.
+        success: whether its acceptance checks passed.
+        seconds: duration of the attempt.
+        usd: its cost in US dollars.
+        task_id: the task within its plan; attempts at one task share it.
+    """
+
+    task_type: str
+    operation: str
+    agent: str
+    model: str
+    effort: str
+    success: bool
+    seconds: float = 0.0
+    usd: float = 0.0
+    task_id: str = ""
+
+    def __post_init__(self) -> None:
+        checked_amount("an outcome's seconds", self.seconds, MAX_SECONDS)
+        checked_amount("an outcome's usd", self.usd, MAX_USD)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """All attempts of one agent, model and effort at one kind of task.
+
+    Attributes:
+        successes, failures: verified attempts.
+        seconds, usd: totals over all attempts, failed ones included.
+        last_used: seconds since the epoch.
+    """
+
+    task_type: str
+    operation: str
+    agent: str
+    model: str
+    effort: str
+    successes: int
+    failures: int
+    seconds: float
+    usd: float
+    last_used: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    number: int
+    key: _Key
+    task_id: str
+    verified: bool
+    counted: bool
+    micros: int
+    nanos: int
+    created_at: float
+
+
+def record_outcomes(
+    tx: Tx, run_id: str, outcomes: Sequence[OutcomeRecord], created_at: float
+) -> None:
+    """Count a run's attempts, in the order in which they were made; once per run."""
+    if _attempts(tx, run_id):
+        return
+    for number, outcome in enumerate(outcomes):
+        attempt = _Attempt(
+            number=number,
+            key=(
+                outcome.task_type,
+                outcome.operation,
+                outcome.agent,
+                outcome.model,
+                outcome.effort,
+            ),
+            task_id=outcome.task_id,
+            verified=outcome.success,
+            counted=outcome.success,
+            micros=to_micros(outcome.seconds),
+            nanos=to_nanos(outcome.usd),
+            created_at=created_at,
+        )
+        _insert(tx, run_id, attempt)
+        _count(tx, attempt)
+
+
+def outcome_counts(tx: Tx, task_types: Sequence[str] | None = None) -> list[OutcomeCount]:
+    """The counters of these task types, or of all."""
+    select = (
+        f"SELECT {_KEY}, successes, failures, duration_us, cost_nusd, last_used"  # noqa: S608 (constant column names)
+        " FROM outcome_counts WHERE tenant = ?"
+    )
+    if task_types is None:
+        return [_outcome_count(row) for row in tx.execute(select, (tx.tenant,)).fetchall()]
+    counts: list[OutcomeCount] = []
+    for task_type in dict.fromkeys(task_types):
+        rows = tx.execute(f"{select} AND task_type = ?", (tx.tenant, task_type))
+        counts.extend(_outcome_count(row) for row in rows.fetchall())
+    return counts
+
+
+def correct_outcomes(tx: Tx, run_id: str, *, recorded: bool, success: bool) -> None:
+    """Count a run's attempts as a user's word about the run implies.
+
+    A success called wrong counts against every attempt that had passed, since nobody knows which
+    check was fooled. A failure called right counts the last attempt at each task as passed. A run
+    called what it was recorded as counts as its checks found.
+
+    Args:
+        recorded: the success that was recorded when the run ended.
+        success: the success that counts now.
+    """
+    attempts = _attempts(tx, run_id)
+    last = {attempt.task_id: attempt.number for attempt in attempts}
+    for attempt in attempts:
+        if success == recorded:
+            counted = attempt.verified
+        elif success:
+            counted = attempt.verified or attempt.number == last[attempt.task_id]
+        else:
+            counted = False
+        if counted != attempt.counted:
+            _recount(tx, run_id, attempt, counted)
+
+
+def forget_outcomes(tx: Tx, run_id: str) -> None:
+    """Take back all that a run added."""
+    attempts = _attempts(tx, run_id)
+    tx.execute("DELETE FROM outcomes WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+    for attempt in attempts:
+        _subtract(tx, attempt)
+
+
+def _insert(tx: Tx, run_id: str, attempt: _Attempt) -> None:
+    tx.execute(
+        f"INSERT INTO outcomes (tenant, run_id, attempt, task_id, {_KEY}, verified, counted,"  # noqa: S608 (constant column names)
+        " duration_us, cost_nusd, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            tx.tenant,
+            run_id,
+            attempt.number,
+            attempt.task_id,
+            *attempt.key,
+            int(attempt.verified),
+            int(attempt.counted),
+            attempt.micros,
+            attempt.nanos,
+            attempt.created_at,
+        ),
+    )
+
+
+def _count(tx: Tx, attempt: _Attempt) -> None:
+    tx.execute(
+        f"INSERT INTO outcome_counts (tenant, {_KEY}, successes, failures, duration_us,"  # noqa: S608 (constant column names)
+        " cost_nusd, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" ON CONFLICT (tenant, {_KEY}) DO UPDATE SET"
+        " successes = outcome_counts.successes + excluded.successes,"
+        " failures = outcome_counts.failures + excluded.failures,"
+        " duration_us = outcome_counts.duration_us + excluded.duration_us,"
+        " cost_nusd = outcome_counts.cost_nusd + excluded.cost_nusd,"
+        " last_used = CASE WHEN excluded.last_used > outcome_counts.last_used"
+        " THEN excluded.last_used ELSE outcome_counts.last_used END",
+        (
+            tx.tenant,
+            *attempt.key,
+            int(attempt.counted),
+            int(not attempt.counted),
+            attempt.micros,
+            attempt.nanos,
+            attempt.created_at,
+        ),
+    )
+
+
+_WHERE_KEY: Final = (
+    "tenant = ? AND task_type = ? AND operation = ? AND agent = ? AND model = ? AND effort = ?"
+)
+
+
+def _recount(tx: Tx, run_id: str, attempt: _Attempt, counted: bool) -> None:
+    tx.execute(
+        "UPDATE outcomes SET counted = ? WHERE tenant = ? AND run_id = ? AND attempt = ?",
+        (int(counted), tx.tenant, run_id, attempt.number),
+    )
+    gained = 1 if counted else -1
+    tx.execute(
+        "UPDATE outcome_counts SET successes = successes + ?, failures = failures - ?"  # noqa: S608 (constant text)
+        f" WHERE {_WHERE_KEY}",
+        (gained, gained, tx.tenant, *attempt.key),
+    )
+
+
+def _subtract(tx: Tx, attempt: _Attempt) -> None:
+    latest = tx.execute(
+        f"SELECT MAX(created_at) FROM outcomes WHERE {_WHERE_KEY}",  # noqa: S608 (constant text)
+        (tx.tenant, *attempt.key),
+    ).fetchone()
+    if latest is None or latest[0] is None:
+        tx.execute(
+            f"DELETE FROM outcome_counts WHERE {_WHERE_KEY}",  # noqa: S608 (constant text)
+            (tx.tenant, *attempt.key),
+        )
+        return
+    tx.execute(
+        "UPDATE outcome_counts SET successes = successes - ?, failures = failures - ?,"  # noqa: S608 (constant text)
+        " duration_us = duration_us - ?, cost_nusd = cost_nusd - ?, last_used = ?"
+        f" WHERE {_WHERE_KEY}",
+        (
+            int(attempt.counted),
+            int(not attempt.counted),
+            attempt.micros,
+            attempt.nanos,
+            latest[0],
+            tx.tenant,
+            *attempt.key,
+        ),
+    )
+
+
+def _attempts(tx: Tx, run_id: str) -> list[_Attempt]:
+    rows = tx.execute(
+        f"SELECT attempt, {_KEY}, task_id, verified, counted, duration_us, cost_nusd, created_at"  # noqa: S608 (constant column names)
+        " FROM outcomes WHERE tenant = ? AND run_id = ? ORDER BY attempt",
+        (tx.tenant, run_id),
+    )
+    return [
+        _Attempt(
+            row[0],
+            (row[1], row[2], row[3], row[4], row[5]),
+            row[6],
+            bool(row[7]),
+            bool(row[8]),
+            row[9],
+            row[10],
+            row[11],
+        )
+        for row in rows.fetchall()
+    ]
+
+
+def _outcome_count(row: Row) -> OutcomeCount:
+    return OutcomeCount(
+        task_type=row[0],
+        operation=row[1],
+        agent=row[2],
+        model=row[3],
+        effort=row[4],
+        successes=row[5],
+        failures=row[6],
+        seconds=row[7] / 1e6,
+        usd=row[8] / 1e9,
+        last_used=row[9],
+    )

@@ -1,0 +1,362 @@
+"""Accepted runs, their journals, and what users said about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from backports import zstd
+
+from infrastructure.errors import InputError, StoreError
+from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.jsontext import dump_json, load_object
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+STATES: Final = (RUNNING, COMPLETED, FAILED)
+
+_JOURNAL_LEVEL: Final = 3
+_COLUMNS: Final = (
+    "run_id, session_id, request, task_type, state, version, created_at, finished_at,"
+    " recorded_success, result"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One accepted request.
+
+    Attributes:
+        state: "running" until it is finished, also when its process died; then "completed"
+            (success) or "failed".
+        version: of the orchestrator that took it: "2.1" or "1.0".
+        created_at: seconds since the epoch.
+        finished_at: seconds since the epoch; None while running.
+        recorded_success: what was verified at its end; feedback changes `state` but not this.
+        result: what the orchestrator wants to show of it later; empty while running.
+    """
+
+    run_id: str
+    session_id: str
+    request: str
+    created_at: float
+    task_type: str = ""
+    state: str = RUNNING
+    version: str = "2.1"
+    finished_at: float | None = None
+    recorded_success: bool | None = None
+    result: JsonObject = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class RunFeedback:
+    """What a user said about a run; None means nothing was said."""
+
+    run_id: str
+    success: bool | None
+    task_type: str | None
+    comment: str | None
+    created_at: float
+
+
+def accept_run(tx: Tx, run: RunRecord) -> bool:
+    """Store a run before anything is done for it; False if its id is already there.
+
+    Raises:
+        InputError: the run or the session has no id.
+    """
+    if not run.run_id or not run.session_id:
+        raise InputError("a run needs a run id and a session id, both not empty")
+    rows = tx.execute(
+        f"INSERT INTO runs (tenant, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constant column names)
+        " ON CONFLICT DO NOTHING",
+        (
+            tx.tenant,
+            run.run_id,
+            run.session_id,
+            run.request,
+            run.task_type,
+            run.state,
+            run.version,
+            run.created_at,
+            run.finished_at,
+            None if run.recorded_success is None else int(run.recorded_success),
+            dump_json(run.result, "a run's result"),
+        ),
+    )
+    return rows.rowcount == 1
+
+
+def append_events(
+    tx: Tx, run_id: str, events: Sequence[JsonObject], first_seq: int | None = None
+) -> int:
+    """Add events to a running run's journal.
+
+    Args:
+        first_seq: the number of the first event, counted from 1; events whose numbers are already
+            there are left as they are, so that a repeated call changes nothing. None goes on
+            after the last.
+
+    Returns:
+        The number of the last event in the journal.
+
+    Raises:
+        InputError: no such run, or it is finished.
+    """
+    run = _known(tx, run_id)
+    if run.state != RUNNING:
+        raise InputError(f"run {run_id!r} is {run.state}: its journal is closed")
+    (last,) = _one(
+        tx.execute(
+            "SELECT COALESCE(MAX(seq), 0) FROM run_events WHERE tenant = ? AND run_id = ?",
+            (tx.tenant, run_id),
+        ).fetchone()
+    )
+    seq = last + 1 if first_seq is None else first_seq
+    for number, event in enumerate(events, seq):
+        tx.execute(
+            "INSERT INTO run_events (tenant, run_id, seq, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (tx.tenant, run_id, number, dump_json(event, "a journal event")),
+        )
+    return max(last, seq + len(events) - 1)
+
+
+def finish_run(
+    tx: Tx,
+    run_id: str,
+    *,
+    success: bool,
+    finished_at: float,
+    task_type: str | None = None,
+    result: JsonObject | None = None,
+) -> bool:
+    """Close a run and fold its journal into one compressed row; False if it is already closed.
+
+    Raises:
+        InputError: no such run.
+    """
+    run = _known(tx, run_id)
+    if run.state != RUNNING:
+        return False
+    _fold_journal(tx, run_id)
+    tx.execute(
+        "UPDATE runs SET state = ?, task_type = ?, finished_at = ?, recorded_success = ?,"
+        " result = ?"
+        " WHERE tenant = ? AND run_id = ?",
+        (
+            COMPLETED if success else FAILED,
+            run.task_type if task_type is None else task_type,
+            finished_at,
+            int(success),
+            dump_json(run.result if result is None else result, "a run's result"),
+            tx.tenant,
+            run_id,
+        ),
+    )
+    return True
+
+
+def get_run(tx: Tx, run_id: str) -> RunRecord | None:
+    """The run of this id."""
+    row = tx.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE tenant = ? AND run_id = ?",  # noqa: S608 (constant column names)
+        (tx.tenant, run_id),
+    ).fetchone()
+    return None if row is None else _record(row)
+
+
+def list_runs(
+    tx: Tx,
+    *,
+    state: str | None = None,
+    since: float | None = None,
+    session_id: str | None = None,
+    limit: int = 100,
+) -> list[RunRecord]:
+    """Runs that match every given filter, newest first.
+
+    Raises:
+        InputError: an unknown state, or a limit below 1.
+    """
+    if state is not None and state not in STATES:
+        raise InputError(f"unknown state {state!r}: choose one of {', '.join(STATES)}")
+    if limit < 1:
+        raise InputError(f"limit must be at least 1, not {limit}")
+    conditions = ["tenant = ?"]
+    params: list[str | float] = [tx.tenant]
+    for condition, value in (
+        ("state = ?", state),
+        ("session_id = ?", session_id),
+        ("created_at >= ?", since),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            params.append(value)
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608 (constant text)
+        " ORDER BY created_at DESC, run_id DESC LIMIT ?",
+        (*params, limit),
+    )
+    return [_record(row) for row in rows.fetchall()]
+
+
+def journal(tx: Tx, run_id: str) -> list[dict[str, JsonValue]]:
+    """A run's events in order, whether it still runs or is finished; empty for an unknown run.
+
+    Raises:
+        StoreError: the folded journal is damaged.
+    """
+    row = tx.execute(
+        "SELECT sha256, body FROM run_journals WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    if row is None:
+        return [load_object(line) for line in _live_lines(tx, run_id)]
+    sha256, body = row
+    try:
+        text = zstd.decompress(body)
+    except zstd.ZstdError as error:
+        raise StoreError(f"the journal of run {run_id!r} is damaged: {error}") from error
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise StoreError(f"the journal of run {run_id!r} is damaged: its checksum differs")
+    return [load_object(line) for line in text.decode().split("\n") if line]
+
+
+def forget_run_record(tx: Tx, run_id: str) -> bool:
+    """Delete a run, its journal and its feedback; False if there was none."""
+    for table in ("run_events", "run_journals", "run_feedback"):
+        tx.execute(
+            f"DELETE FROM {table} WHERE tenant = ? AND run_id = ?",  # noqa: S608 (names above)
+            (tx.tenant, run_id),
+        )
+    rows = tx.execute("DELETE FROM runs WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+    return rows.rowcount > 0
+
+
+def record_feedback(tx: Tx, feedback: RunFeedback) -> RunFeedback:
+    """Keep what a user said, over what was said before; returns both together."""
+    merged = merged_feedback(tx, feedback)
+    tx.execute(
+        "INSERT INTO run_feedback (tenant, run_id, success, task_type, comment, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, run_id) DO UPDATE SET"
+        " success = excluded.success, task_type = excluded.task_type,"
+        " comment = excluded.comment, created_at = excluded.created_at",
+        (
+            tx.tenant,
+            merged.run_id,
+            None if merged.success is None else int(merged.success),
+            merged.task_type,
+            merged.comment,
+            merged.created_at,
+        ),
+    )
+    return merged
+
+
+def merged_feedback(tx: Tx, new: RunFeedback) -> RunFeedback:
+    """What was said about a run before, with the new over it."""
+    old = get_feedback(tx, new.run_id)
+    if old is None:
+        return new
+    return RunFeedback(
+        run_id=new.run_id,
+        success=old.success if new.success is None else new.success,
+        task_type=old.task_type if new.task_type is None else new.task_type,
+        comment=old.comment if new.comment is None else new.comment,
+        created_at=new.created_at,
+    )
+
+
+def get_feedback(tx: Tx, run_id: str) -> RunFeedback | None:
+    """What was said about a run."""
+    row = tx.execute(
+        "SELECT run_id, success, task_type, comment, created_at FROM run_feedback"
+        " WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    if row is None:
+        return None
+    name, success, task_type, comment, created_at = row
+    return RunFeedback(
+        name, None if success is None else bool(success), task_type, comment, created_at
+    )
+
+
+def correct_run(tx: Tx, run_id: str, success: bool | None, task_type: str | None) -> None:
+    """Show a finished run as a user corrected it."""
+    if success is not None:
+        tx.execute(
+            "UPDATE runs SET state = ? WHERE tenant = ? AND run_id = ? AND state <> ?",
+            (COMPLETED if success else FAILED, tx.tenant, run_id, RUNNING),
+        )
+    if task_type is not None:
+        tx.execute(
+            "UPDATE runs SET task_type = ? WHERE tenant = ? AND run_id = ?",
+            (task_type, tx.tenant, run_id),
+        )
+
+
+def corrected_task_types(tx: Tx, limit: int = 1000) -> list[tuple[str, str]]:
+    """Requests with the task type that a user gave them, latest first."""
+    rows = tx.execute(
+        "SELECT runs.request, run_feedback.task_type FROM run_feedback"
+        " JOIN runs ON runs.tenant = run_feedback.tenant AND runs.run_id = run_feedback.run_id"
+        " WHERE run_feedback.tenant = ? AND run_feedback.task_type IS NOT NULL"
+        " ORDER BY run_feedback.created_at DESC LIMIT ?",
+        (tx.tenant, limit),
+    )
+    return [(request, task_type) for request, task_type in rows.fetchall()]
+
+
+def _fold_journal(tx: Tx, run_id: str) -> None:
+    text = "\n".join(_live_lines(tx, run_id)).encode()
+    tx.execute(
+        "INSERT INTO run_journals (tenant, run_id, sha256, body) VALUES (?, ?, ?, ?)",
+        (
+            tx.tenant,
+            run_id,
+            hashlib.sha256(text).hexdigest(),
+            zstd.compress(text, level=_JOURNAL_LEVEL),
+        ),
+    )
+    tx.execute("DELETE FROM run_events WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+
+
+def _live_lines(tx: Tx, run_id: str) -> list[str]:
+    rows = tx.execute(
+        "SELECT body FROM run_events WHERE tenant = ? AND run_id = ? ORDER BY seq",
+        (tx.tenant, run_id),
+    )
+    return [body for (body,) in rows.fetchall()]
+
+
+def _known(tx: Tx, run_id: str) -> RunRecord:
+    run = get_run(tx, run_id)
+    if run is None:
+        raise InputError(f"there is no run {run_id!r}")
+    return run
+
+
+def _record(row: Row) -> RunRecord:
+    return RunRecord(
+        run_id=row[0],
+        session_id=row[1],
+        request=row[2],
+        task_type=row[3],
+        state=row[4],
+        version=row[5],
+        created_at=row[6],
+        finished_at=row[7],
+        recorded_success=None if row[8] is None else bool(row[8]),
+        result=load_object(row[9]),
+    )
+
+
+def _one(row: Row | None) -> tuple[Any, ...]:
+    assert row is not None
+    return row

@@ -1,0 +1,354 @@
+"""What the orchestrator remembers: one read before a run, one commit after it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from infrastructure.config import load_settings
+from infrastructure.errors import InputError, StoreError
+from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.memory.finished_run import (
+    FinishedRun,
+    apply_feedback,
+    checked_feedback,
+    finish_write,
+    forget_run,
+)
+from infrastructure.memory.learning_metrics import learning_metrics
+from infrastructure.memory.memori import outcomes, patterns, plan_cases, runs, workflows
+from infrastructure.memory.memori.aggregates import ALL_SESSIONS
+from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.outcomes import OutcomeCount
+from infrastructure.memory.memori.patterns import WorkflowPattern
+from infrastructure.memory.memori.plan_cases import PlanCase
+from infrastructure.memory.memori.plan_index import PlanIndex
+from infrastructure.memory.memori.runs import RunFeedback, RunRecord
+from infrastructure.memory.memori.workflow_metrics import WorkflowCount, workflow_counts
+from infrastructure.memory.memori.workflows import Workflow
+from infrastructure.observability.metrics import memory_metrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+APP: Final = "app"
+SESSION: Final = "session"
+
+_log = logging.getLogger("genesis.memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What is known before a run.
+
+    Attributes:
+        patterns: step lists that work for the task type, best first.
+        cases: verified plans of similar requests, most similar first.
+        outcomes: what every agent, model and effort achieved so far.
+    """
+
+    patterns: tuple[WorkflowPattern, ...]
+    cases: tuple[PlanCase, ...]
+    outcomes: tuple[OutcomeCount, ...]
+
+
+class WorkflowMemory:
+    """The orchestrator's memory over an open store; whoever opened the store closes it.
+
+    Usable from several threads and event loops.
+    """
+
+    def __init__(self, memori: Memori, *, plans: int = 1000) -> None:
+        self._memori = memori
+        self._plans = PlanIndex(plans)
+
+    @property
+    def memori(self) -> Memori:
+        """The store that holds the records and counters."""
+        return self._memori
+
+    @property
+    def durable(self) -> bool:
+        """Whether what was acknowledged outlives the process."""
+        return self._memori.path != ":memory:"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this memory cannot keep."""
+        if self.durable:
+            return ()
+        return ("the store is in memory: what was learnt is lost when the process ends",)
+
+    async def ready(self) -> Memori:
+        """The store, with everything in it that was recorded before."""
+        return self._memori
+
+    async def accept(self, run: RunRecord) -> bool:
+        """Store a request durably before it is worked on; False if its run id is known."""
+        memori = await self.ready()
+        (new,) = await memori.commit(lambda tx: runs.accept_run(tx, run))
+        return bool(new)
+
+    async def append(
+        self, run_id: str, events: Sequence[JsonObject], first_seq: int | None = None
+    ) -> int:
+        """Add events to a run's journal, durably; returns the number of the last.
+
+        Args:
+            first_seq: number of the first event; a repeated call then changes nothing.
+
+        Raises:
+            InputError: no such run, or it is finished.
+        """
+        memori = await self.ready()
+        (last,) = await memori.commit(lambda tx: runs.append_events(tx, run_id, events, first_seq))
+        return int(last)
+
+    async def finish(self, run: FinishedRun) -> bool:
+        """Store in one commit all that a run teaches; False if it was stored before.
+
+        Raises:
+            InputError: a value that cannot be; nothing was stored.
+            StoreError: the store failed; nothing was stored.
+        """
+        memori = await self.ready()
+        finished_at = memori.clock.now() if run.finished_at is None else run.finished_at
+        try:
+            new = await self._commit_finished(memori, run, finished_at)
+        except StoreError as error:
+            _log.error("storing run %s failed, nothing of it was kept: %s", run.run_id, error)
+            raise
+        if new and run.recalled:
+            memory_metrics().retrieval_accuracy.observe(float(run.success))
+        return new
+
+    async def store(self, workflow: Workflow) -> bool:
+        """Store a workflow that no run of the orchestrator made; False if its id is known."""
+        memori = await self.ready()
+        try:
+            return await self._commit_workflow(memori, workflow)
+        except StoreError as error:
+            _log.error("storing workflow %s failed: %s", workflow.id, error)
+            raise
+
+    async def recall(
+        self,
+        task_type: str,
+        text: str = "",
+        vector: NDArray[np.float32] | None = None,
+        given: Sequence[str] = (),
+        min_success_rate: float = 0.7,
+        scope: str = APP,
+        session_id: str | None = None,
+        limit: int = 5,
+    ) -> Recall:
+        """What is known for a request, by one read.
+
+        Raises:
+            InputError: a wrong argument.
+            StoreError: the store failed.
+        """
+        memori = await self.ready()
+        known = self._plans
+        session = session_id if scope == SESSION else None
+
+        def query(
+            tx: Tx,
+        ) -> tuple[list[WorkflowPattern], list[OutcomeCount], list[plan_cases.CaseRow]]:
+            return (
+                read_patterns(tx, task_type, min_success_rate, scope, session_id, limit),
+                outcomes.outcome_counts(tx),
+                plan_cases.changed_cases(tx, known.version, known.limit),
+            )
+
+        try:
+            found, counts, changes = await memori.read(query)
+        except StoreError as error:
+            _log.warning("memory recall for %s failed: %s", task_type, error)
+            raise
+        known.apply(changes)
+        cases = known.similar(text, vector, task_type, given, limit, min_success_rate, session)
+        _log_recall(task_type, found, cases)
+        return Recall(tuple(found), tuple(cases), tuple(counts))
+
+    async def patterns(
+        self,
+        task_type: str,
+        min_success_rate: float = 0.7,
+        scope: str = APP,
+        session_id: str | None = None,
+        limit: int = 10,
+    ) -> list[WorkflowPattern]:
+        """Step lists that work for a task type, best first; see `recall` for the errors."""
+        memori = await self.ready()
+        return await memori.read(
+            lambda tx: read_patterns(tx, task_type, min_success_rate, scope, session_id, limit)
+        )
+
+    async def counts(self, task_type: str | None = None) -> list[WorkflowCount]:
+        """Executions by task type and use of memory."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: workflow_counts(tx, task_type))
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """A run by its id."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: runs.get_run(tx, run_id))
+
+    async def runs(
+        self,
+        *,
+        state: str | None = None,
+        since: float | None = None,
+        session_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """Runs, newest first; those a dead process left are "running"."""
+        memori = await self.ready()
+        return await memori.read(
+            lambda tx: runs.list_runs(
+                tx, state=state, since=since, session_id=session_id, limit=limit
+            )
+        )
+
+    async def events(self, run_id: str) -> list[dict[str, JsonValue]]:
+        """A run's journal in order, live or folded."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: runs.journal(tx, run_id))
+
+    async def workflows(self, session_id: str) -> list[Workflow]:
+        """A session's workflows in order of time, compacted or not."""
+        memori = await self.ready()
+        rows = await memori.read(lambda tx: workflows.session_rows(tx, session_id))
+        return rows.workflows()
+
+    async def feedback(
+        self,
+        run_id: str,
+        success: bool | None = None,
+        task_type: str | None = None,
+        comment: str | None = None,
+    ) -> RunFeedback:
+        """Correct a run and all counters that it went into; repeating it changes nothing.
+
+        Returns:
+            All that was said about the run so far.
+
+        Raises:
+            InputError: an unknown or unfinished run, or nothing to say.
+        """
+        memori = await self.ready()
+        said = checked_feedback(run_id, success, task_type, comment, memori.clock.now())
+        merged = await self._commit_feedback(memori, said)
+        _log.info("feedback on run %s: success=%s task_type=%s", run_id, success, task_type)
+        return merged
+
+    async def corrections(self, limit: int = 1000) -> list[tuple[str, str]]:
+        """Requests with the task type that users gave them, latest first."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: runs.corrected_task_types(tx, limit))
+
+    async def learning_metrics(
+        self,
+        task_type: str | None = None,
+        since: float | None = None,
+        session_id: str | None = None,
+    ) -> dict[str, JsonValue]:
+        """What was learnt, in figures; see `infrastructure.memory.learning_metrics`."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: learning_metrics(tx, task_type, since, session_id))
+
+    async def forget_run(self, run_id: str) -> bool:
+        """Delete a run and take all that it added out of every counter; False if unknown."""
+        memori = await self.ready()
+        return await self._commit_forgotten(memori, run_id)
+
+    async def aclose(self) -> None:
+        """Close the store, when nobody else does."""
+        await self._memori.aclose()
+
+    async def _commit_finished(self, memori: Memori, run: FinishedRun, finished_at: float) -> bool:
+        (new,) = await memori.commit(finish_write(run, finished_at))
+        return bool(new)
+
+    async def _commit_workflow(self, memori: Memori, workflow: Workflow) -> bool:
+        (new,) = await memori.commit(lambda tx: workflows.store_workflow(tx, workflow))
+        return bool(new)
+
+    async def _commit_feedback(self, memori: Memori, said: RunFeedback) -> RunFeedback:
+        (merged,) = await memori.commit(lambda tx: apply_feedback(tx, said))
+        return merged
+
+    async def _commit_forgotten(self, memori: Memori, run_id: str) -> bool:
+        (known,) = await memori.commit(lambda tx: forget_run(tx, run_id))
+        return bool(known)
+
+
+def read_patterns(
+    tx: Tx,
+    task_type: str,
+    min_success_rate: float,
+    scope: str,
+    session_id: str | None,
+    limit: int,
+) -> list[WorkflowPattern]:
+    """Patterns of a scope; "session" without a session gives every session's own.
+
+    Raises:
+        InputError: an empty task type, an unknown scope, a rate outside 0 to 1, a limit below 1.
+    """
+    if not task_type.strip():
+        raise InputError("task_type must not be empty")
+    if scope not in (APP, SESSION):
+        raise InputError(f"unknown scope {scope!r}: choose 'app' or 'session'")
+    if not 0 <= min_success_rate <= 1:
+        raise InputError(f"min_success_rate must be between 0 and 1, not {min_success_rate!r}")
+    if limit < 1:
+        raise InputError(f"limit must be at least 1, not {limit!r}")
+    if scope == APP:
+        return patterns.patterns(tx, task_type, min_success_rate, ALL_SESSIONS, limit)
+    if session_id:
+        return patterns.patterns(tx, task_type, min_success_rate, session_id, limit)
+    return patterns.patterns_by_session(tx, task_type, min_success_rate, limit)
+
+
+_defaults: dict[tuple[str, str], WorkflowMemory] = {}
+_defaults_lock = threading.Lock()
+
+
+def default_memory() -> WorkflowMemory:
+    """The memory at the configured path (`MEMORI_DB_PATH`), opened on first use and shared."""
+    settings = load_settings()
+    path = settings.db_path
+    key = (path if path == ":memory:" else str(Path(path).absolute()), settings.tenant)
+    with _defaults_lock:
+        if key not in _defaults:
+            _defaults[key] = WorkflowMemory(Memori.open(key[0], tenant=key[1]))
+            _log.info("memory integration enabled: %s", key[0])
+        return _defaults[key]
+
+
+async def close_default_memories() -> None:
+    """Close every store that `default_memory` opened; the next call opens anew."""
+    with _defaults_lock:
+        memories = list(_defaults.values())
+        _defaults.clear()
+    for memory in memories:
+        await memory.aclose()
+
+
+def _log_recall(
+    task_type: str, found: Sequence[WorkflowPattern], cases: Sequence[PlanCase]
+) -> None:
+    if found:
+        best = found[0].success_rate
+        _log.info("found %d patterns for %s, best rate %.0f %%", len(found), task_type, best * 100)
+    else:
+        _log.info("found no pattern for %s", task_type)
+    _log.debug("recalled %d similar plans for %s", len(cases), task_type)
