@@ -153,6 +153,12 @@ class TemplateBook:
         ]
         return cls(templates, read.given, Deliverables(read.deliverables, read.asked))
 
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """How each declared operation is described to an agent."""
+        steps = (step.config for template in self.templates for step in template.steps)
+        return {step.operation: step.description for step in steps if step.operation}
+
     def steps_making(self, datum: str, goal: Goal) -> list[Task]:
         """Every declared task that makes a datum, as tasks for this goal, each operation once."""
         found: dict[str, Task] = {}

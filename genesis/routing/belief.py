@@ -39,9 +39,9 @@ class OutcomeRow(Protocol):
     @property
     def failures(self) -> int: ...
     @property
-    def total_s(self) -> float: ...
+    def seconds(self) -> float: ...
     @property
-    def total_usd(self) -> float: ...
+    def usd(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Estimate:
 class _Counts:
     successes: int = 0
     failures: int = 0
-    total_s: float = 0.0
-    total_usd: float = 0.0
+    seconds: float = 0.0
+    usd: float = 0.0
 
     @property
     def n(self) -> int:
@@ -93,8 +93,8 @@ class _Counts:
     def add(self, row: OutcomeRow) -> None:
         self.successes += row.successes
         self.failures += row.failures
-        self.total_s += row.total_s
-        self.total_usd += row.total_usd
+        self.seconds += row.seconds
+        self.usd += row.usd
 
 
 class Belief:
@@ -155,8 +155,8 @@ class Belief:
             alpha,
             beta,
             last.n,
-            (last.total_s + seconds * _DECLARED_WEIGHT) / weight,
-            (last.total_usd + usd * _DECLARED_WEIGHT) / weight,
+            (last.seconds + seconds * _DECLARED_WEIGHT) / weight,
+            (last.usd + usd * _DECLARED_WEIGHT) / weight,
         )
 
     def failure_rate(self, task_type: str) -> tuple[float, int]:
