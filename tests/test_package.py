@@ -1,0 +1,60 @@
+"""What importing the package costs and offers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import genesis
+
+HEAVY = (
+    "torch",
+    "langgraph",
+    "starlette",
+    "a2a",
+    "langchain_core",
+    "duckdb",
+    "matplotlib",
+    "wordllama",
+)
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("package", ["genesis", "infrastructure", "genesis.cli.app"])
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    assert loaded_after(f"import {package}").isdisjoint(HEAVY)
+
+
+def test_the_orchestrator_loads_neither_torch_nor_a_web_framework_nor_a_model() -> None:
+    loaded = loaded_after("from genesis import GenesisOrchestrator")
+    assert loaded.isdisjoint(
+        {"torch", "starlette", "a2a", "duckdb", "matplotlib", "wordllama", "langchain_openai"}
+    )
+
+
+@pytest.mark.parametrize("module", ["genesis.cli.runs", "genesis.cli.doctor"])
+def test_commands_that_only_read_start_without_langgraph(module: str) -> None:
+    assert "langgraph" not in loaded_after(f"import {module}")
+
+
+def test_public_names() -> None:
+    assert genesis.__all__ == [
+        "Assignment",
+        "GenesisOrchestrator",
+        "OrchestrationResult",
+        "Skill",
+        "TaskOutput",
+    ]
+    for name in genesis.__all__:
+        assert getattr(genesis, name).__name__ == name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = genesis.no_such_name
