@@ -26,6 +26,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, cast
 
+from genesis.tasks.types import TASK_TYPES
+
 DIAMOND: dict[str, tuple[str, ...]] = {
     "gather": (),
     "left": ("gather",),
@@ -102,10 +104,16 @@ def langgraph_runner(graph: Any, durability: str | None) -> RunOnce:
     return run
 
 
+GIVEN = """
+given: {}
+deliverables:
+  join_made: {phrases: [diamond]}
+asked:
+"""
 TEMPLATES = """
 templates:
   - name: diamond
-    task_type: general
+    asks: [join_made]
     tasks:
 """
 
@@ -118,13 +126,16 @@ def diamond_config(folder: Path) -> Path:
         f"description: {name.replace('_', ' ')}}}\n"
         for name, needs in DIAMOND.items()
     )
+    asked = "".join(f"  {name}: {{principal: [join_made]}}\n" for name in TASK_TYPES)
     config = folder / "config"
     config.mkdir()
-    (config / "plan_templates.yaml").write_text(TEMPLATES + tasks, encoding="utf-8")
+    (config / "plan_templates.yaml").write_text(
+        GIVEN + asked + TEMPLATES + tasks, encoding="utf-8"
+    )
     return config
 
 
-REQUEST = "Take the six steps of the diamond, number {number}"
+REQUEST = "Please take all the steps of the diamond, number {number}"
 
 
 async def genesis_runner(job: Job, folder: Path) -> tuple[RunOnce, Any]:
@@ -150,7 +161,6 @@ async def genesis_runner(job: Job, folder: Path) -> tuple[RunOnce, Any]:
         skill = Skill(
             id=name,
             description=name,
-            task_types=("general",),
             requires=tuple(f"{need}_made" for need in needs),
             produces=(f"{name}_made",),
             seconds=AGENT_S,

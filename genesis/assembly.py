@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from infrastructure.memory.base_store_memory import BaseStoreMemory
 
-from genesis.agents.builtin import register_builtin
 from genesis.agents.registry import AgentRegistry, AgentSource
 from genesis.context import Services
 from genesis.errors import InputError
@@ -26,6 +25,7 @@ from genesis.routing.prices import Prices
 from genesis.routing.router import Router
 from genesis.routing.rules import RuleBook
 from genesis.tasks.infer import TaskTypeInferrer
+from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
@@ -64,6 +64,8 @@ def assemble(
     breakers = Breakers(clock)
     registry = AgentRegistry(breakers)
     if agents is None:
+        from genesis.agents.builtin import register_builtin  # only who wants them pays for them
+
         register_builtin(registry, models)
     for agent in agents or ():
         registry.register(agent)
@@ -75,6 +77,7 @@ def assemble(
         flags=flags,
         clock=clock,
         memory=memory,
+        owns_store=not isinstance(store, MemoriStore),
         memory_tool=MemoryTool(memory),
         compaction=CompactionService(memory),
         inferrer=TaskTypeInferrer(embedder),
@@ -125,11 +128,19 @@ def _models(model: str | BaseChatModel | None, settings: Settings) -> ChatModels
 def _planners(
     settings: Settings, models: ChatModels, registry: AgentRegistry, book: TemplateBook
 ) -> tuple[Planner, ...]:
-    learnt = LearntPlanner(book.deliverables, min_similarity=settings.min_similarity)
-    template = TemplatePlanner(book)
-    if not models.configured:
-        return (learnt, template)
-    return (learnt, ModelPlanner(models, registry), template)
+    def cards() -> Sequence[AgentCard]:
+        return registry.cards
+
+    return (
+        LearntPlanner(
+            book.deliverables,
+            cards,
+            descriptions=book.descriptions,
+            min_similarity=settings.min_similarity,
+        ),
+        ModelPlanner(models, cards, book.deliverables),
+        TemplatePlanner(book),
+    )
 
 
 def _router(

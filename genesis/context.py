@@ -29,6 +29,7 @@ class Services:
         settings, flags: what was configured.
         clock: time and durations.
         memory: what is remembered of runs.
+        owns_store: whether the store is closed with the orchestrator.
         memory_tool, compaction: its public faces.
         inferrer, embedder: what a request is, and what it is like.
         models: the chat models that are set.
@@ -43,6 +44,7 @@ class Services:
     flags: FeatureFlags
     clock: Clock
     memory: WorkflowMemory
+    owns_store: bool
     memory_tool: MemoryTool
     compaction: CompactionService
     inferrer: TaskTypeInferrer

@@ -11,7 +11,8 @@ from genesis.execution.events import AttemptEnded, AttemptProgress, TaskStarted
 from infrastructure.clock import Clock
 from infrastructure.jsonvalue import JsonObject
 
-Append: TypeAlias = Callable[[str, Sequence[JsonObject]], Awaitable[None]]
+# Takes the run, its events, and the number of the first of them.
+Append: TypeAlias = Callable[[str, Sequence[JsonObject], int], Awaitable[object]]
 Listener: TypeAlias = Callable[[RunEvent], None]
 
 # Progress for whoever listens; `TaskEnded` holds all of it that matters afterwards.
@@ -24,7 +25,7 @@ class Journal:
     Args:
         run_id: the run.
         clock: gives each event its time.
-        append: stores events of a run durably, in order.
+        append: stores events of a run durably, in order, numbered from 1.
         listener: is told each event as it happens; None for nobody.
     """
 
@@ -36,6 +37,7 @@ class Journal:
         self._append = append
         self._listener = listener
         self._waiting: list[JsonObject] = []
+        self._stored = 0
         self._order = asyncio.Lock()
 
     def add(self, event: RunEvent) -> None:
@@ -61,8 +63,10 @@ class Journal:
             if not events:
                 return
             try:
-                await self._append(self._run_id, events)
+                await self._append(self._run_id, events, self._stored + 1)
+                self._stored += len(events)
             except BaseException:
-                # Whatever stopped the write, the events are not stored and must not be lost.
+                # Whatever stopped the write, the events must not be lost; their numbers make
+                # storing them again harmless.
                 self._waiting[:0] = events
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ class GenesisOrchestrator:
         budget_usd: float | None = None,
         timeout_s: float | None = None,
         context: Mapping[str, JsonValue] | None = None,
-    ) -> AsyncIterator[RunEvent | RunFinished]:
+    ) -> AsyncGenerator[RunEvent | RunFinished]:
         """`execute_orchestrated_request` as events; the last one is `RunFinished` with the result.
 
         Closing the iterator early cancels the run.
@@ -209,7 +209,8 @@ class GenesisOrchestrator:
         """Finish the compactions that were asked for, then close the agents and the store."""
         await self.drain()
         await self._services.registry.aclose()
-        await self._services.memory.aclose()
+        if self._services.owns_store:
+            await self._services.memory.aclose()
 
     async def __aenter__(self) -> GenesisOrchestrator:
         return self

@@ -11,7 +11,7 @@ from genesis.events import RunAccepted, RunEnded
 from genesis.execution.scope import RunScope
 from genesis.graph import plan_graph, run_graph
 from genesis.journal import Journal, Listener
-from genesis.planning.given import find_given
+from genesis.planning.given import check_request, find_given
 from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
 from genesis.state import RunState
 from infrastructure.errors import GenesisError, StoreError
@@ -105,7 +105,11 @@ def _begin(
     request: Request, services: Services, listener: Listener | None
 ) -> tuple[RunContext, RunState]:
     settings, clock = services.settings, services.clock
-    given = find_given(request.text, settings.workspace, request.given)
+    check_request(request.text)
+    inferred = services.inferrer.infer(request.text)
+    given = find_given(
+        request.text, settings.workspace, request.given, task_type=inferred.task_type
+    )
     artifacts = settings.data_dir.resolve() / "runs" / request.run_id
     journal = Journal(request.run_id, clock, services.memory.append, listener)
     context = RunContext(
@@ -129,7 +133,7 @@ def _begin(
             request.run_id, request.session_id, request.text, given.data, given.notes, VERSION
         )
     )
-    return context, RunState(request=request.text, given=given.data)
+    return context, RunState(request.text, inferred, given)
 
 
 async def _give_up(state: RunState, context: RunContext, reason: str) -> RunState:
@@ -149,7 +153,7 @@ async def _give_up(state: RunState, context: RunContext, reason: str) -> RunStat
                 run_id=ended.run_id,
                 session_id=context.session_id,
                 request=state.request,
-                task_type=state.task_type or "general",
+                task_type=state.task_type,
                 success=False,
                 steps=(),
                 duration_s=ended.duration_s,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from genesis.planning.given import Given
 from genesis.planning.planner import Goal, PastPlan, Plan
 from genesis.planning.validate import ValidationReport
 from genesis.routing.belief import Belief
 from genesis.routing.ladder import Ladder, Route
+from genesis.tasks.inference import Inference
 from genesis.tasks.task import Task, TaskResult, TaskStatus
-from infrastructure.jsonvalue import JsonObject, JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class RunState:
     """Each step reads what it needs and returns only what it adds.
 
     Attributes:
-        request, given: what the caller gave.
-        task_type, recalled: step 0.
+        request: what the caller asked.
+        inferred: its task type, and why.
+        given: the data that come with it.
+        recalled: step 0.
         plan: step 1; replaced when it was sent back or a branch failed.
         routes: step 2, by task id.
         report: step 3.
@@ -51,8 +54,8 @@ class RunState:
     """
 
     request: str
-    given: JsonObject = field(default_factory=dict[str, JsonValue])
-    task_type: str = ""
+    inferred: Inference
+    given: Given
     recalled: Recalled = field(default_factory=Recalled)
     plan: Plan | None = None
     routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
@@ -67,6 +70,11 @@ class RunState:
     planning_usd: float = 0.0
     abandoned: tuple[tuple[Task, TaskResult], ...] = ()
 
+    @property
+    def task_type(self) -> str:
+        """The inferred task type."""
+        return self.inferred.task_type
+
     def goal(self) -> Goal:
         """What planners are asked."""
         finished = tuple(r for r in self.results.values() if r.output is not None)
@@ -74,7 +82,7 @@ class RunState:
         return Goal(
             request=self.request,
             task_type=self.task_type,
-            given=self.given,
+            given=self.given.data,
             past=self.recalled.past,
             objections=self.objections,
             finished=finished,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from genesis.context import Services
 from genesis.execution.scope import RunScope
-from genesis.planning.given import find_given
+from genesis.planning.given import check_request, find_given
 from genesis.result import OrchestrationResult, task_report
 from genesis.routing.ladder import Ladder, Rung
 from genesis.run import Request
@@ -28,8 +28,9 @@ async def answer_v1(request: Request, services: Services, note: str = "") -> Orc
     """
     settings, clock = services.settings, services.clock
     started = clock.monotonic()
-    given = find_given(request.text, settings.workspace, request.given)
+    check_request(request.text)
     task_type = services.inferrer.infer(request.text).task_type
+    given = find_given(request.text, settings.workspace, request.given, task_type=task_type)
     chosen = _choose(task_type, frozenset(given.data), services)
     scope = RunScope(
         run_id=request.run_id,

@@ -18,7 +18,7 @@ def list_command(*, as_json: bool) -> None:
 
 
 async def _list(*, as_json: bool) -> None:
-    models = ChatModels.from_names(cli_settings().models)
+    models = ChatModels(cli_settings().models)
     registry = AgentRegistry()
     register_builtin(registry, models)
     cards = list(registry.cards)

@@ -146,3 +146,7 @@ def main() -> None:
         # Rich and Typer look at this: no colour codes in a pipe.
         os.environ["NO_COLOR"] = "1"
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
 
 def _validate(dag: TaskDAG, state: RunState, context: RunContext) -> ValidationReport:
     services = context.services
-    asked = services.deliverables.asked(state.request, state.task_type, state.given)
+    asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
     limits = Limits(
         max_tasks=services.settings.max_plan_tasks,
         max_depth=services.settings.max_plan_depth,

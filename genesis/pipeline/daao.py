@@ -46,7 +46,7 @@ def _ladder(task: Task, state: RunState, context: RunContext, belief: Belief) ->
         task,
         route,
         state.request,
-        state.given,
+        state.given.data,
         belief,
         usd_left=context.usd_left,
         seconds_left=context.seconds_left,

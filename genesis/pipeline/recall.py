@@ -22,33 +22,32 @@ _PAST_PLANS = 5
 
 
 async def recall(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-    """Add the task type, and what memory holds for it."""
+    """Add what memory holds for requests of this type; a store that fails costs only that."""
     services, journal = runtime.context.services, runtime.context.journal
-    inferred = services.inferrer.infer(state.request)
-    task_type = state.task_type or inferred.task_type
-    journal.add(TaskTypeInferred(task_type, inferred.confidence, inferred.reason))
+    inferred = state.inferred
+    journal.add(TaskTypeInferred(inferred.task_type, inferred.confidence, inferred.reason))
     if not services.flags.memory_enabled:
         journal.add(MemoryRecalled(note="memory is turned off (memory_enabled)"))
-        return {"task_type": task_type}
+        return {}
     try:
-        found = await _search(state, runtime.context, task_type)
+        found = await _search(state, runtime.context)
     except GenesisError as error:
         log.warning("Step 0: retrieval failed, going on without memory: %s", error)
         journal.add(MemoryRecalled(note=f"retrieval failed: {error}"))
-        return {"task_type": task_type}
+        return {}
     recalled = _recalled(found)
     journal.add(_event(found, recalled))
-    return {"task_type": task_type, "recalled": recalled}
+    return {"recalled": recalled}
 
 
-async def _search(state: RunState, context: RunContext, task_type: str) -> Recall:
+async def _search(state: RunState, context: RunContext) -> Recall:
     services = context.services
-    log.info("Step 0: querying memory for %s", task_type)
+    log.info("Step 0: querying memory for %s", state.task_type)
     return await services.memory.recall(
-        task_type,
+        state.task_type,
         state.request,
         request_vector(state.request, services.embedder),
-        tuple(sorted(state.given)),
+        tuple(sorted(state.given.data)),
         min_success_rate=services.settings.min_success_rate,
         limit=_PAST_PLANS,
     )

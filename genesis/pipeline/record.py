@@ -64,7 +64,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
         cost_usd=ended.cost_usd,
         recalled=_used_memory(state) if context.services.flags.memory_enabled else None,
         metadata={"plan": plan} if plan else {},
-        given=tuple(sorted(state.given)),
+        given=tuple(sorted(state.given.data)),
         plan=plan,
         structure=_structure(state.plan.dag) if state.plan else None,
         vector=request_vector(state.request, context.services.embedder),
