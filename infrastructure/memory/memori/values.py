@@ -14,7 +14,6 @@ from infrastructure.jsonvalue import JsonValue
 MAX_DEPTH: Final = 200
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
-# These come back as they went in, which is what a subclass such as an enum would not.
 _ORJSON_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
