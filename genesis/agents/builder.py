@@ -29,7 +29,7 @@ from genesis.agents.builder_files import (
 from genesis.agents.builder_run import RUN_TIMEOUT_S, run_project
 from genesis.agents.conversation import Conversation, opening
 from genesis.agents.files import time_limit_s
-from genesis.agents.topic import topic_words
+from genesis.agents.topic import topic_of
 from genesis.tasks.checks import Check
 from genesis.tasks.task import TaskOutput
 from infrastructure.a2a.agent import AgentCard, Skill
@@ -81,7 +81,7 @@ def make_agent(models: ChatModels) -> AgentFunction:
     """
 
     async def run(assignment: Assignment) -> TaskOutput:
-        conversation = Conversation(models.get(assignment.model), assignment, INSTRUCTIONS)
+        conversation = await Conversation.begin(models, assignment, INSTRUCTIONS)
         with conversation.charged():
             return await _build(conversation, assignment)
 
@@ -90,7 +90,7 @@ def make_agent(models: ChatModels) -> AgentFunction:
 
 async def _build(conversation: Conversation, assignment: Assignment) -> TaskOutput:
     """Ask, run, and show failures to the model, at most `MAX_REPAIRS` times."""
-    prompt = opening(assignment)
+    prompt = await opening(assignment)
     problem = ""
     for attempt in range(1 + MAX_REPAIRS):
         try:
@@ -134,7 +134,7 @@ async def _handed_in(
     files: Mapping[PurePosixPath, str],
     text: str,
 ) -> TaskOutput:
-    words = topic_words(assignment.task.description) or topic_words(assignment.request)
+    words = topic_of(assignment.task.description, assignment.request)
     name = "_".join(word for word in words[:4] if word.isascii())[:60] or "project"
     project = assignment.artifacts_dir.resolve() / name
     written = await asyncio.to_thread(_written, project, files)

@@ -16,7 +16,7 @@ from genesis.agents.builder_files import is_source, is_test, read_project
 from genesis.agents.builder_run import RUN_TIMEOUT_S, run_project
 from genesis.agents.evidence import Refuted, require
 from genesis.agents.files import time_limit_s
-from genesis.agents.topic import is_about, missing_words, topic_words
+from genesis.agents.topic import is_about, missing_words, topic_of
 from genesis.tasks.checks import Submission
 from genesis.tasks.task import TaskOutput, Verdict
 from infrastructure.errors import GenesisError
@@ -143,7 +143,7 @@ def _require_topic(submission: Submission, trees: Mapping[PurePosixPath, ast.Mod
     code = [tree for path, tree in trees.items() if is_source(path)]
     public = [node for tree in code for node in _public(tree)]
     require(bool(public), "the code has no public function or class")
-    words = topic_words(submission.task.description) or topic_words(submission.request)
+    words = topic_of(submission.task.description, submission.request)
     said = " ".join(f"{node.name} {ast.get_docstring(node) or ''}" for node in public)
     require(
         is_about(words, said),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Self
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from genesis.agents.assignment import Assignment
+from genesis.agents.input_text import input_text
 from genesis.tasks.task import Usage
 from infrastructure.errors import AgentError, GenesisError
-from infrastructure.models.chat import ChatAnswer, ChatMessage, ChatModel
+from infrastructure.models.chat import ChatAnswer, ChatMessage, ChatModel, ChatModels
 from infrastructure.models.failures import UnusableAnswer
 from infrastructure.models.usage import ModelUsage
 from infrastructure.text import DATA_RULE, cut, fence, strip_control
@@ -58,6 +60,17 @@ class Conversation:
         self._turns = [ChatMessage("system", f"{instructions}\n\n{DATA_RULE}")]
         self._spent = ModelUsage()
 
+    @classmethod
+    async def begin(cls, models: ChatModels, assignment: Assignment, instructions: str) -> Self:
+        """A conversation with the model that the assignment names.
+
+        Raises:
+            ModelNotConfigured: there is no such model; says which setting to make.
+        """
+        # In a thread: a provider's package takes about a second to import.
+        model = await asyncio.to_thread(models.get, assignment.model)
+        return cls(model, assignment, instructions)
+
     @property
     def usage(self) -> Usage:
         """What all calls so far have cost."""
@@ -96,15 +109,19 @@ class Conversation:
         self._spent += usage
 
 
-def opening(assignment: Assignment) -> str:
-    """The first turn: the task, the request that it belongs to, then data in fences."""
+async def opening(assignment: Assignment) -> str:
+    """The first turn: the task, the request that it belongs to, then data in fences.
+
+    Raises:
+        WorkspaceError: an input that is a path leads outside the workspace, or does not exist.
+    """
     task = cut(strip_control(assignment.task.description), _REQUEST_CHARS)
     request = cut(strip_control(assignment.request), _REQUEST_CHARS)
     parts = [f"Task: {task}"]
     if request.strip() and request != task:
         parts.append(f"It belongs to this request:\n{request}")
-    for name, value in assignment.inputs.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    for name in assignment.inputs:
+        text = await asyncio.to_thread(input_text, assignment, name, _INPUT_CHARS)
         parts.append(fence(f"input {name}", text, _INPUT_CHARS))
     if assignment.notes:
         parts.append("Notes on earlier attempts and similar tasks:")

@@ -42,9 +42,9 @@ def make_agent(models: ChatModels) -> AgentFunction:
     """
 
     async def run(assignment: Assignment) -> TaskOutput:
-        conversation = Conversation(models.get(assignment.model), assignment, INSTRUCTIONS)
+        conversation = await Conversation.begin(models, assignment, INSTRUCTIONS)
         with conversation.charged():
-            answer = await conversation.ask(opening(assignment))
+            answer = await conversation.ask(await opening(assignment))
         text = strip_control(answer.text).strip()
         return TaskOutput(text=text, data={"answer": text}, usage=conversation.usage)
 

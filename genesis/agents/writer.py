@@ -11,7 +11,7 @@ from genesis.agents.conversation import Conversation, opening
 from genesis.agents.evidence import Refuted, require
 from genesis.agents.prose import require_answer
 from genesis.agents.text_form import demands, unmet
-from genesis.agents.topic import missing_words, topic_words
+from genesis.agents.topic import missing_words, topic_of
 from genesis.tasks.checks import Check, Submission
 from genesis.tasks.task import TaskOutput, Verdict
 from infrastructure.a2a.agent import AgentCard, Skill
@@ -52,7 +52,7 @@ def make_agent(models: ChatModels) -> AgentFunction:
     """
 
     async def run(assignment: Assignment) -> TaskOutput:
-        conversation = Conversation(models.get(assignment.model), assignment, INSTRUCTIONS)
+        conversation = await Conversation.begin(models, assignment, INSTRUCTIONS)
         with conversation.charged():
             text = await _write(conversation, assignment)
         path = assignment.artifacts_dir.resolve() / TEXT_FILE
@@ -67,7 +67,7 @@ def make_agent(models: ChatModels) -> AgentFunction:
 async def _write(conversation: Conversation, assignment: Assignment) -> str:
     """Ask, and once more where the form that was asked for is missed."""
     asked = demands(f"{assignment.request}\n{assignment.task.description}")
-    prompt, problems = opening(assignment), ()
+    prompt, problems = await opening(assignment), ()
     for _ in range(1 + MAX_REVISIONS):
         answer = await conversation.ask(prompt)
         text = strip_control(answer.text).strip()
@@ -95,7 +95,7 @@ def _prove(submission: Submission) -> str:
     text, task = str(value), submission.task
     require_answer(text, task.description, submission.request)
     _require_same_file(submission, text)
-    words = topic_words(task.description) or topic_words(submission.request)
+    words = topic_of(task.description, submission.request)
     missing = missing_words(words, text)
     require(
         not words or len(missing) < len(words),

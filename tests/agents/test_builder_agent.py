@@ -359,6 +359,14 @@ async def test_a_project_for_another_request_is_rejected(built: Submission) -> N
     assert "quicksort" in verdict.reason
 
 
+async def test_a_template_task_takes_its_topic_from_the_request(built: Submission) -> None:
+    description = "Write the code that the request asks for, with tests of its behaviour."
+    general = replace(built, task=replace(built.task, description=description))
+    assert (await built_project(general)).passed
+    other = replace(general, request="Implement a quicksort algorithm")
+    assert not (await built_project(other)).passed
+
+
 def test_the_check_guards_what_the_builder_produces() -> None:
     task = Task("t", "d", "code_generation", produces=("project", "source"))
     assert [a.check for a in checks_for(task, builder.CHECKS_OF_DATA)] == ["built_project"]
