@@ -1,0 +1,483 @@
+"""One sub-question to queries: which metric of what is in its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+
+from genesis.agents.data_analyst.columns import words_of
+from genesis.agents.data_analyst.query import Group, Query
+from genesis.agents.data_analyst.scope import Scope, Unclear, measures
+from genesis.agents.data_analyst.tokens import Token
+from genesis.agents.data_analyst.vocabulary import (
+    AGGREGATE_WORDS,
+    COLUMN_WORDS,
+    COMMON_WORDS,
+    CORRELATION_WORDS,
+    COUNT_WORDS,
+    DESCRIBE_WORDS,
+    DISTINCT_WORDS,
+    DUPLICATE_WORDS,
+    EARLIEST,
+    HIGH,
+    LATEST,
+    LOW,
+    MISSING_WORDS,
+    PERIOD_WORDS,
+    RATIO_WORDS,
+    ROW_WORDS,
+    SHARE_WORDS,
+    TREND_WORDS,
+)
+
+MAX_READINGS = 4
+"""Columns that an ambiguous word may mean for all of them to be answered."""
+
+
+class Clause(Scope):
+    """Reads one sub-question; `queries` gives all of what it asks."""
+
+    def queries(self) -> list[Query]:
+        """What the sub-question asks.
+
+        Raises:
+            Unclear: it cannot be read; the message says why.
+        """
+        readers: tuple[Callable[[], list[Query]], ...] = (
+            self._columns, self._missing, self._duplicates, self._correlation, self._ratio,
+            self._period, self._share, self._trend, self._common, self._distinct, self._describe,
+            self._aggregate, self._superlative, self._count, self._plain,
+        )  # fmt: skip
+        for reader in readers:
+            found = reader()
+            if found:
+                return [*found, *self._apart(found)]
+        raise Unclear("no figure is asked for; ask for a count, mean, total, highest, trend, ...")
+
+    def _apart(self, found: Sequence[Query]) -> list[Query]:
+        """'for Paris and Oslo' may want both together or each: both are answered."""
+        several = [c.column for c in self.where if c.op == "in" and not c.part]
+        listed = {t.word for t in self.tokens} & {"and", "or"} == {"and"}
+        if len(several) != 1 or not listed:
+            return []
+        group, note = Group(several[0]), f"each {several[0]} apart"
+        return [
+            replace(query, groups=(group,), notes=(*query.notes, note))
+            for query in found
+            if query.scalar and query.metric not in ("share", "duplicates")
+        ]
+
+    def _of_kind(self, *kinds: str) -> list[tuple[str, ...]]:
+        found: list[tuple[str, ...]] = []
+        for names in self.measured:
+            fitting = tuple(n for n in names if self.facts.column(n).kind in kinds)
+            if fitting:
+                found.append(fitting)
+        return found
+
+    def _query(
+        self, metric: str, columns: tuple[str, ...] = (), order: str = "",
+        limit: int | None = None, labels: tuple[str, ...] = (), notes: Sequence[str] = (),
+    ) -> list[Query]:  # fmt: skip
+        """The query, and the same by each alternative group."""
+        everything = tuple(dict.fromkeys((*self.notes, *notes)))
+        queries = [
+            Query(metric, columns, self.groups, self.where, order, limit, labels, everything)
+        ]
+        for group in self.alternatives:
+            note = "'month' may also mean the month of the year"
+            queries.append(
+                Query(
+                    metric, columns, (group,), self.where, order, limit, labels, (*everything, note)
+                )
+            )
+        return queries
+
+    def _each(
+        self, make: Callable[[str], list[Query]], readings: Sequence[tuple[str, ...]]
+    ) -> list[Query]:
+        """One query for every column; an ambiguous word is answered for all that it may mean."""
+        queries: list[Query] = []
+        for names in readings:
+            if len(names) > MAX_READINGS:
+                raise Unclear(f"the word may mean {' or '.join(names)}; name one of them")
+            for name in names:
+                if len(names) > 1:
+                    note = f"the question may mean {' or '.join(names)}: each is answered"
+                    self.notes = [n for n in self.notes if "each is answered" not in n]
+                    self.notes.append(note)
+                queries += make(name)
+        return queries
+
+    def _ranking(self) -> tuple[str, int | None]:
+        """Order and limit that the question's superlatives ask for."""
+        high, low = self._has(HIGH), self._has(LOW)
+        if not (high or low):
+            return "", None
+        order = "asc" if low and not high else "desc"
+        if high and low:
+            first = next(t.word for t in self.tokens if t.word in HIGH | LOW)
+            order = "desc" if first in HIGH else "asc"
+        return order, self.limit or 1
+
+    def _columns(self) -> list[Query]:
+        if not self._has(COLUMN_WORDS) or self._has(
+            MISSING_WORDS | DUPLICATE_WORDS | DISTINCT_WORDS
+        ):
+            return []
+        if self.measured or self.groups or self._has(frozenset(AGGREGATE_WORDS)):
+            return []
+        both = self._has(frozenset(("rows", "records"))) and self._has(COUNT_WORDS | {"and"})
+        return [*(self._query("rows") if both else []), *self._query("columns")]
+
+    def _missing(self) -> list[Query]:
+        if not self._has(MISSING_WORDS):
+            return []
+        if self.groups and any(group.grain for group in self.groups):
+            raise Unclear("missing values are counted by column, not by time")
+        order, limit = self._ranking()
+        if self.measured or self.groups:
+            names = [*self.measured, *((group.column,) for group in self.groups)]
+            self.groups = ()
+            return self._each(lambda name: self._query("missing total", (name,)), names)
+        if order and self._has(COLUMN_WORDS | {"which"}):
+            return self._query("missing", (), order, limit)
+        if self._has(COLUMN_WORDS | {"each", "per", "list", "which"}):
+            return self._query("missing")
+        return self._query("missing total")
+
+    def _duplicates(self) -> list[Query]:
+        if not self._has(DUPLICATE_WORDS):
+            return []
+        if self.measured:
+            return self._each(lambda name: self._query("duplicates", (name,)), self.measured)
+        return self._query("duplicates")
+
+    def _two_numbers(self, what: str) -> list[tuple[str, str]]:
+        numbers = self._of_kind("number")
+        if len(numbers) == 1 and len(numbers[0]) == 2:
+            return [(numbers[0][0], numbers[0][1])]
+        if len(numbers) != 2:
+            raise Unclear(f"{what} needs two columns of numbers")
+        pairs = list(product(*numbers))
+        if len(pairs) > MAX_READINGS:
+            raise Unclear(f"{what} needs two columns; name each in full")
+        if len(pairs) > 1:
+            self.notes.append("the question may mean several columns: each is answered")
+        return [(first, second) for first, second in pairs]
+
+    def _correlation(self) -> list[Query]:
+        if not self._has(CORRELATION_WORDS) and "relationship" not in self.words:
+            return []
+        return [
+            q
+            for pair in self._two_numbers("a correlation")
+            for q in self._query("correlation", pair)
+        ]
+
+    def _ratio(self) -> list[Query]:
+        per = any(self._is_ratio_per(at) for at in range(len(self.tokens)) if at not in self.used)
+        slash = any(
+            t.word == "/" and self._free_column(i - 1) and self._free_column(i + 1)
+            for i, t in enumerate(self.tokens)
+        )
+        if not (self._has(RATIO_WORDS) or per or slash):
+            return []
+        order, limit = self._ranking()
+        return [
+            q
+            for pair in self._two_numbers("a ratio")
+            for q in self._query("ratio", pair, order, limit)
+        ]
+
+    def _period(self) -> list[Query]:
+        ranged = "range" in self.words and (
+            bool(self._of_kind("date")) or "date" in self.words or "time" in self.words
+        )
+        first, last = self._has(EARLIEST), self._has(LATEST)
+        if not (self._has(PERIOD_WORDS) or ranged or first or last):
+            return []
+        dates = self._of_kind("date") or [(c.name,) for c in self.facts.of_kind("date")[:1]]
+        others = self._of_kind("number")
+        if not dates and others and (first or last):
+            dates = others
+        if not dates:
+            raise Unclear("the file has no column of dates")
+        if others and dates is not others:
+            raise Unclear("the value at the earliest or latest date is not offered")
+        if first != last and not self._has(PERIOD_WORDS) and not ranged:
+            return self._each(
+                lambda name: self._query("min" if first else "max", (name,)), dates[:1]
+            )
+        return self._each(lambda name: self._query("period", (name,)), dates[:1])
+
+    def _share(self) -> list[Query]:
+        if not self._has(SHARE_WORDS):
+            return []
+        if self.where and not self.groups and not self.measured:
+            return self._query("share")
+        if not self.groups and len(self.measured) == 1 and not self.where:
+            name = self.measured[0][0]
+            if self.facts.column(name).kind == "boolean":
+                from genesis.agents.data_analyst.query import Condition
+
+                self.where = (Condition(name, "=", (True,)),)
+                self.measured = []
+                return self._query("share")
+            self.groups = (Group(name),)
+        if self.groups and not self._of_kind("number"):
+            order, limit = self._ranking()
+            return self._query("share", (), order or "desc", limit)
+        raise Unclear("say which rows the share is of, as in 'share of rows where city is Paris'")
+
+    def _trend(self) -> list[Query]:
+        timed = [group for group in self.groups if group.grain]
+        asked = self._has(TREND_WORDS - {"time"}) or {"over", "time"} <= self.words
+        if not asked or (self._has(frozenset(AGGREGATE_WORDS)) and timed and self.measured):
+            return []
+        if not timed and not self.groups:
+            dates = self._of_kind("date") or [(c.name,) for c in self.facts.of_kind("date")]
+            years = [c.name for c in self.facts.of_kind("number") if self._is_year(c.name)]
+            if dates:
+                self.groups = (Group(dates[0][0], "month"),)
+            elif years:
+                self.groups = (Group(years[0]),)
+            else:
+                raise Unclear("a trend needs a column of dates, and the file has none")
+        if self._has(frozenset(AGGREGATE_WORDS)) and self.measured:
+            return []
+        taken = {group.column for group in self.groups}
+        named = [names for names in self._of_kind("number") if names[0] not in taken]
+        if not named and self._has(COUNT_WORDS | ROW_WORDS):
+            return self._query("rows")
+        readings = named or [(c.name,) for c in measures(self.facts) if c.name not in taken][:3]
+        if not readings:
+            return self._query("rows")
+        if not named and len(readings) > 1:
+            self.notes.append("no column was named: the first number columns are shown")
+        return self._each(lambda name: self._query("trend", (name,)), readings)
+
+    def _common(self) -> list[Query]:
+        if not self._has(COMMON_WORDS):
+            return []
+        if self.measured and not self.groups:
+            self.groups = tuple(
+                self._column_group(Token(n[0], "column", n)) for n in self.measured[:1]
+            )
+        if not self.groups:
+            raise Unclear("say of which column the most common value is wanted")
+        return self._query("rows", (), "asc" if self._has(LOW) else "desc", self.limit or 1)
+
+    def _distinct(self) -> list[Query]:
+        if not self._has(DISTINCT_WORDS) or not self.measured:
+            return []
+        counted = self._has(COUNT_WORDS) or bool(self.groups)
+        order, limit = self._ranking()
+        if counted or order:
+            return self._each(
+                lambda name: self._query("distinct", (name,), order, limit), self.measured
+            )
+        return self._each(lambda name: self._query("values", (name,)), self.measured)
+
+    def _describe(self) -> list[Query]:
+        if not self._has(DESCRIBE_WORDS) or self.groups:
+            return []
+        readings = self._of_kind("number")
+        if readings:
+            return self._each(lambda name: self._query("describe", (name,)), readings)
+        if self.measured:
+            self.groups = (Group(self.measured[0][0]),)
+            return self._query("rows", (), "desc")
+        return []
+
+    def _aggregates(self) -> list[str]:
+        """The aggregate functions named, without superlatives that rank groups."""
+        found: list[str] = []
+        for at, token in enumerate(self.tokens):
+            if at in self.used or token.kind != "word" or token.word not in AGGREGATE_WORDS:
+                continue
+            function = AGGREGATE_WORDS[token.word]
+            if function == "sum" and self._word(at + 1) in ("number", "rows", "count", "records"):
+                continue
+            found.append(function)
+        found = list(dict.fromkeys(found))
+        others = [f for f in found if f not in ("min", "max")]
+        return others if others and self.groups and self.words & (HIGH | LOW) else found
+
+    def _aggregate(self) -> list[Query]:
+        functions = self._aggregates()
+        if not functions:
+            return []
+        if not self.measured:
+            if functions == ["sum"] and self._has(COUNT_WORDS | ROW_WORDS):
+                return []
+            raise Unclear(self._no_column(functions[0]))
+        order, limit = self._ranking()
+        if not self.groups and order and self._words_besides_minmax():
+            return []
+        if not self.groups or (set(functions) <= {"min", "max"} and not self._ranks_groups()):
+            order, limit = "", None
+        queries: list[Query] = []
+        for function in functions:
+            kinds = ("number", "boolean") if function == "mean" else ("number",)
+            if function in ("min", "max"):
+                kinds = ("number", "date")
+            readings = self._of_kind(*kinds)
+            if not readings:
+                names = self.measured[0]
+                kind = self.facts.column(names[0]).kind
+                raise Unclear(f"{names[0]} holds {kind}s: it has no {function}")
+
+            def make(name: str, function: str = function) -> list[Query]:
+                return self._query(function, (name,), order, limit)
+
+            queries += self._each(make, readings)
+        return queries
+
+    def _words_besides_minmax(self) -> bool:
+        plain = self.words & (HIGH | LOW) - {"max", "min", "maximum", "minimum"}
+        return bool(plain) and set(self._aggregates()) <= {"min", "max"}
+
+    def _ranks_groups(self) -> bool:
+        return (
+            self._has(frozenset(("which", "what", "who", "top", "bottom"))) and self._asked_group()
+        )
+
+    def _asked_group(self) -> bool:
+        return any(
+            self._word(at) in ("which", "what", "top", "bottom") and at + 1 in self.used
+            for at in range(len(self.tokens))
+        )
+
+    def _no_column(self, function: str) -> str:
+        names = [column.name for column in self.facts.of_kind("number")]
+        return f"of which column is the {function} wanted? Columns of numbers: {', '.join(names)}"
+
+    def _superlative(self) -> list[Query]:
+        order, limit = self._ranking()
+        if not order:
+            return []
+        readings = self._of_kind("number", "date")
+        if not readings:
+            return self._most_rows(order, limit)
+        function = "max" if order == "desc" else "min"
+        if self.groups:
+            return self._superlative_group(readings, function, order, limit)
+        rows = self._has(
+            frozenset(
+                (
+                    "which",
+                    "who",
+                    "where",
+                    "when",
+                    "row",
+                    "rows",
+                    "record",
+                    "records",
+                    "top",
+                    "bottom",
+                )
+            )
+        )
+        if self.limit or rows:
+            labels = self._labels(readings)
+            return self._each(
+                lambda name: self._query("extreme", (name,), order, limit, labels), readings
+            )
+        return self._each(lambda name: self._query(function, (name,)), readings)
+
+    def _superlative_group(
+        self, readings: Sequence[tuple[str, ...]], function: str, order: str, limit: int | None
+    ) -> list[Query]:
+        top = self._has(frozenset(("most", "least", "fewest", "top", "bottom")))
+        notes: list[str] = []
+        group = self.facts.column(self.groups[0].column)
+        alone = len(self.groups) == 1 and not self.groups[0].grain and self.facts.is_label(group)
+        if top and not alone:
+            function = "sum"
+            notes.append("groups are ranked by their total")
+        elif not alone:
+            end = "highest" if function == "max" else "lowest"
+            notes.append(f"groups are ranked by their {end} single value")
+        asked = self._asked_group() or self.limit is not None
+        kept = (order, limit) if asked else ("", None)
+        return self._each(lambda name: self._query(function, (name,), *kept, notes=notes), readings)
+
+    def _most_rows(self, order: str, limit: int | None) -> list[Query]:
+        if not self.groups and len(self.measured) == 1:
+            self.groups = (self._column_group(Token("", "column", self.measured[0])),)
+            self.measured = []
+        if self.groups and self.measured and self.facts.column(self.measured[0][0]).kind == "text":
+            many = self._has(frozenset(("most", "fewest", "least")))
+            if many:
+                note = "different values are counted"
+                name = self.measured[0][0]
+                return self._query("distinct", (name,), order, limit, notes=(note,))
+        if self.groups and not self.measured:
+            return self._query("rows", (), order, limit)
+        return []
+
+    def _labels(self, readings: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        """The columns that tell a reader which row is meant, at most three."""
+        measured = {name for names in readings for name in names}
+        texts = [c for c in self.facts.of_kind("text") if c.name not in measured]
+        named = [c for c in texts if {"name", "title"} & set(words_of(c.name))]
+        unique = [c for c in texts if self.facts.is_label(c)]
+        dates = [c for c in self.facts.of_kind("date") if c.name not in measured]
+        when = "when" in self.words or self._has(frozenset(("day", "date")))
+        chosen = [*(dates if when else []), *named, *unique, *dates[:1]] or texts
+        if not named and not unique:
+            chosen += texts[:1]
+        if not chosen:
+            chosen = [c for c in self.facts.columns if c.name not in measured]
+        return tuple(dict.fromkeys(c.name for c in chosen))[:3]
+
+    def _count(self) -> list[Query]:
+        rows = self._has(ROW_WORDS)
+        if not (self._has(COUNT_WORDS) or rows or "%" in self.words):
+            return []
+        order, limit = self._ranking()
+        if self.groups:
+            extra = [names for names in self.measured if self.facts.column(names[0]).kind == "text"]
+            if extra and not rows:
+                note = "different values are counted"
+                return self._each(
+                    lambda n: self._query("distinct", (n,), order, limit, notes=(note,)), extra
+                )
+            return self._query("rows", (), order, limit)
+        if self.measured and not rows:
+            return self._count_of_column()
+        if self.measured and rows:
+            raise Unclear(f"what about {self.measured[0][0]}? Say how it restricts the rows")
+        return self._query("rows")
+
+    def _count_of_column(self) -> list[Query]:
+        """'how many cities' counts different values; 'city counts' the rows of each."""
+        many = "many" in self.words or ("number" in self.words)
+        names = self.measured[0]
+        column = self.facts.column(names[0])
+        if many and not self.where:
+            note = "different values are counted"
+            return self._each(lambda n: self._query("distinct", (n,), notes=(note,)), [names])
+        if many:
+            self.notes.append(f"'{names[0]}' is read as rows")
+            return self._query("rows")
+        if column.kind == "number":
+            raise Unclear(f"say what of {column.name} is wanted: its mean, total, ...")
+        self.groups = (self._column_group(Token("", "column", names)),)
+        return self._query("rows", (), "desc")
+
+    def _plain(self) -> list[Query]:
+        """A column and nothing else: its mean by group, its statistics, or its values."""
+        numbers = self._of_kind("number")
+        if self.groups and not self.measured:
+            return self._query("rows")
+        if numbers and self.groups:
+            note = "no function was named: the mean is given"
+            return self._each(lambda name: self._query("mean", (name,), notes=(note,)), numbers)
+        if numbers:
+            return self._each(lambda name: self._query("describe", (name,)), numbers)
+        if self.measured:
+            return self._each(lambda name: self._query("values", (name,)), self.measured)
+        return []

@@ -1,0 +1,52 @@
+"""How numbers, dates and missing values may be written in a data file.
+
+The patterns keep to the syntax that both RE2 and Python's `re` read.
+"""
+
+from __future__ import annotations
+
+MISSING = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""What pandas reads as missing."""
+
+PLACEHOLDERS = ("?", "-", "--", "---", "—", "–")  # noqa: RUF001 - dashes are what files hold
+"""Cells that stand for no value in any column."""
+
+NOT_NUMBERS = (
+    "na", "n.a.", "n/a", "nan", "nil", "none", "null", "missing", "unknown", "undefined",
+    "not available", "not applicable", ".", "..", "...", "*", "x", "#value!", "#div/0!", "#ref!",
+    "tbd", "error", "invalid",
+)  # fmt: skip
+"""Cells (in lower case) that stand for no value where the rest of a column is numbers or dates."""
+
+SENTINELS = (-999.0, -9999.0, -99999.0, -999999.0, -999.9, -999.99, -9999.9)
+"""Numbers that stand for no value where all others are far above them."""
+
+TRUTHS = ("true", "false")
+
+PLAIN = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+INTEGER = r"[+-]?[0-9]{1,18}"
+_SIGN = r"[+-]?[$€£]? ?[+-]?"
+_UNIT = r"( ?[%$€£])?"
+COMMA_GROUPS = _SIGN + r"([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]*)?" + _UNIT
+DECIMAL_COMMA = _SIGN + r"([0-9]{1,3}([. '][0-9]{3})+|[0-9]+)(,[0-9]+)?" + _UNIT
+SURELY_DECIMAL_COMMA = (
+    _SIGN + r"(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,})|[0-9]{1,3}([.][0-9]{3})+,[0-9]+)" + _UNIT
+)
+DOT_GROUPS = r"[+-]?[0-9]{1,3}(\.[0-9]{3})*"
+COMMA_JUNK = r"[$€£%, ]"
+DOT_JUNK = r"[$€£%.' ]"
+
+NUMERIC_DATE = r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})"
+_CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[AaPp][Mm])?"
+_MONTH = r"[A-Za-z]{3,9}\.?"
+DATE = (
+    r"([0-9]{4}[/.-][0-9]{1,2}([/.-][0-9]{1,2})?"
+    + "|" + NUMERIC_DATE
+    + "|" + _MONTH + r" [0-9]{1,2},? [0-9]{4}"
+    + "|" + r"[0-9]{1,2}[ -]" + _MONTH + r"[ -,]+[0-9]{4}"
+    + "|" + _MONTH + r"[ -][0-9]{4})"
+    + r"([T ]" + _CLOCK + r"( ?Z|\+00:?00| UTC)?)?"
+)  # fmt: skip
