@@ -11,7 +11,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from infrastructure.clock import Clock
@@ -27,7 +27,7 @@ from infrastructure.memory.memori.dialect import Tx, Write
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.jsontext import dump_json, load_object
 from infrastructure.memory.memori.outcomes import OutcomeRecord
-from infrastructure.memory.memori.runs import RunFeedback, merged_feedback
+from infrastructure.memory.memori.runs import RunFeedback, get_run, merged_feedback
 from infrastructure.memory.memori.workflows import Workflow, store_workflow
 from infrastructure.memory.workflow_memory import WorkflowMemory
 
@@ -108,10 +108,12 @@ class BaseStoreMemory(WorkflowMemory):
             await self.memori.commit(*writes[start : start + _BATCH])
 
     async def _commit_finished(self, memori: Memori, run: FinishedRun, finished_at: float) -> bool:
+        known = await memori.read(lambda tx: get_run(tx, run.run_id))
+        if known is not None:
+            if known.finished_at is not None:
+                return False
+            run = replace(run, request=known.request, started_at=known.created_at)
         write = finish_write(run, finished_at)
-        known = await self.run(run.run_id)
-        if known is not None and known.finished_at is not None:
-            return False
         await self._put(_RUNS, run.run_id, _run_item(run, finished_at))
         (new,) = await memori.commit(write)
         return new

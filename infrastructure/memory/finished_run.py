@@ -29,6 +29,8 @@ class FinishedRun:
         duration_s: seconds.
         cost_usd: US dollars.
         finished_at: seconds since the epoch; None for now.
+        started_at: seconds since the epoch, of a run that was not accepted before; None takes the
+            end less the duration.
         recalled: whether what was recalled changed the run; None when memory was off.
         metadata: of the workflow, such as the DAG.
         given: names of the data that came with the request.
@@ -49,6 +51,7 @@ class FinishedRun:
     duration_s: float
     cost_usd: float
     finished_at: float | None = None
+    started_at: float | None = None
     recalled: bool | None = None
     metadata: JsonObject = field(default_factory=dict[str, JsonValue])
     given: tuple[str, ...] = ()
@@ -160,7 +163,9 @@ def _plan_record(run: FinishedRun) -> PlanRecord | None:
 def _finish(
     tx: Tx, run: FinishedRun, workflow: Workflow, plan: PlanRecord | None, finished_at: float
 ) -> bool:
-    started_at = max(0.0, finished_at - run.duration_s)
+    started_at = run.started_at
+    if started_at is None:
+        started_at = max(0.0, finished_at - run.duration_s)
     runs.accept_run(
         tx,
         RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version),
