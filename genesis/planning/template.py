@@ -264,7 +264,8 @@ def _check_references(read: _TemplatesFile, source: str) -> None:
             _known(source, f"{key}.tasks", [name], known, "")
         tasks = [_Step(task).task("any", read.given) for task in template.tasks]
         try:
-            TaskDAG(derive_edges(tasks), known)
+            own = {name for task in tasks for name in task.produces}
+            TaskDAG(derive_edges(tasks), (known - own) | set(read.given))
         except InvalidPlan as error:
             raise ConfigError(source, f"{key}.tasks", str(error)) from error
 

@@ -1,0 +1,92 @@
+"""Posteriors over verified success."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from route_samples import Row
+
+from genesis.routing.belief import OPTIMISM, Belief, Estimate, beta_quantile
+
+
+def _estimate(*rows: Row, agent: str = "a", model: str = "", effort: str = "") -> Estimate:
+    belief = Belief(rows)
+    return belief.estimate(
+        "data_analysis", "answer_questions", agent, model=model, effort=effort, seconds=2, usd=0.5
+    )
+
+
+def test_a_newcomer_is_met_with_optimism_and_its_declared_price() -> None:
+    estimate = _estimate()
+    assert estimate.mean == pytest.approx(OPTIMISM)
+    assert (estimate.n, estimate.seconds, estimate.usd) == (0, 2, 0.5)
+
+
+def test_a_record_of_this_kind_outweighs_all_else() -> None:
+    elsewhere = Row("a", 500, 0, task_type="testing", operation="run_tests")
+    here = _estimate(elsewhere, Row("a", 0, 20))
+    assert here.mean < 0.06
+    assert here.n == 20
+
+
+def test_a_new_kind_leans_on_the_agents_record_elsewhere() -> None:
+    good = _estimate(Row("a", 50, 0, operation="profile_data"))
+    bad = _estimate(Row("a", 0, 50, operation="profile_data"))
+    assert bad.mean < OPTIMISM < good.mean
+    assert bad.n == good.n == 0
+
+
+def test_other_task_types_and_agents_are_kept_apart() -> None:
+    assert _estimate(Row("b", 0, 50)).mean == pytest.approx(OPTIMISM)
+
+
+def test_models_and_efforts_have_records_of_their_own() -> None:
+    rows = (
+        Row("a", 0, 9, model="p:small", effort="low"),
+        Row("a", 9, 0, model="p:large", effort="low"),
+    )
+    small = _estimate(*rows, model="p:small", effort="low")
+    large = _estimate(*rows, model="p:large", effort="low")
+    other = _estimate(*rows, model="p:other", effort="low")
+    assert small.mean < other.mean < large.mean
+    assert (small.n, large.n, other.n) == (9, 9, 0)
+
+
+def test_price_and_time_come_from_the_record() -> None:
+    estimate = _estimate(Row("a", 99, 0, seconds=990, usd=0.0))
+    assert estimate.seconds == pytest.approx(9.92)
+    assert estimate.usd == pytest.approx(0.005)
+
+
+def test_the_failure_rate_of_a_task_type_counts_failures() -> None:
+    rate, n = Belief([Row("a", 2, 6), Row("b", 0, 2)]).failure_rate("data_analysis")
+    assert n == 10
+    assert 0.5 < rate < 0.8
+
+
+@given(a=st.floats(0.2, 200), b=st.floats(0.2, 200))
+@settings(max_examples=25, deadline=None)
+def test_the_interval_holds_nine_tenths_of_the_draws(a: float, b: float) -> None:
+    estimate = Estimate(a, b, 0, 1, 0)
+    low, high = estimate.interval
+    rng = random.Random(1)
+    draws = [estimate.draw(rng) for _ in range(4000)]
+    assert sum(draw < low for draw in draws) / 4000 == pytest.approx(0.05, abs=0.02)
+    assert sum(draw > high + 1e-4 for draw in draws) / 4000 == pytest.approx(0.05, abs=0.05)
+    assert low <= estimate.mean <= high
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p", "quantile"),
+    [(1, 1, 0.05, 0.05), (1, 1, 0.95, 0.95), (2, 1, 0.25, 0.5), (1, 2, 0.75, 0.5)],
+)
+def test_known_quantiles(a: float, b: float, p: float, quantile: float) -> None:
+    assert beta_quantile(a, b, p) == pytest.approx(quantile, abs=1e-3)
+
+
+@given(n=st.integers(0, 50))
+def test_more_successes_never_lower_the_expectation(n: int) -> None:
+    assert _estimate(Row("a", n + 1, 3)).mean > _estimate(Row("a", n, 3)).mean
