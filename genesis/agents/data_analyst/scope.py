@@ -20,6 +20,7 @@ from genesis.agents.data_analyst.vocabulary import (
     LOW,
     MISSING_WORDS,
     NUMBERS,
+    REFUSED,
     ROW_WORDS,
     SHARE_WORDS,
     TREND_WORDS,
