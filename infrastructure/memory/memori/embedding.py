@@ -39,11 +39,14 @@ class OwnEmbedding:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._dimensions = embedder.dimensions
-        self.identity = f"{embedder.name}@{embedder.version}/{embedder.dimensions}"
+
+    @property
+    def identity(self) -> str:
+        embedder = self._embedder
+        return f"{embedder.name}@{embedder.version}/{embedder.dimensions}"
 
     def documents(self, texts: list[str]) -> Vectors:
-        return _checked(self._embedder.embed(texts), len(texts), self._dimensions)
+        return _checked(self._embedder.embed(texts), len(texts), self._embedder.dimensions)
 
     def queries(self, texts: list[str]) -> Vectors:
         return self.documents(texts)

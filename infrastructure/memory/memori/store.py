@@ -9,7 +9,7 @@ lists the last written first. Times are UTC with microseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, cast
@@ -97,7 +97,7 @@ class MemoriStore(BaseStore):
         self.index_config = index
         self._memori = memori
         self._embedding = _embedding(index, embedder)
-        self._fields = (index or {}).get("fields") or [_WHOLE]
+        self._fields = _fields(index)
         self._omit_expired = bool((ttl or {}).get("omit_expired", False))
         self._sweeper = Sweeper(self.sweep_ttl)
 
@@ -230,24 +230,24 @@ class MemoriStore(BaseStore):
 
     def _embed(self, operations: list[Operation]) -> Embedded:
         embedding = self._embedding
-        if embedding is None:
-            return Embedded()
         documents, queries = _to_embed(operations)
+        if embedding is None or not (documents or queries):
+            return Embedded()
+        of_documents = embedding.documents(documents) if documents else None
+        of_queries = embedding.queries(queries) if queries else None
         return Embedded(
-            embedding.identity,
-            _by_text(documents, embedding.documents(documents) if documents else None),
-            _by_text(queries, embedding.queries(queries) if queries else None),
+            embedding.identity, _by_text(documents, of_documents), _by_text(queries, of_queries)
         )
 
     async def _aembed(self, operations: list[Operation]) -> Embedded:
         embedding = self._embedding
-        if embedding is None:
-            return Embedded()
         documents, queries = _to_embed(operations)
+        if embedding is None or not (documents or queries):
+            return Embedded()
+        of_documents = await embedding.adocuments(documents) if documents else None
+        of_queries = await embedding.aqueries(queries) if queries else None
         return Embedded(
-            embedding.identity,
-            _by_text(documents, await embedding.adocuments(documents) if documents else None),
-            _by_text(queries, await embedding.aqueries(queries) if queries else None),
+            embedding.identity, _by_text(documents, of_documents), _by_text(queries, of_queries)
         )
 
 
@@ -261,6 +261,15 @@ def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embeddin
     if not dimensions:
         raise InvalidItem("index['embed'] needs index['dims'], the length of its vectors")
     return LangChainEmbedding(ensure_embeddings(embed), dimensions)
+
+
+def _fields(index: IndexConfig | None) -> list[str]:
+    """The indexed paths; LangGraph's SQLite store calls them `text_fields`."""
+    config = cast("Mapping[str, Any]", index or {})
+    fields = config.get("fields") or config.get("text_fields") or [_WHOLE]
+    if not isinstance(fields, list):
+        raise InvalidItem("index['fields'] must be a list of paths")
+    return [check_text(field, "a path of index") for field in cast("list[object]", fields)]
 
 
 def _to_embed(operations: list[Operation]) -> tuple[list[str], list[str]]:

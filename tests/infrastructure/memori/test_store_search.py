@@ -97,8 +97,12 @@ async def test_keys_of_a_value_are_no_text_of_it(memori: Memori) -> None:
     assert await store.asearch(NS, query="title") == []
 
 
-async def test_only_the_fields_of_the_configuration_are_indexed(memori: Memori) -> None:
-    store = MemoriStore(memori, index=IndexConfig(fields=["title", "parts[*].text"]))
+@pytest.mark.parametrize("setting", ["fields", "text_fields"])
+async def test_only_the_fields_of_the_configuration_are_indexed(
+    memori: Memori, setting: str
+) -> None:
+    index: Any = {setting: ["title", "parts[*].text"]}
+    store = MemoriStore(memori, index=index)
     await store.aput(NS, "k", {"title": "sun", "note": "rain", "parts": [{"text": "hail"}]})
     assert found(await store.asearch(NS, query="sun")) == ["k"]
     assert found(await store.asearch(NS, query="hail")) == ["k"]
@@ -217,6 +221,8 @@ def test_a_contradictory_configuration_is_refused(memori: Memori) -> None:
         MemoriStore(memori, index=IndexConfig(embed=letter_counts))
     with pytest.raises(InvalidItem, match="not both"):
         MemoriStore(memori, index=letters(), embedder=LetterEmbedder())
+    with pytest.raises(InvalidItem, match="fields"):
+        MemoriStore(memori, index=letters(fields="text"))
 
 
 def test_synchronous_search_with_vectors(memori: Memori) -> None:
