@@ -94,8 +94,11 @@ def find_given(
     """
     check_request(request)
     finder = _Finder(request, Workspace(workspace), task_type)
+    seen: set[str] = set()
     for mention in mentions(request):
-        finder.take(mention)
+        if mention.text not in seen or mention.folder or len(mention.texts) > 1:
+            seen.add(mention.text)
+            finder.take(mention)
     finder.fall_back(frozenset(context or ()))
     data = {**finder.data, **_from_context(context or {}, finder.workspace)}
     return Given(data, tuple(finder.notes))

@@ -29,9 +29,7 @@ def shortfall(task: Task, skill: Skill, *, has_model: bool = True) -> str:
     if missing:
         return f"{skill.id!r} needs {missing[0]!r}, which the task is not given"
     if skill.needs_model and not has_model:
-        return (
-            f"{skill.id!r} needs a chat model and none is set (set GENESIS_MODEL=provider:name)"
-        )
+        return f"{skill.id!r} needs a chat model and none is set (set GENESIS_MODEL=provider:name)"
     return ""
 
 

@@ -14,7 +14,7 @@ _FILE_NAME = re.compile(
     r"(?:csv|tsv|txt|jsonl?|ndjson|parquet|gz|py|ipynb|md|xlsx?|sql|log|ya?ml|toml|html|pdf|png)\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 
 
 class Phrases:
@@ -49,8 +49,10 @@ def _compiled(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def _pattern_of(phrase: str) -> str:
-    words = [re.escape(word.rstrip("*")) + (r"\w*" if word.endswith("*") else "")
-             for word in phrase.split()]
+    words = [
+        re.escape(word.rstrip("*")) + (r"\w*" if word.endswith("*") else "")
+        for word in phrase.split()
+    ]
     return _SEPARATOR.join(words)
 
 

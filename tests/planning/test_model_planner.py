@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ GOOD = {"tasks": [_task("a", "answer_questions", produces=["data_answers"])]}
 
 
 @contextmanager
-def _planner(*script: Scripted) -> Iterator[tuple[ModelPlanner, OpenAIServer]]:
+def _planner(*script: Scripted) -> Generator[tuple[ModelPlanner, OpenAIServer]]:
     with OpenAIServer(script) as server:
         llm = ChatOpenAI(
             model="scripted",
