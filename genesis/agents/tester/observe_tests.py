@@ -79,7 +79,11 @@ class Reporter:
         self, call: pytest.CallInfo[Any], report: pytest.TestReport | pytest.CollectReport
     ) -> None:
         if call.excinfo is not None:
-            self.faults[report.nodeid] = _fault(call.excinfo.value, report.longreprtext)
+            fault = _fault(call.excinfo.value, report.longreprtext)
+            if fault["type"] == "FixtureLookupError" and isinstance(report, pytest.TestReport):
+                file, line, _ = report.location  # raised in pytest, for the test's own header
+                fault["places"] = [(file, (line or 0) + 1)]
+            self.faults[report.nodeid] = fault
 
     def _note(self, test: str, outcome: str) -> None:
         earlier = self.outcomes.get(test, outcome)
