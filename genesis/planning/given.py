@@ -30,6 +30,8 @@ _RUN_TESTS = Phrases(
         "test coverage",
         "code coverage",
         "tests pass",
+        "tests fail",
+        "test fails",
         "failing tests",
     ]
 )

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from genesis.errors import ConfigError
-from genesis.tasks.phrases import Phrases
+from genesis.tasks.phrases import Phrases, prose
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.config import config_error, read_config
@@ -215,7 +215,9 @@ class RuleBook:
             "tenant": frozenset({facts.tenant}),
             "agent_unhealthy": facts.unhealthy,
         }
-        holding = (rule for rule in self._rules if rule.holds(known, facts.request))
+        # A file's name is no wish: "chart.csv" does not match a rule about charts.
+        words = prose(facts.request, {}) if any(rule.phrases for rule in self._rules) else ""
+        holding = (rule for rule in self._rules if rule.holds(known, words))
         return RuleEffects(tuple(effect for rule in holding for effect in rule.effects))
 
 

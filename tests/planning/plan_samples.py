@@ -23,7 +23,7 @@ ANALYST = AgentCard(
         Skill("profile_data", "", ("data_analysis",), ("dataset",), ("data_profile",)),
         Skill("answer_questions", "", ("data_analysis",), ("dataset",), ("data_answers",)),
         Skill(
-            "write_report",
+            "write_data_report",
             "",
             ("data_analysis",),
             ("dataset", "data_profile", "data_answers"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as given_
+from hypothesis import strategies as st
 
 from genesis.errors import InputError, WorkspaceError
 from genesis.planning.given import MAX_REQUEST_CHARS, find_given
@@ -213,3 +216,37 @@ def test_the_longest_request_is_read(workspace: Path) -> None:
 def test_a_workspace_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="missing"):
         find_given("x", tmp_path / "missing")
+
+
+_NAMES = [
+    "sales.csv",
+    "../x.csv",
+    "/etc/passwd",
+    "shop",
+    "shop.cart",
+    "./",
+    "..",
+    "~",
+    "a/b",
+    "//",
+    "tests",
+    "package",
+    "'",
+    "`",
+    "\\",
+]
+_PIECES = st.sampled_from([*_NAMES, "`slow.py --a`", "python slow.py", "x" * 300 + ".csv"])
+
+
+@given_(pieces=st.lists(st.one_of(_PIECES, st.text(max_size=8)), max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_written_nothing_outside_is_ever_given(
+    workspace: Path, pieces: list[str]
+) -> None:
+    try:
+        given = find_given(" ".join(pieces), workspace, task_type="data_analysis")
+    except InputError:
+        return
+    for name, value in given.data.items():
+        if name != "script_args":
+            assert Path(str(value)).resolve().is_relative_to(workspace.resolve())

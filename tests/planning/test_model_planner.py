@@ -47,7 +47,9 @@ def _planner(*script: Scripted) -> Generator[tuple[ModelPlanner, OpenAIServer]]:
 async def test_a_plan_is_typed_and_its_edges_follow_the_data() -> None:
     draft = {
         "tasks": [
-            _task("report", "write_report", requires=["data_profile"], produces=["data_report"]),
+            _task(
+                "report", "write_data_report", requires=["data_profile"], produces=["data_report"]
+            ),
             _task("p", "profile_data"),
             _task("q", "answer_questions"),
         ]

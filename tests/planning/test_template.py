@@ -30,10 +30,10 @@ async def _planned(wanted: Goal) -> dict[str, tuple[str, ...]]:
         ("How many rows has chart.csv?", {"answer_questions"}),
         ("Give an overview of sales.csv", {"profile_data"}),
         ("Are there duplicates or missing values?", {"profile_data"}),
-        ("Analyse sales.csv", {"profile_data", "answer_questions", "write_report"}),
-        ("Report the trend", {"profile_data", "answer_questions", "write_report"}),
-        ("Chart it", {"profile_data", "answer_questions", "write_report"}),
-        ("sales.csv, please", {"profile_data", "answer_questions", "write_report"}),
+        ("Analyse sales.csv", {"profile_data", "answer_questions", "write_data_report"}),
+        ("Report the trend", {"profile_data", "answer_questions", "write_data_report"}),
+        ("Chart it", {"profile_data", "answer_questions", "write_data_report"}),
+        ("sales.csv, please", {"profile_data", "answer_questions", "write_data_report"}),
     ],
 )
 async def test_data_analysis_does_what_is_asked(request_: str, operations: set[str]) -> None:
@@ -43,7 +43,7 @@ async def test_data_analysis_does_what_is_asked(request_: str, operations: set[s
 async def test_independent_tasks_do_not_wait_for_each_other() -> None:
     edges = await _planned(Goal("Analyse it", "data_analysis", DATASET))
     assert edges["profile_data"] == edges["answer_questions"] == ()
-    assert set(edges["write_report"]) == {"profile", "answers"}
+    assert set(edges["write_data_report"]) == {"profile", "answers"}
 
 
 async def test_code_is_written_then_tested_and_documented_in_parallel() -> None:
@@ -56,12 +56,24 @@ async def test_code_is_written_then_tested_and_documented_in_parallel() -> None:
 
 
 @pytest.mark.parametrize(
+    "wanted",
+    [
+        goal("Write tests for cart.py", "testing", source="/ws/cart.py"),
+        goal("Add a test that reproduces the bug", "testing", project="/ws"),
+    ],
+)
+async def test_tests_are_written_then_run(wanted: Goal) -> None:
+    assert await _planned(wanted) == {"write_code": (), "run_tests": ("write-tests",)}
+
+
+@pytest.mark.parametrize(
     ("wanted", "operation"),
     [
         (goal("Document shop", "documentation", source="/ws/shop"), "document_api"),
         (goal("Write an essay", "documentation"), "write_text"),
         (goal("Write the README of shop", "documentation", source="/ws/shop"), "write_text"),
         (goal("Run the tests", "testing", project="/ws"), "run_tests"),
+        (goal("Why do the tests fail?", "debugging", project="/ws"), "run_tests"),
         (goal("Make it faster", "optimization", script="/ws/a.py"), "profile_script"),
         (goal("Make my SQL faster", "optimization"), "answer"),
         (goal("Why does it crash?", "debugging", script="/ws/a.py"), "debug_script"),

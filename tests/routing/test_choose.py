@@ -32,7 +32,7 @@ def test_after_one_verified_failure_it_no_longer_does() -> None:
 
 
 def test_its_failure_at_another_operation_alone_does_not_cost_it_first_place() -> None:
-    rows = (Row("quick", 0, 1, operation="write_report"), Row("thorough", 1, 0, seconds=1.0))
+    rows = (Row("quick", 0, 1, operation="write_data_report"), Row("thorough", 1, 0, seconds=1.0))
     assert order(ladder([QUICK, THOROUGH], *rows))[0] == "quick"
 
 

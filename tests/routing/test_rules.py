@@ -54,7 +54,7 @@ def test_no_rules_are_fine() -> None:
 def test_conditions(when: str, holds: bool) -> None:
     book = _book(f"{{name: r, when: {when}, then: {{prefer: a}}, because: x}}")
     # 'class', 'plan' and 'data' stand only inside other words.
-    request = "Reclassify the metadata of my airplane; flight  charts too"
+    request = "Reclassify the metadata of my airplane; flight  charts of class.csv too"
     facts = Facts(request, "acme", frozenset({"b"}))
     assert _actions(book, facts)["a"] == (["prefer"] if holds else [])
 
