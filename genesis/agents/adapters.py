@@ -262,11 +262,8 @@ def _from_runnable(answered: Any, task: Task) -> TaskOutput:
 
 
 def _message_output(message: Any, task: Task) -> TaskOutput:
-    text = getattr(message, "text", None)
-    if callable(text):  # a method in older versions of langchain-core
-        text = text()
-    content = getattr(message, "content", "")
-    return as_output(str(text if text else content), task)
+    said = getattr(message, "text", None) or getattr(message, "content", "")
+    return as_output(str(said), task)
 
 
 def _usage(messages: Sequence[Any]) -> Usage:

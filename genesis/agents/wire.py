@@ -34,13 +34,12 @@ class AssignedMessage(Message):
 
 
 def local_message(assignment: Assignment, run_id: str) -> AssignedMessage:
-    """The message for an agent in this process; its parts say the same as the assignment."""
+    """The message for an agent in this process; its folders are in the assignment only."""
     payload = _payload(assignment, assignment.inputs, {})
-    paths = {"workspace": str(assignment.workspace), "artifacts_dir": str(assignment.artifacts_dir)}
     return AssignedMessage(
         assignment.idempotency_key,
         "user",
-        (Part(text=assignment.task.description), Part(data={**payload, **paths})),
+        (Part(text=assignment.task.description), Part(data=payload)),
         context_id=run_id,
         assignment=assignment,
     )

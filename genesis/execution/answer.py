@@ -82,7 +82,7 @@ class Answer:
 
         Args:
             task: what was asked for.
-            artifacts_dir: an existing folder.
+            artifacts_dir: the attempt's folder; made when there is something to write.
             local: the agent is in this process, so that paths mean something.
 
         Raises:
@@ -171,6 +171,7 @@ def _files(parts: list[Part], artifacts_dir: Path, local: bool) -> list[str]:
     found: list[str] = []
     for part in parts:
         if part.raw is not None:
+            artifacts_dir.mkdir(parents=True, exist_ok=True)
             path = _free_path(artifacts_dir, safe_name(part.filename))
             path.write_bytes(part.raw)
             found.append(str(path))

@@ -218,8 +218,6 @@ class TaskRunner:
         return await verify(submission, acceptances, self._registry.checks, limit)
 
     def _seconds_left(self, scope: RunScope) -> float:
-        if scope.deadline is None:
-            return float("inf")
         return scope.deadline - self._clock.monotonic()
 
     def _not_made(self, climb: _Climb, rung: Rung) -> Attempt:

@@ -28,6 +28,24 @@ from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
 _MAX_PROGRESS = 500
 
 
+class _LazyAssignment(Assignment):
+    """An assignment whose folder is made when it is first looked at.
+
+    Most agents write no files, and making a folder can cost more than the whole rest of a call.
+    """
+
+    __slots__ = ("_folder",)
+
+    @property
+    def artifacts_dir(self) -> Path:  # pyright: ignore[reportIncompatibleVariableOverride] - lazy
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @artifacts_dir.setter
+    def artifacts_dir(self, folder: Path) -> None:
+        object.__setattr__(self, "_folder", folder)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be delivered: a task, to whom, and with what."""
@@ -44,7 +62,7 @@ class Order:
     @property
     def assignment(self) -> Assignment:
         """The order as the agent sees it."""
-        return Assignment(
+        return _LazyAssignment(
             task=self.task,
             request=self.scope.request,
             inputs=self.inputs,
@@ -141,8 +159,7 @@ class Deliveries:
         self, agent: Agent, order: Order, timeout_s: float, permit: Permit
     ) -> Delivered:
         expected = Usage(cost_usd=order.rung.cost_usd)
-        left = self._seconds_left(order)
-        limit_s = timeout_s if left is None else max(0.0, min(timeout_s, left))
+        limit_s = max(0.0, min(timeout_s, self._seconds_left(order)))
         try:
             output = await self._asked(agent, order, limit_s)
         except TaskTimeout as error:
@@ -190,7 +207,6 @@ class Deliveries:
         local = not agent.card.url
         answer = Answer(agent.card.name, lambda text: self._progress(order, text))
         try:
-            order.folder.mkdir(parents=True, exist_ok=True)
             message = await self._message(order, local)
             await _follow(agent, message, answer)
             if local:
@@ -206,8 +222,6 @@ class Deliveries:
         except Exception as error:  # a defect of an agent fails its attempt, not the run
             text = f"{type(error).__name__}: {error}"
             raise AnswerFailed(text, retryable=is_retryable(error)) from error
-        finally:
-            _remove_if_empty(order.folder)
 
     async def _message(self, order: Order, local: bool) -> Message:
         scope = order.scope
@@ -230,9 +244,8 @@ class Deliveries:
             )
         )
 
-    def _seconds_left(self, order: Order) -> float | None:
-        deadline = order.scope.deadline
-        return None if deadline is None else deadline - self._clock.monotonic()
+    def _seconds_left(self, order: Order) -> float:
+        return order.scope.deadline - self._clock.monotonic()
 
 
 async def _follow(agent: Agent, message: Message, answer: Answer) -> None:
@@ -258,11 +271,3 @@ async def _stop(agent: Agent, events: AsyncIterator[AgentEvent], task_id: str) -
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        # Not empty, or never made: either way there is nothing to tidy up.
-        return

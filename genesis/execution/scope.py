@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class RunScope:
         workspace: the folder that bounds every path that agents may read.
         artifacts_dir: the run's own folder for files that agents write.
         budget: money that is left to the run.
-        deadline: on the clock's `monotonic()`; None for none.
+        deadline: on the clock's `monotonic()`.
         emit: told what happens, as it happens.
     """
 
@@ -31,5 +32,5 @@ class RunScope:
     workspace: Path
     artifacts_dir: Path
     budget: Budget
-    deadline: float | None = None
+    deadline: float = math.inf
     emit: Emit = no_events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,12 +46,12 @@ class AgentSlots:
         self._by_agent: dict[str, _Slots] = {}
 
     @asynccontextmanager
-    async def use(self, card: AgentCard, timeout_s: float | None = None) -> AsyncGenerator[None]:
+    async def use(self, card: AgentCard, timeout_s: float = math.inf) -> AsyncGenerator[None]:
         """Hold one of the agent's slots.
 
         Args:
             card: the agent's.
-            timeout_s: seconds to wait for a free one; None waits for ever.
+            timeout_s: seconds to wait for a free one.
 
         Raises:
             TimeoutError: none became free in time.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class World:
     folder: Path
     clock: FakeClock = field(default_factory=FakeClock)
     budget: Budget = field(default_factory=Budget)
-    deadline: float | None = None
+    deadline: float = math.inf
     tries: int = 1
     check_timeout_s: float = 30.0
     given: JsonObject = field(default_factory=dict[str, JsonValue])
@@ -416,7 +417,12 @@ async def test_files_are_written_to_a_folder_of_the_attempt(world: World) -> Non
     (path,) = result.output.artifacts
     assert Path(path).read_text() == "content"
     assert Path(path).parent == world.scope.artifacts_dir / "..-1"
-    assert list(world.scope.artifacts_dir.iterdir()) == [Path(path).parent]
+
+
+async def test_no_folder_is_made_where_no_file_is_written(world: World) -> None:
+    world.add(FakeAgent("a", "hello"))
+    await world.run(TASK, "a")
+    assert not world.scope.artifacts_dir.exists()
 
 
 async def test_progress_is_told_and_what_needs_a_person_fails(world: World) -> None:
