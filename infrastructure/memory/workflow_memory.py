@@ -271,6 +271,9 @@ class WorkflowMemory:
 
     async def aclose(self) -> None:
         """Close the store, when nobody else does."""
+        with _defaults_lock:
+            for key in [key for key, memory in _defaults.items() if memory is self]:
+                del _defaults[key]
         await self._memori.aclose()
 
     async def _commit_finished(self, memori: Memori, run: FinishedRun, finished_at: float) -> bool:
@@ -336,10 +339,7 @@ def default_memory() -> WorkflowMemory:
 
 async def close_default_memories() -> None:
     """Close every store that `default_memory` opened; the next call opens anew."""
-    with _defaults_lock:
-        memories = list(_defaults.values())
-        _defaults.clear()
-    for memory in memories:
+    for memory in list(_defaults.values()):
         await memory.aclose()
 
 

@@ -209,11 +209,10 @@ def replace_by_archive(
     old = batch.open_chunk
     if old is not None:
         _delete_chunk(tx, old)
-    number_of: dict[str, int] = {}
     for chunk in packed:
         _insert_chunk(tx, chunk)
-        number_of.update((record.id, chunk.number) for record in unpack(chunk))
-    for record in batch.records:
+    first = 0 if old is None else old.records
+    for position, record in enumerate(batch.records, first):
         rows = tx.execute(
             "DELETE FROM workflows WHERE tenant = ? AND id = ?", (tx.tenant, record.id)
         )
@@ -221,7 +220,7 @@ def replace_by_archive(
             raise Changed(f"workflow {record.id!r} was archived or forgotten meanwhile")
         tx.execute(
             "UPDATE executions SET chunk = ? WHERE tenant = ? AND id = ?",
-            (number_of[record.id], tx.tenant, record.id),
+            (batch.next_number + position // CHUNK_RECORDS, tx.tenant, record.id),
         )
     _enter(tx, batch.session_id, [old] if old else [], packed, now)
     tx.execute(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ WORKING_SET: Final = 1000
 """Distinct plans kept; the least recently changed make room."""
 
 _COSINE_SHARE: Final = 0.7
+_CHECK_EVERY: Final = 64
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -91,7 +93,9 @@ class PlanIndex:
         available = frozenset(given)
         words = _words(text)
         best: dict[str, tuple[float, _Entry]] = {}
-        for entry, cosine in self._candidates(vector, task_type):
+        for number, (entry, cosine) in enumerate(self._candidates(vector, task_type)):
+            if number % _CHECK_EVERY == 0 and _beyond(best, limit, cosine):
+                break
             case = entry.case
             if case.current_rate < min_success_rate or not available.issuperset(case.given):
                 continue
@@ -105,7 +109,8 @@ class PlanIndex:
 
     def _candidates(
         self, vector: NDArray[np.float32] | None, task_type: str
-    ) -> list[tuple[_Entry, float | None]]:
+    ) -> Iterator[tuple[_Entry, float | None]]:
+        """Entries of a task type: those without a comparable vector, then by falling cosine."""
         unit = None if vector is None else _unit(vector)
         with self._lock:
             entries = [
@@ -114,16 +119,16 @@ class PlanIndex:
                 if group[0].case.task_type == task_type
                 for entry in group
             ]
-            if unit is None:
-                return [(entry, None) for entry in entries]
-            rows, matrix = self._matrix(task_type, unit.size, entries)
-        cosines = matrix @ unit
-        without: list[tuple[_Entry, float | None]] = [
-            (entry, None)
-            for entry in entries
-            if entry.vector is None or entry.vector.size != unit.size
-        ]
-        return without + [(entry, float(c)) for entry, c in zip(rows, cosines, strict=True)]
+            size = 0 if unit is None else unit.size
+            rows, matrix = self._matrix(task_type, size, entries)
+        for entry in entries:
+            if entry.vector is None or entry.vector.size != size:
+                yield entry, None
+        if unit is not None:
+            cosines = matrix @ unit
+            order = np.argsort(-cosines, kind="stable")
+            for row, cosine in zip(order.tolist(), cosines[order].tolist(), strict=True):
+                yield rows[row], cosine
 
     def _matrix(
         self, task_type: str, size: int, entries: list[_Entry]
@@ -160,10 +165,25 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _similarity(words: frozenset[str], others: frozenset[str], cosine: float | None) -> float:
-    union = len(words | others)
-    overlap = len(words & others) / union if union else 0.0
+    common = len(words & others)
+    union = len(words) + len(others) - common
+    overlap = common / union if union else 0.0
     if cosine is None:
         return overlap
+    return _combined(cosine, overlap)
+
+
+def _beyond(best: dict[str, tuple[float, _Entry]], limit: int, cosine: float | None) -> bool:
+    # Candidates come by falling cosine: once even full overlap of words could not lift one among
+    # the best, none of the rest can get there.
+    if cosine is None or len(best) < limit:
+        return False
+    worst = heapq.nlargest(limit, (similarity for similarity, _ in best.values()))[-1]
+    return _combined(cosine, 1.0) < worst
+
+
+def _combined(cosine: float, overlap: float) -> float:
+    # Opposite vectors are as unlike as unrelated ones; rounding may carry equal ones past 1.
     return _COSINE_SHARE * max(0.0, min(1.0, cosine)) + (1 - _COSINE_SHARE) * overlap
 
 
