@@ -47,8 +47,8 @@ def read_cases(path: Path) -> list[Case]:
 
 
 def _case(row: Mapping[str, object]) -> Case:
-    alternatives = row.get("alt") or []
-    others = [alternatives] if isinstance(alternatives, str) else cast("list[str]", alternatives)
+    alternatives = cast("str | list[str] | None", row.get("alt")) or []
+    others = [alternatives] if isinstance(alternatives, str) else alternatives
     label = str(row["task_type"])
     return Case(str(row["text"]), label, frozenset({label, *others}), bool(row.get("hard")))
 

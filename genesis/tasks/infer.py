@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from genesis.tasks.infer_examples import EXAMPLES_FILE, read_examples
 from genesis.tasks.infer_features import RequestFeatures
 from genesis.tasks.infer_keywords import KeywordInferrer
-from genesis.tasks.infer_readout import RidgeReadout
+from genesis.tasks.infer_readout import KernelReadout
 from genesis.tasks.infer_text import read_request
 from genesis.tasks.inference import Inference, Inferrer, from_scores
 from infrastructure.config import ConfigFile, read_config
@@ -26,7 +26,6 @@ from infrastructure.errors import InputError, ModelError
 
 __all__ = ["Inference", "Inferrer", "KeywordInferrer", "TaskTypeInferrer"]
 
-_RIDGE = 1.0
 _CONFIDENCE_SOFTENING = 0.17
 _MAX_LABEL_CHARS = 100
 
@@ -40,9 +39,9 @@ class _Trained:
         texts, labels = zip(*examples, strict=True)
         self.features = features
         rows = features.rows([read_request(text) for text in texts])
-        self.readout = RidgeReadout(rows, labels, _RIDGE)
+        self.readout = KernelReadout(rows, labels)
 
-    def row(self, text: str) -> NDArray[np.float64]:
+    def row(self, text: str) -> NDArray[np.float32]:
         return self.features.rows([read_request(text)])[0]
 
 

@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 
 from genesis.tasks.infer_keywords import KeywordInferrer
 from genesis.tasks.infer_text import RequestText, stems
-from infrastructure.embeddings.embedder import Embedder
+from infrastructure.embeddings.embedder import Embedder, unit_rows
 
-_HASHED = 1024
-_TITLE_SCALE = 1.0
-_WHOLE_SCALE = 1.0
-_WORDS_SCALE = 1.5
-_KEYWORDS_SCALE = 0.4
-_BIAS = 0.3
+_HASHED = 512
+_MEANING_SCALE = 1.4
+_WORDS_SCALE = 1.0
+_KEYWORDS_SCALE = 0.5
 _BODY_WEIGHT = 0.4
 _LAST_WORD_WEIGHT = 0.7
 
-Vectors = NDArray[np.float64]
+Vectors = NDArray[np.float32]
 
 
 class RequestFeatures:
@@ -51,32 +49,26 @@ class RequestFeatures:
         """
         count = len(requests)
         texts = [request.title for request in requests] + [request.whole for request in requests]
-        embedded = self._embedder.embed(texts).astype(np.float64)
+        embedded = self._embedder.embed(texts)
         words = np.stack([_hashed_words(request) for request in requests])
-        weights = np.array([self._keywords.weigh(request) for request in requests], dtype=float)
+        weights = np.array([self._keywords.weigh(request) for request in requests], np.float32)
         return np.hstack(
             [
-                _TITLE_SCALE * embedded[:count],
-                _WHOLE_SCALE * embedded[count:],
-                _WORDS_SCALE * words,
-                _KEYWORDS_SCALE * _unit(weights),
-                np.full((count, 1), _BIAS),
+                # The title counts twice: it is part of the whole, too.
+                _MEANING_SCALE * unit_rows(embedded[:count] + embedded[count:]),
+                _WORDS_SCALE * unit_rows(words),
+                _KEYWORDS_SCALE * np.log1p(weights),
             ]
         )
 
 
-def _unit(rows: Vectors) -> Vectors:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths == 0, 1, lengths)
-
-
 def _hashed_words(request: RequestText) -> Vectors:
-    """Words, pairs and positions by signed hashing (Weinberger et al., 2009), length 1."""
-    row = np.zeros((1, _HASHED))
+    """Words, pairs and positions by signed hashing (Weinberger et al., 2009)."""
+    row = np.zeros(_HASHED, dtype=np.float32)
     for name, weight in dict(_word_marks(request)).items():
         digest = zlib.crc32(name.encode())
-        row[0, (digest >> 1) % _HASHED] += weight if digest & 1 else -weight
-    return _unit(row)[0]
+        row[(digest >> 1) % _HASHED] += weight if digest & 1 else -weight
+    return row
 
 
 def _word_marks(request: RequestText) -> Iterator[tuple[str, float]]:

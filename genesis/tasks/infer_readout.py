@@ -1,8 +1,8 @@
-"""A linear readout that is fitted at once to examples and corrected one example at a time.
+"""A kernel classifier that is fitted at once to examples, with corrections laid over it.
 
-Ridge regression of one-hot targets. A correction is a recursive least-squares step (Plackett,
-1950): afterwards the coefficients are what a new fit with that example added would give, at the
-cost of one rank-one update.
+Kernel ridge regression of one-hot targets (Saunders et al., 1998) under a Gaussian kernel. A
+correction adds what the fit lacks at one place, under a narrower kernel: requests like it change,
+others keep their answers, and the fit itself is never touched.
 """
 
 from __future__ import annotations
@@ -12,68 +12,74 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float64]
+Vectors = NDArray[np.float32]
 
-_CORRECTION_WEIGHT = 4.0
-_MAX_STEPS = 12
-_MARGIN = 0.15
+_EXAMPLE_GAMMA = 0.15
+_RIDGE = 0.5
+_CORRECTION_GAMMA = 0.65
+_CORRECTION_RIDGE = 0.05
+_SAME_REQUEST = 0.98
+_MAX_CORRECTIONS = 1000
 
 
-class RidgeReadout:
+class KernelReadout:
     """Scores of labels for feature rows; a score near 1 means the label, near 0 another one.
+
+    It keeps the last 1,000 corrections.
 
     Args:
         rows: features of the examples, [n, d].
         labels: their labels, n of them; each label counts the same however many it has.
-        ridge: the penalty; larger is smoother.
     """
 
-    def __init__(self, rows: Vectors, labels: Sequence[str], ridge: float) -> None:
+    def __init__(self, rows: Vectors, labels: Sequence[str]) -> None:
         self.labels = list(dict.fromkeys(labels))
         places = np.array([self.labels.index(label) for label in labels])
         counts = np.bincount(places)
-        self._rows = rows
-        self._ridge = ridge
-        self._penalties = ridge * len(self.labels) * counts[places] / len(labels)
+        penalties = _RIDGE * len(self.labels) * counts[places] / len(labels)
         targets = np.eye(len(self.labels))[places]
-        self._coefficients = rows.T @ np.linalg.solve(self._gram(), targets)
-        self._covariance: Vectors | None = None
+        kernel = np.exp(-_EXAMPLE_GAMMA * _square_distances(rows)).astype(np.float64)
+        self._rows = rows
+        self._squares = np.einsum("nd,nd->n", rows, rows)
+        self._weights = np.linalg.solve(kernel + np.diag(penalties), targets).astype(np.float32)
+        self._corrected = np.zeros((0, rows.shape[1]), dtype=np.float32)
+        self._corrected_labels: list[str] = []
+        self._lacking = np.zeros((0, len(self.labels)), dtype=np.float32)
 
     def score(self, row: Vectors) -> dict[str, float]:
         """The score of each label for one row of features, [d]."""
-        return dict(zip(self.labels, (row @ self._coefficients).tolist(), strict=True))
+        scores = self._fitted(row)
+        if self._corrected_labels:
+            scores = scores + self._likeness(row) @ self._lacking
+        return dict(zip(self.labels, scores.tolist(), strict=True))
 
     def correct(self, row: Vectors, label: str) -> None:
-        """Learn that `row` is `label`: one weighted step, and more until it comes out first."""
+        """Learn that `row` is `label`; an earlier correction of the same request is forgotten."""
         if label not in self.labels:
-            self.labels = [*self.labels, label]
-            # No example had it, so zeros are the exact ridge solution for the new column.
-            column = np.zeros((len(self._coefficients), 1))
-            self._coefficients = np.hstack([self._coefficients, column])
-        for _ in range(_MAX_STEPS):
-            self._step(row, label)
-            scores = self.score(row)
-            others = [score for name, score in scores.items() if name != label]
-            if scores[label] >= max(others, default=0.0) + _MARGIN:
-                return
+            self.labels.append(label)
+            # No example has the new label, so the fit gives it nothing anywhere.
+            self._weights = np.pad(self._weights, ((0, 0), (0, 1)))
+        kept = np.flatnonzero(self._likeness(row) < _SAME_REQUEST)[1 - _MAX_CORRECTIONS :]
+        self._corrected = np.vstack([self._corrected[kept], row])
+        self._corrected_labels = [*(self._corrected_labels[place] for place in kept), label]
+        places = [self.labels.index(known) for known in self._corrected_labels]
+        fitted = np.stack([self._fitted(corrected) for corrected in self._corrected])
+        kernel = np.exp(-_CORRECTION_GAMMA * _square_distances(self._corrected))
+        lacking = np.eye(len(self.labels))[places] - fitted
+        ridge = _CORRECTION_RIDGE * np.eye(len(kernel))
+        self._lacking = np.linalg.solve(kernel + ridge, lacking).astype(np.float32)
 
-    def _gram(self) -> Vectors:
-        """Penalised products of the examples, [n, n]: the dual form, as n is the smaller side."""
-        return self._rows @ self._rows.T + np.diag(self._penalties)
+    def _fitted(self, row: Vectors) -> Vectors:
+        # einsum stays on this thread; BLAS would wake its workers for a product this small.
+        products = np.einsum("nd,d->n", self._rows, row)
+        distances = self._squares + float(row @ row) - 2 * products
+        return np.einsum("n,nk->k", np.exp(-_EXAMPLE_GAMMA * distances), self._weights)
 
-    def _step(self, row: Vectors, label: str) -> None:
-        covariance = self._precise()
-        scaled = row * _CORRECTION_WEIGHT**0.5
-        gain = covariance @ scaled
-        gain /= 1 + scaled @ gain
-        target = np.array([float(name == label) for name in self.labels])
-        error = _CORRECTION_WEIGHT**0.5 * (target - row @ self._coefficients)
-        self._coefficients = self._coefficients + np.outer(gain, error)
-        self._covariance = covariance - np.outer(gain, scaled @ covariance)
+    def _likeness(self, row: Vectors) -> Vectors:
+        """How alike a row is to each correction, [m], 0 to 1."""
+        return np.exp(-_CORRECTION_GAMMA * np.sum((self._corrected - row) ** 2, axis=1))
 
-    def _precise(self) -> Vectors:
-        """The inverse of the penalised second moments, [d, d], made when first corrected."""
-        if self._covariance is None:
-            projected = self._rows.T @ np.linalg.solve(self._gram(), self._rows)
-            self._covariance = (np.eye(len(projected)) - projected) / self._ridge
-        return self._covariance
+
+def _square_distances(rows: Vectors) -> Vectors:
+    squares = np.einsum("nd,nd->n", rows, rows)
+    return np.maximum(squares[:, None] + squares[None, :] - 2 * rows @ rows.T, 0)

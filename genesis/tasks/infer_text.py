@@ -24,7 +24,7 @@ _GREETING = re.compile(
     r"\s*(?:hi|hello|hey|dear|good (?:morning|evening))\b[^\n.!?,:]{0,30}[\n.!,:]+\s*(?=\S)", re.I
 )
 _SENTENCE = re.compile(r"\s*[^\n]+?(?:\n|[.?!](?=\s)|\Z)")
-_WORD = re.compile(r"[^\W\d_][^\W_]*[+#]*|\?")
+_WORD = re.compile(r"[^\W_]+[+#]*|\?")
 
 
 @dataclass(frozen=True, slots=True)

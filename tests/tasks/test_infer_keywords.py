@@ -38,7 +38,7 @@ def test_the_principal_deliverable_wins(text: str, task_type: str) -> None:
     "text",
     [
         "a classical painting",  # class
-        "the planet in an explanation",  # plan
+        "the planet in an airplane",  # plan
         "a candidate with a databank",  # data
         "the latest contest, attested",  # test
         "buggy rides and debugged",  # bug
