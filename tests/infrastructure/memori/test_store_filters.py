@@ -168,6 +168,7 @@ def test_the_store_filters_as_the_rules_say(
     [
         (2**53 + 1, {"$gt": 2**53}, True),
         (2**53, {"$gt": 2**53}, False),
+        (-2.2606631148481385e-299, -2.2606631148481385e-299, True),
         (10, {"$gt": 9}, True),
         ("10", {"$gt": "9"}, False),
         ("10", {"$gt": 9}, False),
