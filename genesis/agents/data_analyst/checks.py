@@ -19,6 +19,7 @@ from genesis.agents.data_analyst.png import png_fault
 from genesis.agents.data_analyst.profile import TOP_VALUES, plain_time
 from genesis.agents.data_analyst.query import Query
 from genesis.agents.data_analyst.questions import Question, read_questions
+from genesis.agents.data_analyst.reader import sha256_of
 from genesis.agents.data_analyst.reread import Reread, reread
 from genesis.tasks.checks import Submission
 from genesis.tasks.task import Verdict
@@ -34,33 +35,36 @@ class _Rejected(Exception):
 
 async def check_profile(submission: Submission) -> Verdict:
     """`data_profile`: rows, duplicates and every figure of every column."""
-    return await _verdict("data_profile_matches_file", submission, _profile)
+    return await _verdict("data_profile_matches_file", "data_profile", submission, _profile)
 
 
 async def check_answers(submission: Submission) -> Verdict:
     """`data_answers`: every question answered, from its columns, with its figures, in its text."""
-    return await _verdict("data_answers_match_file", submission, _answers)
+    return await _verdict("data_answers_match_file", "data_answers", submission, _answers)
 
 
 async def check_report(submission: Submission) -> Verdict:
     """`data_report`: both files are whole, current, and state every figure asked for."""
-    return await _verdict("data_report_complete", submission, _report)
+    return await _verdict("data_report_complete", "data_report", submission, _report)
 
 
 async def _verdict(
-    name: str, submission: Submission, prove: Callable[[Submission, Reread], str]
+    name: str,
+    produced: str,
+    submission: Submission,
+    prove: Callable[[Submission, JsonObject, Reread], str],
 ) -> Verdict:
     def judge() -> Verdict:
         try:
             folders = (submission.workspace, submission.artifacts_dir)
-            table = reread(dataset_path(submission.inputs.get("dataset"), *folders))
-            return Verdict(True, name, prove(submission, table))
+            path = dataset_path(submission.inputs.get("dataset"), *folders)
+            datum = _datum(submission, produced, path)
+            return Verdict(True, name, prove(submission, datum, reread(path)))
         except (_Rejected, InputError) as reason:
             return Verdict(False, name, str(reason))
         except Exception as error:  # noqa: BLE001 - whatever garbage an agent hands in is rejected
-            return Verdict(
-                False, name, f"the result cannot be read: {type(error).__name__}: {error}"
-            )
+            said = f"the result cannot be read: {type(error).__name__}: {error}"
+            return Verdict(False, name, said)
 
     return await asyncio.to_thread(judge)
 
@@ -70,15 +74,13 @@ def _require(condition: object, reason: str) -> None:
         raise _Rejected(reason)
 
 
-def _datum(submission: Submission, name: str, table: Reread) -> JsonObject:
+def _datum(submission: Submission, name: str, path: Path) -> JsonObject:
     """The produced datum, if it is of the current version of the file asked for."""
     datum = submission.output.data.get(name)
     if not isinstance(datum, Mapping) or not datum:
         raise _Rejected(f"{name!r} is missing or empty")
-    _require(
-        datum.get("sha256") == table.sha256,
-        f"{table.facts.file} has changed since: its SHA-256 differs",
-    )
+    claimed = datum.get("sha256")
+    _require(claimed == sha256_of(path), f"{path.name} has changed since: its SHA-256 differs")
     return datum
 
 
@@ -101,8 +103,7 @@ def _mappings(value: JsonValue, what: str) -> list[Mapping[str, JsonValue]]:
 # --- profile ---------------------------------------------------------------------------------
 
 
-def _profile(submission: Submission, table: Reread) -> str:
-    datum = _datum(submission, "data_profile", table)
+def _profile(submission: Submission, datum: JsonObject, table: Reread) -> str:
     _of_file(datum, table)
     duplicates = evaluate(Query("duplicates"), table)[0][0] if table.cells else 0
     claimed = datum.get("duplicates")
@@ -153,8 +154,7 @@ def _top(claim: Mapping[str, JsonValue], name: str, counts: Counter[object]) -> 
 # --- answers ---------------------------------------------------------------------------------
 
 
-def _answers(submission: Submission, table: Reread) -> str:
-    datum = _datum(submission, "data_answers", table)
+def _answers(submission: Submission, datum: JsonObject, table: Reread) -> str:
     _of_file(datum, table)
     asked, unclear = read_questions(_request(submission), table.facts)
     _require(asked, "not one question of the request is about this file")
@@ -222,8 +222,7 @@ def _claim_fault(
 # --- report ----------------------------------------------------------------------------------
 
 
-def _report(submission: Submission, table: Reread) -> str:
-    datum = _datum(submission, "data_report", table)
+def _report(submission: Submission, datum: JsonObject, table: Reread) -> str:
     markdown = _file(submission, datum.get("markdown_path"), "the Markdown report")
     chart = _file(submission, datum.get("chart_path"), "the chart")
     fault = png_fault(chart.read_bytes(), _MIN_SIDE)

@@ -140,7 +140,7 @@ def _column_at(
     word = part[0].word
     if len(found) == 1 and part[0].text == found[0] and found[0] != found[0].casefold():
         return found  # written with the very capitals of the column
-    if part[0].kind == "number" or word in KEYWORDS or len(word) == 1:
+    if part[0].kind == "number" or word in KEYWORDS:
         return found if _plainly_a_column(tokens, start) else ()
     return found
 
