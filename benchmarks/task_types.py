@@ -2,7 +2,7 @@
 
 Rows of the data: {"text": ..., "task_type": ..., "alt": label or list of labels that would also
 do, "hard": true where a keyword points to a wrong type}; the last two may be missing. Without
-`--data` it reads a small set written for this project, which no inferrer was trained on.
+`--data` it reads a small set written for this project, held out from the training examples.
 """
 
 from __future__ import annotations
