@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -9,7 +10,10 @@ from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.edges import derive_edges
 from genesis.planning.planner import Goal
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import Task
+from genesis.tasks.task import Task, TaskStatus
+
+_NUMBERED = re.compile(r"\.\d+$")
+_MAX_STEM = 74
 
 
 def replace_failed(
@@ -36,8 +40,8 @@ def replace_failed(
     changes: list[str] = []
     for result in goal.failed:
         failed = tasks.get(result.task_id)
-        if failed is None:
-            continue
+        if failed is None or result.status is TaskStatus.SKIPPED:
+            continue  # what was skipped has only waited; it runs after the replacement
         other = _other_way(failed, goal.last, ways, result.error)
         tasks = {
             (other.id if task_id == failed.id else task_id): (
@@ -48,6 +52,8 @@ def replace_failed(
         changes.append(
             f"{failed.id!r} failed and is done by {other.operation!r} as {other.id!r} instead"
         )
+    if not changes:
+        raise PlanningError("no failed task is left in the plan that could be done another way")
     kept = [result.task_id for result in goal.finished if result.task_id in tasks]
     if kept:
         changes.append(f"kept the results of {', '.join(kept)}")
@@ -82,10 +88,12 @@ def _other_way(
 
 
 def _fresh_id(task_id: str, last: TaskDAG) -> str:
+    """The task's id with the next free number: "load", "load.2", "load.3"."""
+    stem = _NUMBERED.sub("", task_id)[:_MAX_STEM]
     number = 2
-    while f"{task_id[:76]}.{number}" in last:
+    while f"{stem}.{number}" in last:
         number += 1
-    return f"{task_id[:76]}.{number}"
+    return f"{stem}.{number}"
 
 
 def _rewired(task: Task, old: str, new: str) -> Task:

@@ -11,7 +11,7 @@ from pathlib import Path
 from genesis.errors import InputError
 from genesis.planning.mentions import Mention, mentions
 from genesis.planning.workspace import DATA_SUFFIXES, Workspace, is_data_file
-from genesis.tasks.phrases import Phrases, prose
+from genesis.tasks.phrases import Phrases, prose, words_of
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
 MAX_REQUEST_CHARS = 100_000
@@ -197,10 +197,13 @@ class _Finder:
 
     def _one_data_file(self, folder: Path) -> None:
         found = self.workspace.data_files(folder)
-        if len(found) == 1:
-            self._set("dataset", found[0])
+        words = set(words_of(self._request))
+        called = [path for path in found if path.name.split(".")[0].lower() in words]
+        if len(found) == 1 or len(called) == 1:
+            chosen, why = (called[0], "has that name") if called else (found[0], "is the only one")
+            self._set("dataset", chosen)
             self.notes.append(
-                f"no data file is named: {self.workspace.shown(found[0])} is the only one there"
+                f"no data file is named in full: {self.workspace.shown(chosen)} {why}"
             )
         elif found:
             shown = ", ".join(self.workspace.shown(path) for path in found[:10])

@@ -60,3 +60,17 @@ def test_the_operation_that_failed_is_no_other_way() -> None:
     goal = Goal("", "t", {}, failed=(TaskResult("a", TaskStatus.FAILED, error="no"),), last=dag)
     with pytest.raises(PlanningError, match="nothing else makes d"):
         replace_failed(goal, lambda _: [task("b", "x", (), ("d",))])
+
+
+def test_a_branch_that_is_gone_cannot_be_replaced() -> None:
+    dag = TaskDAG([task("a", "x", (), ("d",))])
+    goal = Goal("", "t", {}, failed=(TaskResult("z", TaskStatus.FAILED, error="no"),), last=dag)
+    with pytest.raises(PlanningError, match="no failed task is left"):
+        replace_failed(goal, lambda _: [task("b", "y", (), ("d",))])
+
+
+def test_a_replacement_that_failed_as_well_is_numbered_on() -> None:
+    dag = TaskDAG([task("a.2", "x", (), ("d",))])
+    goal = Goal("", "t", {}, failed=(TaskResult("a.2", TaskStatus.FAILED, error="no"),), last=dag)
+    new, _ = replace_failed(goal, lambda _: [task("b", "y", (), ("d",))])
+    assert [one.id for one in new] == ["a.3"]

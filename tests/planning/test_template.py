@@ -8,11 +8,15 @@ from typing import Any, cast
 import pytest
 from plan_samples import BOOK, DATASET, goal
 
+from genesis.agents.builtin import register_builtin
+from genesis.agents.registry import AgentRegistry
 from genesis.errors import ConfigError, PlanningError
 from genesis.planning.planner import Goal
 from genesis.planning.template import TemplateBook, TemplatePlanner
+from genesis.tasks.capability import skills_for
 from genesis.tasks.task import TaskResult, TaskStatus
 from infrastructure.config import ConfigFile, read_config
+from infrastructure.models.chat import ChatModels
 
 
 async def _planned(wanted: Goal) -> dict[str, tuple[str, ...]]:
@@ -184,7 +188,10 @@ async def test_a_failed_branch_is_replaced_and_finished_results_are_kept() -> No
         "Analyse it",
         "data_analysis",
         DATASET,
-        failed=(TaskResult("answers", TaskStatus.FAILED, error="no"),),
+        failed=(
+            TaskResult("answers", TaskStatus.FAILED, error="no"),
+            TaskResult("report", TaskStatus.SKIPPED, error="'answers' failed"),
+        ),
         finished=(TaskResult("profile", TaskStatus.COMPLETED),),
         last=plan.dag,
     )
@@ -197,6 +204,15 @@ async def test_a_failed_branch_is_replaced_and_finished_results_are_kept() -> No
     assert any("profile" in change for change in new.changes)
     # The plan that failed is untouched.
     assert set(plan.dag["report"].depends_on) == {"profile", "answers"}
+
+
+def test_every_declared_operation_is_offered_by_an_agent_that_ships() -> None:
+    registry = AgentRegistry()
+    register_builtin(registry, ChatModels())
+    for template in BOOK.templates:
+        for step in template.steps:
+            task = step.task("general", BOOK.given)
+            assert skills_for(task, registry.cards), task.operation
 
 
 def _config() -> dict[str, Any]:
