@@ -77,7 +77,6 @@ def _other_way(
                 return replace(
                     way,
                     id=_fresh_id(failed.id, last),
-                    task_type=failed.task_type,
                     produces=failed.produces,
                     depends_on=(),
                     parent=failed.parent,
