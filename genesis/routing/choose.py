@@ -6,10 +6,11 @@ price first and to go on only when the check fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genesis.errors import BudgetExceeded, ModelNotConfigured, RoutingError
+from genesis.errors import BudgetExceeded, InputError, ModelNotConfigured, RoutingError
 from genesis.routing.belief import Belief
 from genesis.routing.difficulty import Difficulty
 from genesis.routing.ladder import Candidate, Ladder, Route, Rung
@@ -37,6 +38,11 @@ class ModelOption:
     usd_per_mtok_in: float
     usd_per_mtok_out: float
     seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        prices = (self.usd_per_mtok_in, self.usd_per_mtok_out, self.seconds)
+        if not all(0 <= price < math.inf for price in prices):
+            raise InputError(f"the model {self.name!r}: prices and seconds must be 0 or more")
 
     def usd(self, effort: str) -> float:
         """Expected price of one answer before there is a record."""

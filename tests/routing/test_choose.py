@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from route_samples import QUICK, TASK, THOROUGH, Row, agent, ladder, order, routed
 
-from genesis.errors import BudgetExceeded, ModelNotConfigured, RoutingError
+from genesis.errors import BudgetExceeded, InputError, ModelNotConfigured, RoutingError
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import route
 from genesis.routing.choose import ModelOption
@@ -98,6 +98,12 @@ def test_when_nothing_fits_the_price_and_what_is_left_are_named() -> None:
 def test_without_a_model_the_setting_is_named() -> None:
     with pytest.raises(ModelNotConfigured, match="GENESIS_MODEL=provider:name"):
         ladder([agent("writer", needs_model=True)])
+
+
+@pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_refused(price: float) -> None:
+    with pytest.raises(InputError, match="'p:m'"):
+        ModelOption("p:m", 1.0, price)
 
 
 def test_nobody_at_all_is_a_routing_error_with_each_reason() -> None:
