@@ -99,6 +99,9 @@ async def test_endings_without_an_uncaught_exception(
     assert found["line"] == (5 if outcome == "signal" else 0)
     verdict = await verdict_of(CHECK, given, output)
     assert verdict.passed, verdict.reason
+    for change in ({"exit_code": 7}, {"exception": "KeyError"}, {"line": 77}, {"chained": ["x"]}):
+        bad = corrupted(output, "diagnosis", lambda d, change=change: d.update(change))
+        assert not (await verdict_of(CHECK, given, bad)).passed
 
 
 async def test_a_hang_names_the_line(tmp_path: Path) -> None:
@@ -129,6 +132,8 @@ async def test_chained_exceptions_arguments_and_findings(tmp_path: Path) -> None
     assert found["chained"][0].startswith("FileNotFoundError")
     assert [(f["code"], f["line"]) for f in found["findings"]] == [("F401", 1)]
     assert (await verdict_of(CHECK, given, output)).passed
+    unchained = corrupted(output, "diagnosis", lambda d: d.update(chained=[]))
+    assert not (await verdict_of(CHECK, given, unchained)).passed
 
 
 CORRUPTIONS: dict[str, Callable[[Data], None]] = {

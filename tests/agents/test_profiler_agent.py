@@ -95,6 +95,21 @@ async def test_varying_counts_are_not_held_against_an_honest_result(tmp_path: Pa
     assert result.passed, result.reason
 
 
+async def test_a_run_too_long_to_count_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    """It runs on for ever under any profile function but cProfile's own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, types\n\n\ndef step():\n    pass\n\n\nfor _ in range(9):\n    step()\n"
+        "while isinstance(sys.getprofile(), types.FunctionType):\n    pass\n"
+    )
+    given = assignment(tmp_path, {"script": str(script)}, "hotspots", timeout_s=2.0)
+    output = await run(given)
+    result = await verdict(CHECK, given, output)
+    assert result.passed, result.reason
+    fewer = corrupted(output, "hotspots", lambda d: of_name(d, "step").update(calls=8))
+    assert not (await verdict(CHECK, given, fewer)).passed
+
+
 def swap_times(data: Data) -> None:
     """Blame another function: slow and quick exchange their names and places."""
     slow, quick = of_name(data, "slow"), of_name(data, "quick")

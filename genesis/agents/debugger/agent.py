@@ -62,7 +62,7 @@ async def run(assignment: Assignment) -> TaskOutput:
         exit_code=None if observed.outcome == "timeout" else observed.completed.returncode,
         exception=observed.raised.exception if observed.raised else "",
         message=observed.raised.message if observed.raised else "",
-        chained=[f"{earlier.exception}: {earlier.message}" for earlier in observed.chained],
+        chained=[earlier.said for earlier in observed.chained],
         file=place.file if place else "",
         line=place.line if place else 0,
         function=place.function if place else "",

@@ -205,6 +205,13 @@ def _syntax_error(scene: Scene) -> Explanation:
     )
 
 
+def _end_of_input(_scene: Scene) -> Explanation:
+    return (
+        "it asked for input, and there is none: it was run without a terminal",
+        "read from arguments or a file, or give the input on the command line",
+    )
+
+
 def _recursion_error(_scene: Scene) -> Explanation:
     return (
         "a function calls itself without reaching its end",
@@ -240,6 +247,7 @@ _RULES: dict[str, Callable[[Scene], Explanation]] = {
     "SyntaxError": _syntax_error,
     "IndentationError": _syntax_error,
     "TabError": _syntax_error,
+    "EOFError": _end_of_input,
     "RecursionError": _recursion_error,
     "AssertionError": _assertion_error,
 }

@@ -38,6 +38,7 @@ class _Seen(BaseModel):
 
     type: str
     said: str
+    chained: list[str]
     frames: list[tuple[str, int, str]]
 
 
@@ -83,6 +84,10 @@ def _compare_ending(claim: Diagnosis, completed: Completed, seen: _Seen | None) 
     if found != "exception":
         require_equal("exception", claim.exception, "")
         require_equal("message", claim.message, "")
+        require_equal("earlier exceptions", claim.chained, [])
+        if found != "signal":
+            place = (claim.file, claim.line, claim.function)
+            require_equal("place of no failure", place, ("", 0, ""))
         require(claim.ran, "the script was run, the result says it was not")
 
 
@@ -99,11 +104,12 @@ async def _compare_exception(
     submission: Submission, script: Path, claim: Diagnosis, seen: _Seen
 ) -> None:
     require_equal("exception", claim.exception.rsplit(".", 1)[-1], seen.type)
-    said = f"{claim.exception}: {claim.message}" if claim.message else claim.exception
-    if _comparable(said) != _comparable(seen.said):
+    said = [*claim.chained, f"{claim.exception}: {claim.message}".removesuffix(": ")]
+    found = [*seen.chained, seen.said]
+    if [_comparable(text) for text in said] != [_comparable(text) for text in found]:
         _, again = await _run_again(submission, script)
-        settled = again is None or again.said == seen.said
-        require(not settled, f"message: the result says {said!r}, the check found {seen.said!r}")
+        settled = again is None or [*again.chained, again.said] == found
+        require(not settled, f"messages: the result says {said!r}, the check found {found!r}")
     roots = [submission.workspace.resolve(), script.parent]
     frames = [Frame(*frame) for frame in seen.frames]
     place = innermost_of(frames, roots) or Frame("", 0, "")

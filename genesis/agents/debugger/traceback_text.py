@@ -35,6 +35,11 @@ class Raised:
     message: str
     frames: tuple[Frame, ...]
 
+    @property
+    def said(self) -> str:
+        """Type and message as Python prints them."""
+        return f"{self.exception}: {self.message}" if self.message else self.exception
+
 
 def parse_traceback(stderr: str) -> list[Raised]:
     """The exceptions of the last traceback in the text: what it came from first, itself last."""

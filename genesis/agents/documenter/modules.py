@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genesis.agents.files import source_files
 
-_LEFT_OUT = frozenset({"test", "tests", "testing_data", "conftest", "__main__", "setup"})
+_LEFT_OUT = frozenset({"test", "tests", "conftest", "__main__", "setup"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,18 @@ def main() -> None:
     output, script, *arguments = sys.argv[1:]
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).parent)
+    finished = False
     try:
         sys.setprofile(_profile)
         runpy.run_path(script, run_name="__main__")
-    finally:
+        finished = True
+    except SystemExit:
+        finished = True
+        raise
+    finally:  # also when interrupted because its time is over: the counts so far
         sys.setprofile(None)
-        text = json.dumps({"calls": _report(), "total_s": sum(_OWN.values())})
+        seen = {"calls": _report(), "total_s": sum(_OWN.values()), "finished": finished}
+        text = json.dumps(seen)
         Path(output).write_text(text, encoding="utf-8")
 
 

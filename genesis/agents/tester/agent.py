@@ -90,7 +90,9 @@ def project_folder(given: Bounded) -> Path:
 
 def _text(report: TestReport) -> str:
     bad = report.failed + report.errors
-    verdict = f"{bad} of {report.total} tests fail" if bad else "All tests pass"
+    verdict = "All tests pass" if report.passed else "No test ran to its end"
+    if bad:
+        verdict = f"{bad} of {report.total} tests fail"
     lines = [
         f"{verdict}: {report.passed} passed, {report.failed} failed, {report.errors} errors,"
         f" {report.skipped} skipped in {report.duration_s:.1f} s.",

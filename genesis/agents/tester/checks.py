@@ -28,6 +28,7 @@ from genesis.agents.tester.command import (
 from genesis.agents.tester.report import Failure, FileCoverage, TestReport, percent_of
 from genesis.agents.tester.statements import Statements, statements_of
 from genesis.tasks.checks import Check, Submission
+from infrastructure.errors import AgentError
 
 TESTS_PROVEN = "tests_proven"
 _LIMIT_S = 600.0
@@ -115,7 +116,7 @@ def _statements(project: Path, claim: TestReport) -> dict[str, Statements]:
         if is_measured(path, own):
             try:
                 found[path.as_posix()] = statements_of(read_source(project / path))
-            except SyntaxError:
+            except (SyntaxError, ValueError, RecursionError, AgentError):
                 continue  # it cannot run, so that nothing of it can be covered
     for file in claim.coverage.files:
         require(file.path in found, f"{file.path} is not a source file of the project")
