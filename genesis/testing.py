@@ -1,9 +1,8 @@
 """Fakes for tests of your own agents, checks and plans: no network, no model, no waiting.
 
-agent = FakeAgent("writer", "a poor answer", {"text": "a good answer"})
-registry.register(agent)
-...
-assert [a.notes for a in agent.assignments] == [(), ("an answer ... was rejected ...",)]
+first, second = FakeAgent("first", ""), FakeAgent("second", "an answer")
+...  # register both, run a task whose ladder asks them in this order
+assert "the answer is empty" in second.assignments[0].notes[0]
 """
 
 from __future__ import annotations
@@ -89,7 +88,8 @@ class FakeAgent:
 
     Attributes:
         messages: what it was sent, in order.
-        started: set at its first call.
+        started: set when its first call begins.
+        ended: set when its first call ends, however it ends.
         canceled: calls that were cancelled before their end.
         active: calls under way.
         most_active: the highest `active` has been.
@@ -107,6 +107,7 @@ class FakeAgent:
         self.card = AgentCard(name, f"Fakes {name}.", listed, max_concurrency=max_concurrency)
         self.messages: list[Message] = []
         self.started = asyncio.Event()
+        self.ended = asyncio.Event()
         self.canceled = 0
         self.active = 0
         self.most_active = 0
@@ -139,6 +140,7 @@ class FakeAgent:
         finally:
             self.active -= 1
             self.canceled += not ended
+            self.ended.set()
 
     async def cancel(self, task_id: str) -> None:
         """Nothing to do: closing the stream of `send` cancels."""

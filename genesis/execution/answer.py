@@ -19,7 +19,9 @@ from infrastructure.a2a.types import (
     TaskState,
 )
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.text import cut, strip_control
 
+_MAX_CAUSE = 2_000
 MAX_CHUNKS = 20_000
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -95,7 +97,7 @@ class Answer:
         text = "\n\n".join(text for text in texts if text) or self._last_words
         return TaskOutput(
             text=text,
-            data=_named_data(task, parts, text),
+            data=_named_data(task, parts, text, local),
             artifacts=tuple(_files(parts, artifacts_dir, local)),
             usage=self._usage or Usage(),
         )
@@ -113,7 +115,9 @@ class Answer:
             self.done = event.state.terminal
             ours = event.metadata.get(EXTENSION)
             retryable = isinstance(ours, Mapping) and ours.get("retryable") is True
-            raise AnswerFailed(_cause(event.state, words), retryable, usage_of(event.metadata))
+            raise AnswerFailed(
+                _cause(event.state, plain(words, _MAX_CAUSE)), retryable, usage_of(event.metadata)
+            )
 
     def _add(self, artifact_id: str, parts: tuple[Part, ...], append: bool) -> None:
         self._count += 1
@@ -148,8 +152,12 @@ def _joined(chunks: list[tuple[Part, ...]]) -> str:
     )
 
 
-def _named_data(task: Task, parts: list[Part], text: str) -> JsonObject:
-    """Objects hold data by name; a stranger's bare value or text is the one datum asked for."""
+def _named_data(task: Task, parts: list[Part], text: str, local: bool) -> JsonObject:
+    """Objects hold data by name; a stranger's bare value or text is the one datum asked for.
+
+    From elsewhere only what was asked for is taken: another name would replace what later tasks
+    were given.
+    """
     named: dict[str, JsonValue] = {}
     bare: list[JsonValue] = []
     for part in parts:
@@ -164,7 +172,12 @@ def _named_data(task: Task, parts: list[Part], text: str) -> JsonObject:
             named[task.produces[0]] = dict(named)
         elif text:
             named[task.produces[0]] = text
-    return named
+    return named if local else {name: named[name] for name in task.produces if name in named}
+
+
+def plain(text: str, limit: int) -> str:
+    """Text of an agent's making, however long it is: cut and without control characters."""
+    return cut(strip_control(text[: 2 * limit]), limit)
 
 
 def _files(parts: list[Part], artifacts_dir: Path, local: bool) -> list[str]:

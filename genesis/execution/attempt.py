@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from genesis.agents.registry import AgentRegistry
+from genesis.execution.answer import plain
 from genesis.execution.delivery import Deliveries, Order
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
 from genesis.execution.scope import RunScope
@@ -204,7 +205,7 @@ class TaskRunner:
         if verdict.passed:
             return attempt, delivered.output
         note = f"an answer of agent {base.agent!r} was rejected by the check {verdict.check!r}: "
-        climb.notes = (*climb.notes, _plain(note + verdict.reason))
+        climb.notes = (*climb.notes, plain(note + verdict.reason, _MAX_NOTE))
         return attempt, None
 
     async def _verify(self, climb: _Climb, output: TaskOutput) -> Verdict:
@@ -241,8 +242,3 @@ def _why(attempts: list[Attempt]) -> str:
         f"{attempt.reason}"
         for attempt in attempts
     )
-
-
-def _plain(text: str) -> str:
-    """Text of an agent's making, cut and without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_MAX_NOTE]

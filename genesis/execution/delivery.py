@@ -12,7 +12,7 @@ from genesis.agents.assignment import Assignment
 from genesis.agents.registry import AgentRegistry
 from genesis.agents.wire import local_message, remote_message
 from genesis.errors import AgentError, AgentUnavailable, BudgetExceeded, TaskTimeout
-from genesis.execution.answer import Answer, AnswerFailed
+from genesis.execution.answer import Answer, AnswerFailed, plain
 from genesis.execution.events import AttemptProgress
 from genesis.execution.scope import RunScope
 from genesis.execution.slots import AgentSlots
@@ -26,6 +26,7 @@ from infrastructure.resilience.breaker import Breakers, Permit
 from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
 
 _MAX_PROGRESS = 500
+_MAX_REASON = 2_000
 
 
 class _LazyAssignment(Assignment):
@@ -37,12 +38,14 @@ class _LazyAssignment(Assignment):
     __slots__ = ("_folder",)
 
     @property
-    def artifacts_dir(self) -> Path:  # pyright: ignore[reportIncompatibleVariableOverride] - lazy
+    def artifacts_dir(self) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
 
     @artifacts_dir.setter
-    def artifacts_dir(self, folder: Path) -> None:
+    def artifacts_dir(  # pyright: ignore[reportIncompatibleVariableOverride] - still frozen
+        self, folder: Path
+    ) -> None:
         object.__setattr__(self, "_folder", folder)
 
 
@@ -220,7 +223,7 @@ class Deliveries:
                 raise
             raise AnswerFailed("the agent cancelled its own work") from None
         except Exception as error:  # a defect of an agent fails its attempt, not the run
-            text = f"{type(error).__name__}: {error}"
+            text = plain(f"{type(error).__name__}: {error}", _MAX_REASON)
             raise AnswerFailed(text, retryable=is_retryable(error)) from error
 
     async def _message(self, order: Order, local: bool) -> Message:
@@ -240,7 +243,7 @@ class Deliveries:
                 self._clock.now(),
                 order.number,
                 order.rung.agent,
-                text[:_MAX_PROGRESS],
+                plain(text, _MAX_PROGRESS),
             )
         )
 

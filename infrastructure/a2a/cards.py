@@ -9,10 +9,11 @@ from typing import cast
 from a2a.types import a2a_pb2 as pb
 
 from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.a2a.structs import from_struct, plain, to_struct
+from infrastructure.a2a.structs import from_struct, to_struct
 from infrastructure.a2a.types import EXTENSION
 from infrastructure.errors import AgentError
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.text import one_line
 
 _MAX_SKILLS = 200
 _MAX_NAME = 80
@@ -85,7 +86,7 @@ def card_from_wire(wire: pb.AgentCard, url: str, name: str = "") -> AgentCard:
             params = from_struct(extension.params)
     described = params.get("skills")
     known: JsonObject = cast("JsonObject", described) if isinstance(described, Mapping) else {}
-    called = name or plain(wire.name, _MAX_NAME)
+    called = name or one_line(wire.name, _MAX_NAME)
     skills = tuple(_skill(skill, known.get(skill.id)) for skill in wire.skills[:_MAX_SKILLS])
     if not called or not skills:
         raise AgentError(f"the agent card of {url} has no name or no skills")
@@ -93,9 +94,9 @@ def card_from_wire(wire: pb.AgentCard, url: str, name: str = "") -> AgentCard:
     limit = int(concurrency) if isinstance(concurrency, int | float) and concurrency >= 1 else 4
     return AgentCard(
         called,
-        plain(wire.description, _MAX_DESCRIPTION),
+        one_line(wire.description, _MAX_DESCRIPTION),
         skills,
-        plain(wire.version, _MAX_NAME),
+        one_line(wire.version, _MAX_NAME),
         url,
         min(limit, 100),
     )
@@ -114,10 +115,10 @@ def _skill_params(skill: Skill) -> JsonObject:
 
 def _skill(wire: pb.AgentSkill, params: JsonValue) -> Skill:
     said = cast("JsonObject", params) if isinstance(params, Mapping) else None
-    skill_id = plain(wire.id, _MAX_NAME)
-    description = plain(wire.description or wire.name, _MAX_DESCRIPTION)
+    skill_id = one_line(wire.id, _MAX_NAME)
+    description = one_line(wire.description or wire.name, _MAX_DESCRIPTION)
     if said is None:
-        return Skill(skill_id, description, tuple(plain(tag, _MAX_NAME) for tag in wire.tags))
+        return Skill(skill_id, description, tuple(one_line(tag, _MAX_NAME) for tag in wire.tags))
     return Skill(
         skill_id,
         description,
@@ -133,7 +134,7 @@ def _skill(wire: pb.AgentSkill, params: JsonValue) -> Skill:
 def _names(value: JsonValue) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return ()
-    return tuple(plain(name, _MAX_NAME) for name in value if isinstance(name, str))
+    return tuple(one_line(name, _MAX_NAME) for name in value if isinstance(name, str))
 
 
 def _number(value: JsonValue, default: float) -> float:

@@ -74,10 +74,13 @@ class RemoteAgent:
             bindings: protocol bindings that may be used; the agent's card says which it prefers.
 
         Raises:
-            InputError: the URL is no http or https URL.
+            InputError: the URL is no http or https URL, or the token cannot be sent.
             AgentUnavailable: it cannot be reached now.
             AgentError: what is there is no A2A agent that can be talked to.
         """
+        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+            # Caught here, since the HTTP library would show it in its complaint.
+            raise InputError(f"the token for {url} must be printable ASCII text")
         http = guarded_client(
             url,
             headers={"Authorization": f"Bearer {token}"} if token else None,

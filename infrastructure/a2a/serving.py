@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.context import ServerCallContext
@@ -30,8 +32,18 @@ from infrastructure.a2a.convert import (
     message_to_wire,
     status_to_wire,
 )
-from infrastructure.a2a.types import AgentEvent, StatusUpdate, TaskState
+from infrastructure.a2a.types import (
+    EXTENSION,
+    Artifact,
+    ArtifactUpdate,
+    Part,
+    StatusUpdate,
+    TaskState,
+)
 from infrastructure.a2a.types import Message as OurMessage
+from infrastructure.jsonvalue import JsonObject
+
+_WireUpdate: TypeAlias = pb.TaskStatusUpdateEvent | pb.TaskArtifactUpdateEvent
 
 JSONRPC_PATH = "/a2a/jsonrpc"
 REST_PATH = "/a2a/rest"
@@ -45,6 +57,7 @@ def serve_agent(
     token: str | None = None,
     max_body_bytes: int = 32 * 1024 * 1024,
     max_kept_tasks: int = 1_000,
+    max_waiting: int = 100,
 ) -> Starlette:
     """An ASGI app that serves one agent; run it with any ASGI server.
 
@@ -53,12 +66,16 @@ def serve_agent(
         url: where clients reach the app; it goes on the card.
         token: bearer token that every request but the card's must carry; None asks for none.
         max_body_bytes: larger requests are refused.
-        max_kept_tasks: tasks that clients can still ask about; the oldest are forgotten.
+        max_kept_tasks: ended tasks that clients can still ask about; the oldest are forgotten.
+        max_waiting: tasks that wait while the agent has as many as its card allows; more are
+            rejected.
     """
     base = url.rstrip("/")
     interfaces = [("JSONRPC", base + JSONRPC_PATH), ("HTTP+JSON", base + REST_PATH)]
     card = card_to_wire(agent.card, interfaces, token_needed=token is not None)
-    handler = DefaultRequestHandler(_Executor(agent), _BoundedTaskStore(max_kept_tasks), card)
+    handler = DefaultRequestHandler(
+        _Executor(agent, max_waiting), _BoundedTaskStore(max_kept_tasks), card
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
@@ -80,20 +97,47 @@ def serve_agent(
 
 
 class _Executor(AgentExecutor):
-    """Passes an agent's events to the SDK's queue."""
+    """Passes an agent's events to the SDK's queue, as many tasks at once as its card allows."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, max_waiting: int) -> None:
         self._agent = agent
+        self._slots = asyncio.Semaphore(agent.card.max_concurrency)
+        self._waiting = 0
+        self._max_waiting = max_waiting
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        if not self._slots.locked():
+            async with self._slots:
+                await self._work(context, event_queue, announced=context.current_task is not None)
+            return
+        # Clients see the task, and can cancel it, while it waits.
+        if context.current_task is None:
+            await event_queue.enqueue_event(_new_task(context))
+        if self._waiting >= self._max_waiting:
+            await event_queue.enqueue_event(_busy(context))
+            return
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await self._work(context, event_queue, announced=True)
+        finally:
+            self._slots.release()
+
+    async def _work(
+        self, context: RequestContext, event_queue: EventQueue, *, announced: bool
+    ) -> None:
         assert context.message is not None
-        assert context.task_id is not None
-        assert context.context_id is not None
-        message = message_from_wire(context.message)
-        announced = context.current_task is not None
-        async for event in self._agent.send(message):
+        async for event in self._agent.send(message_from_wire(context.message)):
             if isinstance(event, OurMessage):
-                await event_queue.enqueue_event(message_to_wire(event))
+                # The protocol has a message instead of a task, never both.
+                if announced:
+                    for update in _as_task(event, context):
+                        await event_queue.enqueue_event(update)
+                else:
+                    await event_queue.enqueue_event(message_to_wire(event))
                 return
             if not announced:
                 await event_queue.enqueue_event(_new_task(context))
@@ -119,12 +163,21 @@ def _new_task(context: RequestContext) -> pb.Task:
     return task
 
 
-def _to_wire(
-    event: AgentEvent, context: RequestContext
-) -> pb.TaskStatusUpdateEvent | pb.TaskArtifactUpdateEvent:
-    assert not isinstance(event, OurMessage)
+def _busy(context: RequestContext) -> _WireUpdate:
+    said = OurMessage("busy", "agent", (Part(text="too many tasks wait already; try later"),))
+    again: JsonObject = {EXTENSION: {"retryable": True}}
+    return _to_wire(StatusUpdate("", "", TaskState.REJECTED, said, again), context)
+
+
+def _as_task(message: OurMessage, context: RequestContext) -> tuple[_WireUpdate, _WireUpdate]:
+    artifact = Artifact(message.message_id, message.parts, metadata=message.metadata)
+    ended = StatusUpdate("", "", TaskState.COMPLETED)
+    return _to_wire(ArtifactUpdate("", "", artifact), context), _to_wire(ended, context)
+
+
+def _to_wire(event: StatusUpdate | ArtifactUpdate, context: RequestContext) -> _WireUpdate:
+    """An event under the server's names: an agent names its tasks as it likes."""
     wire = status_to_wire(event) if isinstance(event, StatusUpdate) else artifact_to_wire(event)
-    # An agent names its tasks as it likes; clients know the server's names.
     wire.task_id, wire.context_id = context.task_id or "", context.context_id or ""
     return wire
 
@@ -152,6 +205,8 @@ _ENDED = frozenset(
         pb.TASK_STATE_FAILED,
         pb.TASK_STATE_CANCELED,
         pb.TASK_STATE_REJECTED,
+        pb.TASK_STATE_INPUT_REQUIRED,  # nobody may ever answer
+        pb.TASK_STATE_AUTH_REQUIRED,
     }
 )
 

@@ -1,4 +1,4 @@
-"""Plain JSON to and from protobuf's `Struct`, and foreign text made harmless.
+"""Plain JSON to and from protobuf's `Struct`.
 
 Numbers cross the wire as JSON's: integers keep their type and value up to 2**53, and larger ones
 are refused rather than rounded.
@@ -17,11 +17,6 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 
 _EXACT = 2**53
 _MAX_DEPTH = 60
-
-
-def plain(text: str, limit: int) -> str:
-    """Foreign text, cut and without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
 
 
 def to_struct(value: JsonObject) -> Struct:

@@ -19,7 +19,7 @@ def origin_of(url: httpx.URL | str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL.
 
     Raises:
-        InputError: it is not an absolute http or https URL.
+        InputError: it is not an absolute http or https URL, or holds credentials.
     """
     try:
         parsed = httpx.URL(url)
@@ -27,6 +27,8 @@ def origin_of(url: httpx.URL | str) -> tuple[str, str, int]:
         raise InputError(f"{str(url)[:200]!r} is not a URL: {error}") from error
     if parsed.scheme not in _DEFAULT_PORTS or not parsed.host:
         raise InputError(f"{str(url)[:200]!r} is not a URL of the form http(s)://host[:port]/...")
+    if parsed.userinfo:
+        raise InputError(f"the URL of {parsed.host} holds credentials; pass them as token= instead")
     return parsed.scheme, parsed.host.lower(), parsed.port or _DEFAULT_PORTS[parsed.scheme]
 
 

@@ -12,16 +12,30 @@ import uvicorn
 App: TypeAlias = Callable[..., Awaitable[None]]
 
 
+class _Server(uvicorn.Server):
+    """Stops the moment it is told to, where uvicorn looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_stop = asyncio.Event()
+        self.is_up = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        self.is_up.set()
+        await self.told_to_stop.wait()
+
+
 @dataclass
 class Served:
     """A server on a loopback port."""
 
     url: str
-    server: uvicorn.Server
+    server: _Server
     task: asyncio.Task[None]
 
     async def stop(self) -> None:
-        self.server.should_exit = True
+        self.server.told_to_stop.set()
         await self.task
 
     async def kill(self) -> None:
@@ -48,10 +62,9 @@ async def serve() -> AsyncIterator[Serve]:
         listening.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(make(url), log_level="critical", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = _Server(config)
         task = asyncio.create_task(server.serve([listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
-            await asyncio.sleep(0.005)
+        await server.is_up.wait()
         running.append(Served(url, server, task))
         return running[-1]
 

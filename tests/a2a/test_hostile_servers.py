@@ -295,3 +295,16 @@ def test_public_addresses(address: str, public: bool) -> None:
 def test_what_has_no_origin_is_refused(url: str) -> None:
     with pytest.raises(InputError):
         origin_of(url)
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", "s3cr\u00e9t", ""])
+async def test_a_token_that_cannot_be_sent_is_not_shown(token: str) -> None:
+    with pytest.raises(InputError, match="printable ASCII") as caught:
+        await RemoteAgent.connect("http://127.0.0.1:1", token=token, allow_private=True)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_credentials_in_a_url_are_refused_and_not_shown() -> None:
+    with pytest.raises(InputError, match="credentials") as caught:
+        origin_of("https://user:s3cret@agents.example/a")
+    assert "s3cret" not in str(caught.value)

@@ -8,7 +8,10 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import httpx
 import pytest
+from a2a.client import ClientConfig, ClientFactory
+from a2a.types import a2a_pb2 as pb
 
 from genesis.agents.adapters import FunctionAgent
 from genesis.agents.assignment import Assignment
@@ -24,6 +27,7 @@ from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.a2a.remote import RemoteAgent
 from infrastructure.a2a.serving import JSONRPC_PATH, REST_PATH, serve_agent
 from infrastructure.a2a.types import (
+    EXTENSION,
     AgentEvent,
     Artifact,
     ArtifactUpdate,
@@ -41,8 +45,8 @@ App: TypeAlias = Callable[..., Awaitable[None]]
 Serve: TypeAlias = Callable[[Callable[[str], App]], Awaitable[Any]]
 
 SKILL = Skill(
-    "count_rows", "Counts the rows of a CSV file.", ("data_analysis",), ("dataset",), ("rows",),
-    0.25, 2.5, False,
+    "count_rows", "Counts the rows of a CSV file.", ("data_analysis",), ("dataset",),
+    ("rows", "share", "nested"), 0.25, 2.5, False,
 )  # fmt: skip
 CARD = AgentCard("counter", "Counts.", (SKILL,), "3.1.4", max_concurrency=7)
 
@@ -122,7 +126,9 @@ async def test_a_task_goes_out_with_its_files_and_comes_back_with_data_and_files
     assert await run.registry.connect() == {}
     dataset = run.folder / "sales.csv"
     dataset.write_text("a,b\n1,2\n3,4\n")
-    task = Task("t", "count the rows", "data_analysis", "count_rows", ("dataset",), ("rows",))
+    task = Task(
+        "t", "count the rows", "data_analysis", "count_rows", SKILL.requires, SKILL.produces
+    )
     result = await run(task, "counter", dataset=str(dataset))
     assert result.status is TaskStatus.COMPLETED, result.error
     assert result.output is not None
@@ -204,6 +210,8 @@ async def test_closing_the_stream_cancels_the_work_over_there(serve: Serve) -> N
     assert fake.active == 1
     await stream.aclose()
     await remote.aclose()
+    async with asyncio.timeout(5):
+        await fake.ended.wait()
     assert (fake.active, fake.canceled) == (0, 1)
 
 
@@ -218,8 +226,7 @@ async def test_a_run_that_is_cancelled_cancels_the_work_over_there(serve: Serve,
     with pytest.raises(asyncio.CancelledError):
         await running
     async with asyncio.timeout(5):
-        while fake.active:  # noqa: ASYNC110 - the other side has no event to wait for
-            await asyncio.sleep(0.01)
+        await fake.ended.wait()
     assert fake.canceled == 1
 
 
@@ -308,3 +315,51 @@ async def test_an_agent_may_answer_with_one_message(serve: Serve, run: _Run) -> 
     result = await run(Task("t", "x", "general", produces=("numbers",)), "oracle")
     assert result.output is not None
     assert (result.output.text, result.output.data) == ("42", {"numbers": [1, 2]})
+
+
+async def test_the_sdks_own_client_is_served(serve: Serve) -> None:
+    served = await serve(lambda url: serve_agent(FakeAgent("a", "hello"), url=url))
+    part = pb.Part(text="hi")
+    message = pb.Message(message_id="m", role=pb.ROLE_USER, parts=[part])
+    async with httpx.AsyncClient() as http:
+        client = await ClientFactory(ClientConfig(httpx_client=http)).create_from_url(served.url)
+        responses = [r async for r in client.send_message(pb.SendMessageRequest(message=message))]
+        await client.close()
+    kinds = [response.WhichOneof("payload") for response in responses]
+    assert kinds == ["task", "status_update", "artifact_update", "status_update"]
+    assert responses[-1].status_update.status.state == pb.TASK_STATE_COMPLETED
+
+
+async def test_a_served_agent_forgets_its_oldest_tasks(serve: Serve) -> None:
+    fake = FakeAgent("a", "hello")
+    served = await serve(lambda url: serve_agent(fake, url=url, max_kept_tasks=1))
+    remote = await _connect(served.url)
+    for _ in range(2):
+        await _events(remote)
+    await remote.aclose()
+    oldest, latest = (message.task_id for message in fake.messages)
+    async with httpx.AsyncClient(base_url=served.url + REST_PATH) as http:
+        http.headers["A2A-Version"] = "1.0"
+        assert (await http.get(f"/tasks/{latest}")).status_code == 200
+        assert (await http.get(f"/tasks/{oldest}")).status_code == 404
+
+
+async def test_a_served_agent_takes_no_more_than_it_says_and_refuses_a_flood(
+    serve: Serve,
+) -> None:
+    fake = FakeAgent("a", Hang(), max_concurrency=1)
+    served = await serve(lambda url: serve_agent(fake, url=url, max_waiting=1))
+    remote = await _connect(served.url)
+    busy = remote.send(_message())
+    await anext(busy)
+    await fake.started.wait()
+    waiting = remote.send(_message())
+    await anext(waiting)
+    refused = (await _events(remote))[-1]
+    assert isinstance(refused, StatusUpdate)
+    assert refused.state is TaskState.REJECTED
+    assert refused.metadata == {EXTENSION: {"retryable": True}}
+    assert fake.calls == 1
+    await busy.aclose()
+    await waiting.aclose()
+    await remote.aclose()

@@ -440,6 +440,16 @@ async def test_progress_is_told_and_what_needs_a_person_fails(world: World) -> N
     assert len(progress.text) == 500
 
 
+async def test_reasons_are_cut_and_without_control_characters(world: World) -> None:
+    world.add(
+        FakeAgent("a", Fail("\x1b[31m" + "x" * 9000)), FakeAgent("b", ValueError("\0" * 9000))
+    )
+    result = await world.run(TASK, "a", "b")
+    for attempt in result.attempts:
+        assert len(attempt.reason) <= 2000
+        assert attempt.reason.replace("\n", "").isprintable()
+
+
 async def test_a_stream_without_an_end_is_a_failure(world: World) -> None:
     class Silent(FakeAgent):
         async def send(self, message: Message) -> AsyncGenerator[AgentEvent]:
