@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,16 @@ Data = dict[str, Any]
 GARBAGE: tuple[JsonValue, ...] = (
     None, "", "text", 0, 7, True, -1.5, [], [1], [[]], {}, {"x": 1}, [{"script": None}],
 )  # fmt: skip
+
+
+@contextmanager
+def interruptible() -> Generator[None, None, None]:
+    """Children can be interrupted even where this process was started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def assignment(

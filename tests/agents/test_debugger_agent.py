@@ -12,6 +12,7 @@ from agent_inspection import (
     assignment,
     corrupted,
     datum,
+    interruptible,
     verdict_of,
 )
 
@@ -108,7 +109,8 @@ async def test_a_hang_names_the_line(tmp_path: Path) -> None:
     source = "def spin():\n    while True:\n        pass\n\n\nspin()\n"
     script = script_in(tmp_path / "w", source)
     given = assignment(tmp_path / "w", {"script": str(script)}, "diagnosis", timeout_s=1.5)
-    output = await run(given)
+    with interruptible():
+        output = await run(given)
     found = datum(output, "diagnosis")
     assert (found["outcome"], found["exit_code"], found["function"]) == ("timeout", None, "spin")
     assert found["line"] in {2, 3}

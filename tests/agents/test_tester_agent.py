@@ -206,6 +206,8 @@ async def test_src_layout_collection_errors_and_threads(tmp_path: Path) -> None:
 
 
 SMALL = {
+    "broken.py": "def f(:\n",
+    "binary.py": "\0",
     "calc.py": "def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n    return a - b\n",
     "extra.py": "def more(x):\n    if x:\n        return 1\n    return 2\n",
     "test_calc.py": (
