@@ -150,9 +150,10 @@ class TaskRunner:
     async def _attempt(self, climb: _Climb, rung: Rung) -> None:
         """Make one attempt; sets the climb's output when it is verified."""
         task, scope, number = climb.task, climb.scope, len(climb.attempts) + 1
-        key = f"{scope.run_id}:{task.id}:{number}"
+        label = f"{scope.round}+{number}" if scope.round else str(number)
+        key = f"{scope.run_id}:{task.id}:{label}"
         # A task id may be "." or "..", so it never stands alone in a path.
-        folder = scope.artifacts_dir / f"{task.id}-{number}"
+        folder = scope.artifacts_dir / f"{task.id}-{label}"
         order = Order(task, rung, scope, climb.inputs, climb.notes, number, key, folder)
         scope.emit(
             AttemptStarted(

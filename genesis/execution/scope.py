@@ -23,6 +23,8 @@ class RunScope:
         artifacts_dir: the run's own folder for files that agents write.
         budget: money that is left to the run.
         deadline: on the clock's `monotonic()`.
+        round: how often the plan was made anew after a failure; a task that returns under its old
+            id is another attempt with another idempotency key.
         emit: told what happens, as it happens.
     """
 
@@ -33,4 +35,5 @@ class RunScope:
     artifacts_dir: Path
     budget: Budget
     deadline: float = math.inf
+    round: int = 0
     emit: Emit = no_events

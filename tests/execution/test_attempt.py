@@ -54,6 +54,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     budget: Budget = field(default_factory=Budget)
     deadline: float = math.inf
+    round: int = 0
     tries: int = 1
     check_timeout_s: float = 30.0
     given: JsonObject = field(default_factory=dict[str, JsonValue])
@@ -74,6 +75,7 @@ class World:
             artifacts_dir=self.folder / "runs",
             budget=self.budget,
             deadline=self.deadline,
+            round=self.round,
             emit=self.events.append,
         )
 
@@ -417,6 +419,16 @@ async def test_files_are_written_to_a_folder_of_the_attempt(world: World) -> Non
     (path,) = result.output.artifacts
     assert Path(path).read_text() == "content"
     assert Path(path).parent == world.scope.artifacts_dir / "..-1"
+
+
+async def test_every_attempt_of_every_round_has_its_own_key_and_folder(world: World) -> None:
+    agent = FakeAgent("a", "")
+    world.add(agent)
+    for name in ("a", "a-1"):
+        for world.round in (0, 1, 2):
+            await world.run(Task(name, "x", "general"), "a", "a")
+    assert len({assignment.idempotency_key for assignment in agent.assignments}) == 12
+    assert len({assignment.artifacts_dir for assignment in agent.assignments}) == 12
 
 
 async def test_no_folder_is_made_where_no_file_is_written(world: World) -> None:
