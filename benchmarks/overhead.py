@@ -17,12 +17,14 @@ import argparse
 import asyncio
 import json
 import resource
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, cast
 
@@ -129,9 +131,7 @@ def diamond_config(folder: Path) -> Path:
     asked = "".join(f"  {name}: {{principal: [join_made]}}\n" for name in TASK_TYPES)
     config = folder / "config"
     config.mkdir()
-    (config / "plan_templates.yaml").write_text(
-        GIVEN + asked + TEMPLATES + tasks, encoding="utf-8"
-    )
+    (config / "plan_templates.yaml").write_text(GIVEN + asked + TEMPLATES + tasks, encoding="utf-8")
     return config
 
 
@@ -240,8 +240,12 @@ async def timed(
 
 
 def stored_bytes(folder: Path) -> int:
-    """What lies on disk, the write-ahead log included."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """What the job keeps on disk, once the write-ahead log is merged into its database."""
+    for database in folder.glob("*.db"):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = (f for f in folder.rglob("*") if f.is_file() and f.suffix not in (".db-wal", ".db-shm"))
+    return sum(file.stat().st_size for file in kept)
 
 
 ROWS = ("genesis", "langgraph_sqlite_async", "langgraph_sqlite_exit", "langgraph", "asyncio")

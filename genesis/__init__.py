@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import infrastructure as _infrastructure  # sets LangGraph's strict mode before it is imported
+
 if TYPE_CHECKING:
     from genesis.agents.assignment import Assignment
     from genesis.orchestrator import GenesisOrchestrator
@@ -26,6 +28,9 @@ _HOME = {
 }
 
 __all__ = ["Assignment", "GenesisOrchestrator", "OrchestrationResult", "Skill", "TaskOutput"]
+
+
+del _infrastructure
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from genesis.routing.choose import ModelOption
 from genesis.routing.prices import Prices
 from genesis.routing.router import Router
 from genesis.routing.rules import RuleBook
+from genesis.startup import Startup
 from genesis.tasks.infer import TaskTypeInferrer
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import Clock, SystemClock
@@ -72,6 +73,7 @@ def assemble(
     slots = AgentSlots()
     book = TemplateBook.load()
     embedder = BuiltinEmbedder()
+    inferrer = TaskTypeInferrer(embedder)
     return Services(
         settings=settings,
         flags=flags,
@@ -80,7 +82,7 @@ def assemble(
         owns_store=not isinstance(store, MemoriStore),
         memory_tool=MemoryTool(memory),
         compaction=CompactionService(memory),
-        inferrer=TaskTypeInferrer(embedder),
+        inferrer=inferrer,
         embedder=embedder,
         models=models,
         registry=registry,
@@ -94,6 +96,7 @@ def assemble(
             timeout_s=settings.task_timeout_s,
             check_timeout_s=settings.task_timeout_s,
         ),
+        startup=Startup(registry, inferrer, memory),
     )
 
 

@@ -11,6 +11,7 @@ from genesis.journal import Journal
 from genesis.planning.deliverables import Deliverables
 from genesis.planning.planner import Planner
 from genesis.routing.router import Router
+from genesis.startup import Startup
 from genesis.tasks.infer import TaskTypeInferrer
 from infrastructure.clock import Clock
 from infrastructure.config import FeatureFlags, Settings
@@ -38,6 +39,7 @@ class Services:
         deliverables: reads what a request asks for.
         router: HALO's rules and candidates, DAAO's choice.
         runner: takes one task to its verdict.
+        startup: what the first request waits for.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Services:
     deliverables: Deliverables
     router: Router
     runner: TaskRunner
+    startup: Startup
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,6 @@ class RunContext:
     @property
     def seconds_left(self) -> float:
         """Seconds until the run's deadline; negative after it."""
-        if self.scope.deadline is None:
-            return float("inf")
         return self.scope.deadline - self.services.clock.monotonic()
 
     @property

@@ -17,7 +17,7 @@ from genesis.state import RunState
 from infrastructure.errors import GenesisError, StoreError
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.runs import RunRecord
-from infrastructure.memory.workflow_memory import FinishedRun
+from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.resilience.budget import Budget
 
 log = logging.getLogger("genesis")
@@ -81,6 +81,8 @@ async def preview_request(request: Request, services: Services) -> PlanPreview:
         InputError: the request cannot be used.
         PlanningError: no plan validates, or no agent or budget fits it.
     """
+    await services.startup.agents()
+    await services.startup.corrections()
     context, state = _begin(request, services, None)
     return preview_of(await plan_graph(state, context))
 
@@ -88,6 +90,8 @@ async def preview_request(request: Request, services: Services) -> PlanPreview:
 async def _accept(
     request: Request, services: Services, listener: Listener | None
 ) -> tuple[RunContext, RunState]:
+    await services.startup.agents()
+    await services.startup.corrections()
     context, state = _begin(request, services, listener)
     await services.memory.accept(
         RunRecord(

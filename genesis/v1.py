@@ -28,10 +28,12 @@ async def answer_v1(request: Request, services: Services, note: str = "") -> Orc
     """
     settings, clock = services.settings, services.clock
     started = clock.monotonic()
+    await services.startup.agents()
     check_request(request.text)
     task_type = services.inferrer.infer(request.text).task_type
     given = find_given(request.text, settings.workspace, request.given, task_type=task_type)
-    chosen = _choose(task_type, frozenset(given.data), services)
+    asked = services.deliverables.asked(request.text, task_type, given.data)
+    chosen = _choose(task_type, frozenset(given.data), frozenset(asked), services)
     scope = RunScope(
         run_id=request.run_id,
         request=request.text,
@@ -52,19 +54,23 @@ async def answer_v1(request: Request, services: Services, note: str = "") -> Orc
 
 
 def _choose(
-    task_type: str, given: frozenset[str], services: Services
+    task_type: str, given: frozenset[str], asked: frozenset[str], services: Services
 ) -> tuple[AgentCard, Skill] | None:
-    """The cheapest skill of the type that needs nothing but what is given."""
+    """The cheapest skill of the type that makes what is asked for from nothing but the given."""
     fitting = [
         (card, skill)
         for card in services.registry.cards
         for skill in card.skills
         if task_type in skill.task_types and given.issuperset(skill.requires)
     ]
-    # Most specific first: what uses the given data beats what ignores it.
     return min(
         fitting,
-        key=lambda pair: (-len(pair[1].requires), pair[1].cost_usd, pair[1].seconds),
+        key=lambda pair: (
+            -len(asked.intersection(pair[1].produces)),
+            -len(pair[1].requires),
+            pair[1].cost_usd,
+            pair[1].seconds,
+        ),
         default=None,
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from genesis import Assignment, GenesisOrchestrator, OrchestrationResult, Skill, TaskOutput
 from genesis.errors import InputError, StoreUnavailable, UnknownRun, WorkspaceError
+from genesis.execution.events import AttemptStarted
 from genesis.result import RunFinished
 from infrastructure.config import FeatureFlags, load_flags, load_settings
 
@@ -161,9 +162,10 @@ async def test_leaving_a_stream_early_cancels_the_run(make: Make) -> None:
     )
     async with orchestrator:
         stream = orchestrator.stream(QUESTION)
-        async for _ in stream:
-            if started.is_set():
+        async for event in stream:
+            if isinstance(event, AttemptStarted):
                 break
+        await started.wait()
         await stream.aclose()
         assert cancelled.is_set()
         (run,) = await orchestrator.services.memory.runs()

@@ -58,3 +58,11 @@ def test_public_names() -> None:
         assert getattr(genesis, name).__name__ == name
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = genesis.no_such_name
+
+
+def test_langgraph_revives_only_what_is_expected() -> None:
+    script = (
+        "import genesis.orchestrator, langgraph.checkpoint.serde.jsonplus, os\n"
+        "assert os.environ['LANGGRAPH_STRICT_MSGPACK'] == 'true'"
+    )
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)

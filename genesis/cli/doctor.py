@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ _EXTRAS = {
     "ruff": ("the debugger's findings", "agents"),
     "uvicorn": ("serving agents over HTTP", "serve"),
 }
-# WAL databases written by several connections can be damaged by older versions.
-_SAFE_SQLITE = (3, 51, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +97,17 @@ async def _store(settings: Settings) -> Finding:
 
 
 def _sqlite() -> Finding:
-    if sqlite3.sqlite_version_info < _SAFE_SQLITE:
+    from infrastructure.memory.memori.sqlite import SAFE_WITH_SEVERAL_PROCESSES, VERSION
+
+    version, safe = (".".join(map(str, v)) for v in (VERSION, SAFE_WITH_SEVERAL_PROCESSES))
+    if VERSION < SAFE_WITH_SEVERAL_PROCESSES:
         return Finding(
             "sqlite",
             "warning",
-            f"{sqlite3.sqlite_version}: fine for one process at a time",
-            "let several processes share one file only with SQLite 3.51.3 or newer",
+            f"{version}: fine for one process at a time",
+            f"let several processes share one file only with SQLite {safe} or newer",
         )
-    return Finding("sqlite", "ok", sqlite3.sqlite_version)
+    return Finding("sqlite", "ok", version)
 
 
 def _model(settings: Settings) -> Finding:

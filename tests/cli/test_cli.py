@@ -176,9 +176,10 @@ def test_agents_doctor_and_path(cli: Cli) -> None:
     assert cli("path").stdout.strip().endswith("memory.db")
     (cli.workspace.parent / "data").mkdir(exist_ok=True)
     (cli.workspace.parent / "data" / "memory.db").write_bytes(b"damaged" * 1000)
-    done = cli("doctor")
-    assert done.returncode == 1
-    assert "memory.db" in done.stdout
+    damaged = cli.json("doctor", code=1)["findings"]
+    (error,) = [finding for finding in damaged if finding["state"] == "error"]
+    assert "memory.db" in error["detail"]
+    assert "MEMORI_DB_PATH" in error["remedy"]
 
 
 def test_help_names_every_command(cli: Cli) -> None:

@@ -18,6 +18,9 @@ Durability: TypeAlias = Literal["full", "normal"]
 T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
+VERSION: Final = sqlite3.sqlite_version_info
+# Older ones can damage a write-ahead log that several connections write and check point at once.
+SAFE_WITH_SEVERAL_PROCESSES: Final = (3, 51, 3)
 _HEADER: Final = b"SQLite format 3\x00"
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_PAUSE_S: Final = 0.005

@@ -101,6 +101,11 @@ class MemoriStore(BaseStore):
         self._omit_expired = bool((ttl or {}).get("omit_expired", False))
         self._sweeper = Sweeper(self.sweep_ttl)
 
+    @property
+    def memori(self) -> Memori:
+        """The open database."""
+        return self._memori
+
     @classmethod
     @asynccontextmanager
     async def from_conn_string(

@@ -1,0 +1,49 @@
+"""What must be known before the first request and cannot be known without waiting."""
+
+from __future__ import annotations
+
+import logging
+
+from genesis.agents.registry import AgentRegistry
+from genesis.tasks.infer import TaskTypeInferrer
+from infrastructure.memory.workflow_memory import WorkflowMemory
+
+log = logging.getLogger("genesis")
+
+
+class Startup:
+    """Reads the cards of agents elsewhere, and what users corrected of task types.
+
+    Args:
+        registry: holds the URLs whose cards were not read yet.
+        inferrer: learns the corrections.
+        memory: where they are kept.
+    """
+
+    def __init__(
+        self, registry: AgentRegistry, inferrer: TaskTypeInferrer, memory: WorkflowMemory
+    ) -> None:
+        self._registry = registry
+        self._inferrer = inferrer
+        self._memory = memory
+        self._corrected = False
+
+    async def agents(self) -> None:
+        """Read the cards; an agent that cannot be reached is said, and tried again next time."""
+        for url, problem in (await self._registry.connect()).items():
+            log.warning("the agent at %s is left out: %s", url, problem)
+
+    async def corrections(self) -> None:
+        """Learn the corrections, once.
+
+        Raises:
+            StoreUnavailable: the store cannot be opened.
+        """
+        if self._corrected:
+            return
+        found = await self._memory.corrections()
+        if self._corrected:  # another request was quicker
+            return
+        self._corrected = True
+        for request, task_type in reversed(found):
+            self._inferrer.learn(request, task_type)
