@@ -29,8 +29,10 @@ from genesis.agents.data_analyst.vocabulary import (
     ROW_WORDS,
     SHARE_WORDS,
     TREND_WORDS,
+    words,
 )
 
+_UNGROUPED = words("columns missing duplicates values extreme period describe")
 MAX_READINGS = 4
 """Columns that an ambiguous word may mean for all of them to be answered."""
 
@@ -81,6 +83,8 @@ class Clause(Scope):
         limit: int | None = None, labels: tuple[str, ...] = (), notes: Sequence[str] = (),
     ) -> list[Query]:  # fmt: skip
         """The query, and the same by each alternative group."""
+        if self.groups and metric in _UNGROUPED:
+            raise Unclear(f"{metric} by {self.groups[0].label} is more than can be expressed")
         everything = tuple(dict.fromkeys((*self.notes, *notes)))
         queries = [
             Query(metric, columns, self.groups, self.where, order, limit, labels, everything)
@@ -114,7 +118,8 @@ class Clause(Scope):
         """Order and limit that the question's superlatives ask for."""
         high, low = self._has(HIGH), self._has(LOW)
         if not (high or low):
-            return "", None
+            order = "desc" if self._has(words("descending desc")) else ""
+            return order or ("asc" if self._has(words("ascending asc")) else ""), None
         order = "asc" if low and not high else "desc"
         if high and low:
             first = next(t.word for t in self.tokens if t.word in HIGH | LOW)
@@ -226,9 +231,11 @@ class Clause(Scope):
                 self.measured = []
                 return self._query("share")
             self.groups = (Group(name),)
-        if self.groups and not self._of_kind("number"):
+        if self.groups:
             order, limit = self._ranking()
-            return self._query("share", (), order or "desc", limit)
+            columns = self._of_kind("number")
+            measured = columns[0][:1] if columns else ()
+            return self._query("share", measured, order or "desc", limit)
         raise Unclear("say which rows the share is of, as in 'share of rows where city is Paris'")
 
     def _trend(self) -> list[Query]:
@@ -301,7 +308,7 @@ class Clause(Scope):
             if function == "sum" and self._word(at + 1) in ("number", "rows", "count", "records"):
                 continue
             found.append(function)
-        found = list(dict.fromkeys(found))
+        found = list(dict.fromkeys(found)) or self._implied()
         others = [f for f in found if f not in ("min", "max")]
         return others if others and self.groups and self.words & (HIGH | LOW) else found
 
@@ -309,7 +316,7 @@ class Clause(Scope):
         functions = self._aggregates()
         if not functions:
             return []
-        if not self.measured:
+        if not self.measured or (self.entities and self.measured == [self.entities[0].columns]):
             if functions == ["sum"] and self._has(COUNT_WORDS | ROW_WORDS):
                 return []
             raise Unclear(self._no_column(functions[0]))
@@ -334,6 +341,15 @@ class Clause(Scope):
 
             queries += self._each(make, readings)
         return queries
+
+    def _implied(self) -> list[str]:
+        """'total sales' of a column "total_sales" still asks for a total."""
+        for at, token in enumerate(self.tokens):
+            if at not in self.used and token.kind == "column" and " " in token.text:
+                first = token.text.split()[0].casefold()
+                if first in AGGREGATE_WORDS and token.text not in token.columns:
+                    return [AGGREGATE_WORDS[first]]
+        return []
 
     def _words_besides_minmax(self) -> bool:
         plain = self.words & (HIGH | LOW) - {"max", "min", "maximum", "minimum"}
@@ -363,7 +379,8 @@ class Clause(Scope):
             return self._most_rows(order, limit)
         function = "max" if order == "desc" else "min"
         if self.groups:
-            return self._superlative_group(readings, function, order, limit)
+            numbers = self._of_kind("number")
+            return self._superlative_group(numbers or readings, function, order, limit)
         rows = self._has(
             frozenset(
                 (
@@ -390,19 +407,29 @@ class Clause(Scope):
     def _superlative_group(
         self, readings: Sequence[tuple[str, ...]], function: str, order: str, limit: int | None
     ) -> list[Query]:
-        top = self._has(frozenset(("most", "least", "fewest", "top", "bottom")))
-        notes: list[str] = []
         group = self.facts.column(self.groups[0].column)
-        alone = len(self.groups) == 1 and not self.groups[0].grain and self.facts.is_label(group)
-        if top and not alone:
-            function = "sum"
-            notes.append("groups are ranked by their total")
-        elif not alone:
-            end = "highest" if function == "max" else "lowest"
-            notes.append(f"groups are ranked by their {end} single value")
+        alone = len(self.groups) == 1 and self.facts.is_label(group)
+        summed = bool(self._has(words("most least fewest top bottom")))
         asked = self._asked_group() or self.limit is not None
         kept = (order, limit) if asked else ("", None)
-        return self._each(lambda name: self._query(function, (name,), *kept, notes=notes), readings)
+        dates = not self._of_kind("number")
+        end = "highest" if function == "max" else "lowest"
+        ways = [("sum", "total"), (function, f"{end} single value"), ("mean", "mean")]
+        if alone or dates:
+            ways = [(function, "")]
+        elif "single" in self.words:
+            ways = [ways[1]]
+        elif not summed:
+            ways = [ways[1], ways[2], ways[0]]
+        queries: list[Query] = []
+        for way, name in ways:
+            notes = (f"groups ranked by their {name}",) if name else ()
+
+            def make(column: str, way: str = way, notes: tuple[str, ...] = notes) -> list[Query]:
+                return self._query(way, (column,), *kept, notes=notes)
+
+            queries += self._each(make, readings)
+        return queries
 
     def _most_rows(self, order: str, limit: int | None) -> list[Query]:
         if not self.groups and len(self.measured) == 1:
@@ -460,9 +487,12 @@ class Clause(Scope):
         if many and not self.where:
             note = "different values are counted"
             return self._each(lambda n: self._query("distinct", (n,), notes=(note,)), [names])
-        if many:
-            self.notes.append(f"'{names[0]}' is read as rows")
+        filtered = {condition.column for condition in self.where}
+        if many and (names[0] in filtered or self.facts.is_label(column)):
             return self._query("rows")
+        if many:
+            different = self._query("distinct", (names[0],), notes=("different values",))
+            return [*different, *self._query("rows", notes=("rows",))]
         if column.kind == "number":
             raise Unclear(f"say what of {column.name} is wanted: its mean, total, ...")
         self.groups = (self._column_group(Token("", "column", names)),)

@@ -341,10 +341,23 @@ class FilterReader:
             negated = negated or self._token(step).word == "not"
             step += 1
         word = self._token(step).word
-        if len(columns) != 1 or word not in ("true", "yes", "false", "no"):
+        if len(columns) == 1 and word not in ("true", "yes", "false", "no"):
+            return self._told(at, columns[0])
+        if len(columns) != 1:
             return 0
         self._add(columns[0], "=", ((word in ("true", "yes")) != negated,))
         return step + 1 - at
+
+    def _told(self, at: int, column: str) -> int:
+        """A yes-or-no column as an adjective or verb: 'returned orders', 'were not returned'."""
+        before, after = self._token(at - 1).word, self._token(at + 1)
+        stated = before in ("were", "was", "are", "is", "been", "got", "not", "and")
+        describes = after.entity or (after.kind == "word" and after.word not in KNOWN_WORDS)
+        rows = after.word in ("rows", "records", "entries")
+        if not (stated or describes or rows) or before in ("by", "per"):
+            return 0
+        self._add(column, "=", (before != "not",))
+        return 1
 
     def _time(self, at: int) -> int:
         """'in 2012', 'on 2012-03-04', 'in March 2012', 'in March'."""
@@ -353,6 +366,9 @@ class FilterReader:
             return 1 if self._year_condition("=", token) else 0
         if token.kind == "date" and (column := self._date_column()):
             self._date_condition(column.name, "=", token.text)
+            return 1
+        if token.word in ("q1", "q2", "q3", "q4") and (column := self._date_column()):
+            self._add(column.name, "=", (float(token.word[1]),), "quarter")
             return 1
         month = _month(token)
         if not month or (token.word in ("may", "march") and not token.text[:1].isupper()):

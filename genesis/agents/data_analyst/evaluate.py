@@ -17,7 +17,7 @@ Row: TypeAlias = "tuple[JsonValue, ...]"
 _PARTS: dict[str, Callable[[datetime], int]] = {
     "year": lambda moment: moment.year,
     "month": lambda moment: moment.month,
-    "hour": lambda moment: moment.hour,
+    "quarter": lambda moment: (moment.month + 2) // 3,
 }
 
 
@@ -176,16 +176,24 @@ def _grouped(query: Query, table: Reread, kept: Sequence[int]) -> list[Row]:
         key = tuple(part[i] for part in parts)
         if None not in key:
             members.setdefault(key, []).append(i)
-    total = sum(map(len, members.values()))
+    total = _size(query, table, [i for rows in members.values() for i in rows])
     rows: list[Row] = []
     for key in sorted(members, key=lambda key: tuple(map(_order, key))):
         figures = (
-            [len(members[key]) / total]
+            [_size(query, table, members[key]) / total if total else None]
             if query.metric == "share"
             else _figures(query, table, members[key])
         )
         rows.append(present(query, (*key, *figures)))
     return _ranked(query, rows, len(query.groups)) if query.order else rows
+
+
+def _size(query: Query, table: Reread, kept: Sequence[int]) -> float:
+    """What a share is of: the total of its column, or the number of rows."""
+    if query.metric != "share" or not query.columns:
+        return len(kept)
+    cells = table.cells[query.columns[0]]
+    return math.fsum(float(c) for i in kept if isinstance(c := cells[i], int | float))
 
 
 def _plain(query: Query, figure: Value) -> JsonValue:

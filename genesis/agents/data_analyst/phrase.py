@@ -148,7 +148,8 @@ def _listed(rows: Sequence[Sequence[JsonValue]], size: int = 1) -> str:
 
 
 def _measure_name(query: Query) -> str:
-    return {"rows": "number of rows", "share": "share of rows"}.get(
+    of = query.columns[0] if query.columns else "rows"
+    return {"rows": "number of rows", "share": f"share of {of}"}.get(
         query.metric, headings(query)[len(query.groups)]
     )
 

@@ -26,7 +26,7 @@ class Condition:
         column: its name.
         op: "=", "!=", ">", ">=", "<", "<=", "between", "in", "not in", "missing" or "present".
         values: what is compared with; dates as ISO text.
-        part: "year", "month" or "hour" when only that part of a date is compared.
+        part: "year", "quarter" or "month" when only that part of a date is compared.
     """
 
     column: str

@@ -12,6 +12,8 @@ from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,
     COLUMN_WORDS,
     COMMON_WORDS,
+    COMPARING,
+    CORRELATION_WORDS,
     COUNT_WORDS,
     DUPLICATE_WORDS,
     GRAINS,
@@ -20,6 +22,7 @@ from genesis.agents.data_analyst.vocabulary import (
     LOW,
     MISSING_WORDS,
     NUMBERS,
+    RATIO_WORDS,
     REFUSED,
     ROW_WORDS,
     SHARE_WORDS,
@@ -61,6 +64,7 @@ class Scope:
         self.alternatives: tuple[Group, ...] = ()
         self.limit: int | None = None
         self.measured: list[tuple[str, ...]] = []
+        self.entities: list[Token] = []
         self.words = {
             t.word
             for i, t in enumerate(tokens)
@@ -118,9 +122,20 @@ class Scope:
                 groups += self._group_after(at + 1)
             elif word in ("which", "what") or (word == "top" and self._has(HIGH)):
                 groups += self._group_asked(at)
+            elif self._is_described(at):
+                groups.append(self._column_group(self.tokens[at]))
+                self.used.add(at)
             elif word in GRAINS and (word.endswith("ly") or word == "annual"):
                 groups += self._grain(at)
         self.groups = tuple(dict.fromkeys(groups))
+
+    def _is_described(self, at: int) -> bool:
+        """'the city with the highest mean price': the column before 'with' is grouped by."""
+        token = self._free_column(at)
+        if token is None or self._word(at + 1) not in ("with", "having", "has", "had", "that"):
+            return False
+        ranked = any(self._word(at + step) in HIGH | LOW for step in (2, 3, 4))
+        return ranked and self._word(at - 1) in ("the", "which", "what", "find", "")
 
     def _is_ratio_per(self, at: int) -> bool:
         """'sales per visit' with two number columns and no other measure divides one by another."""
@@ -254,16 +269,25 @@ class Scope:
 
     def _take_columns(self) -> list[tuple[str, ...]]:
         """The remaining columns, each with the columns that its word may mean."""
-        taken: list[tuple[str, ...]] = []
-        for at in range(len(self.tokens)):
-            token = self._free_column(at)
-            if token is not None and token.columns not in taken:
-                taken.append(token.columns)
-        return taken
+        tokens = [t for at in range(len(self.tokens)) if (t := self._free_column(at))]
+        named = [token for token in tokens if not token.entity]
+        self.entities = [token for token in tokens if token.entity]
+        counted = self._has(COUNT_WORDS) and not any(
+            self.facts.is_label(self.facts.column(token.columns[0])) for token in self.entities
+        )
+        bare = not self.where and not self._has(HIGH | LOW) and not self.groups
+        if not named and (bare or counted):
+            named = self.entities
+        return list(dict.fromkeys(token.columns for token in named))
 
     def _check_leftovers(self) -> None:
         """Words that mean nothing here must not be passed over where they restrict the question."""
         ignored: list[str] = []
+        paired = self._has(CORRELATION_WORDS | RATIO_WORDS | {"relationship"})
+        harmless = {"between"} if paired else {"over"} if "time" in self.words else set[str]()
+        compared = self.words & COMPARING - harmless
+        if compared:
+            raise Unclear(f"'{min(compared)}' compares with nothing: name a column and a value")
         for at, token in enumerate(self.tokens):
             if at in self.used or token.kind == "column" or token.kind == "mark":
                 continue
@@ -272,8 +296,7 @@ class Scope:
             if token.word in KNOWN_WORDS:
                 continue
             if not self._is_noun_of_rows(at):
-                restricts = self._restricts(at)
-                if restricts:
+                if self._restricts(at) or token.word.endswith("est"):
                     raise Unclear(self._unknown(token.text))
                 ignored.append(token.text)
         if (

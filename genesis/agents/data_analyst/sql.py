@@ -122,10 +122,10 @@ def _measure(query: Query, names: list[str]) -> list[str]:
             return [" + ".join(f"count(*) - count({column})" for column in counted) or "0"]
         case "ratio":
             both = f"{columns[0]} IS NOT NULL AND {columns[1]} IS NOT NULL"
-            total = f"sum(CASE WHEN {both} THEN %s END)"
             a, b = (f"CAST({column} AS DOUBLE)" for column in columns)
+            totals = [f"sum(CASE WHEN {both} THEN {part} END)" for part in (a, b)]
             return [
-                f"{total % a} / nullif({total % b}, 0)",
+                f"{totals[0]} / nullif({totals[1]}, 0)",
                 f"avg({a} / nullif({b}, 0))",
             ]
         case "correlation":
@@ -245,8 +245,9 @@ def _share(query: Query, writer: _Writer) -> str:
     )
     present = [f"{quoted(group.column)} IS NOT NULL" for group in query.groups]
     places = ", ".join(str(i + 1) for i in range(len(parts)))
+    part = f"coalesce(sum({quoted(query.columns[0])}), 0)" if query.columns else "count(*)"
     text = (
-        f"SELECT {listed}, count(*) / sum(count(*)) OVER () AS share "  # noqa: S608 - as above
+        f"SELECT {listed}, {part} / nullif(sum({part}) OVER (), 0) AS share "  # noqa: S608 - as above
         f"FROM data{_where(query, writer, *present)} GROUP BY {places}"
     )
     return _ranked(text, "share", places, query)

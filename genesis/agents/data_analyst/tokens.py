@@ -26,6 +26,8 @@ _TOKEN = re.compile(
 _DATE = re.compile(r"\d{4}[-/]\d{1,2}(?:[-/]\d{1,2})?(?:[T ].*)?")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 MAX_SPAN = 6
+_NAMING = frozenset(("id", "name", "no", "nr", "key", "code", "title", "uuid"))
+"""Words that make a column the name of a thing: "Order ID" names orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class Token:
         text: as written.
         kind: "word", "number", "date", "quoted", "mark" (an operator or comma) or "column".
         columns: the columns that it may mean; more than one where it is ambiguous.
+        entity: whether it names what the rows are about, as "order" does beside "Order ID".
     """
 
     text: str
     kind: str
     columns: tuple[str, ...] = ()
+    entity: bool = False
 
     @property
     def word(self) -> str:
@@ -171,7 +175,9 @@ def _mark_partly_named(tokens: list[Token], facts: TableFacts) -> list[Token]:
             found = tuple(c.name for c in facts.columns if _partly(token.word, c))
             unnamed = tuple(name for name in found if name not in exact)
             if found and not _is_value(token.word, facts):
-                token = replace(token, kind="column", columns=unnamed or found)
+                naming = tuple(name for name in found if _NAMING & set(words_of(name)))
+                columns = naming[:1] or unnamed or found
+                token = replace(token, kind="column", columns=columns, entity=bool(naming))
         out.append(token)
     return out
 

@@ -111,7 +111,7 @@ STOP_WORDS = words(
     "equal appear appears occur occurs occurred happen happened belong belongs come comes "
     "available stored different no not yes true false same kind kinds type types category "
     "categories group groups time times single individual actual really exactly currently "
-    "altogether together s e g"
+    "altogether together descending ascending desc asc alphabetically s e g"
 )
 """Words that change nothing about what is asked."""
 
@@ -119,6 +119,11 @@ OVERVIEW_WORDS = words(
     "analyse analyze analysis profile explore overview summarise summarize summary describe "
     "insight insights inspect examine understand report"
 )
+COMPARING = words(
+    "over above exceeds exceeding exceed exceeded after since under below before until between "
+    "than > < >= <= = != earlier later higher lower bigger smaller larger"
+)
+"""Words that compare; one that found nothing to compare with must not be passed over."""
 KNOWN_WORDS = (
     frozenset(AGGREGATE_WORDS) | HIGH | LOW | MISSING_WORDS | DUPLICATE_WORDS | DISTINCT_WORDS
     | CORRELATION_WORDS | SHARE_WORDS | RATIO_WORDS | PERIOD_WORDS | DESCRIBE_WORDS

@@ -143,7 +143,8 @@ DATES = {
     "mixed": (["2024-01-31", "Feb 5, 2024", "07 February 2024"], ["2024-01", "2024-02"]),
     "dots": (["31.01.2024", "05.02.2024 10:30", "07.02.2024 23:59:59"], ["2024-01", "2024-02"]),
     "named": (["31-Jan-2024", "5-Feb-2024", "7-Feb-2024"], ["2024-01", "2024-02"]),
-    "iso": (["2024-01-31T08:00:00Z", "2024-02-05T09:00:00", "2024-02-07 10:00"], ["2024-01", "2024-02"]),
+    "iso": (["2024-01-31T08:00:00Z", "2024-02-05T09:00:00", "2024-02-07 10:00"],
+            ["2024-01", "2024-02"]),
     "short years": (["31/01/24", "05/02/24", "07/02/24"], ["2024-01", "2024-02"]),
     "twelve hours": (["1/31/2024 9:05 AM", "2/5/2024 12:30 PM", "2/7/2024 1:00 pm"],
                      ["2024-01", "2024-02"]),
@@ -213,8 +214,8 @@ async def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     with duckdb.connect(":memory:") as connection:
         connection.execute(
-            "COPY (SELECT 'c' || (i % 3) AS city, i * 1.5 AS price, DATE '2024-01-30' + i::INT AS day, "
-            f"{{'a': i}} AS s FROM range(6) t(i)) TO '{path}' (FORMAT parquet)"
+            "COPY (SELECT 'c' || (i % 3) AS city, i * 1.5 AS price, "
+            f"DATE '2024-01-30' + i::INT AS day, {{'a': i}} AS s FROM range(6) t(i)) TO '{path}' (FORMAT parquet)"
         )
     question = "how many rows? mean price by city? mean s.a? total price by month"
     found = await figures(tmp_path, path.read_bytes(), question, "p.parquet")

@@ -9,13 +9,18 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 from analyst_support import agrees, values, vega
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from genesis.agents.data_analyst.agreement import value_fault
+from genesis.agents.data_analyst.agreement import Statement, value_fault
 from genesis.agents.data_analyst.answers import answer
 from genesis.agents.data_analyst.evaluate import evaluate
 from genesis.agents.data_analyst.ingest import Table, load
+from genesis.agents.data_analyst.phrase import sentence, value_of
 from genesis.agents.data_analyst.questions import read_questions
 from genesis.agents.data_analyst.reread import Reread, reread
+from genesis.agents.data_analyst.sql import fetch, readable
+from genesis.agents.data_analyst.vocabulary import COMPARING, KNOWN_WORDS, REFUSED, WEEKDAYS
 
 Frame = Any  # pandas' stubs are partly unknown under strict checking
 Oracle = Callable[[Frame], object]
@@ -31,6 +36,11 @@ def frame(name: str) -> Frame:
         if column in data.columns:
             data[column] = reader.to_datetime(data[column])
     return data
+
+
+def by_weekday(series: Frame) -> list[object]:
+    """A series by number of weekday as rows with names."""
+    return [(WEEKDAYS[number], value) for number, value in series.items()]
 
 
 def pairs(series: Frame) -> list[object]:
@@ -84,12 +94,12 @@ WEATHER: list[tuple[str, Oracle]] = [
      lambda d: [d[d.date.between("2014-01-01", "2014-03-31")].precipitation.sum()]),
     ("in which year was the mean temp_max highest?",
      lambda d: [pairs(d.groupby(d.date.dt.year).temp_max.mean().nlargest(1))]),
-    ("total precipitation by year", lambda d: [pairs(d.groupby(d.date.dt.year).precipitation.sum())]),
+    ("total precipitation by year",
+     lambda d: [pairs(d.groupby(d.date.dt.year).precipitation.sum())]),
     ("monthly mean temp_max",
      lambda d: [pairs(d.groupby(d.date.dt.strftime("%Y-%m")).temp_max.mean())]),
     ("mean wind by weekday and the maximum wind", lambda d: [
-        pairs(d.groupby(d.date.dt.day_of_week).wind.mean().rename(lambda i: (
-            ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][i]))),
+        by_weekday(d.groupby(d.date.dt.day_of_week).wind.mean()),
         d.wind.max()]),
     ("correlation between temp_max and temp_min", lambda d: [d.temp_max.corr(d.temp_min)]),
     ("share of rows where weather is snow", lambda d: [float((d.weather == "snow").mean())]),
@@ -119,7 +129,8 @@ CARS: list[tuple[str, Oracle]] = [
      lambda d: [d[d.Origin == "Europe"].Acceleration.median()]),
     ("number of distinct names", lambda d: [d.Name.nunique()]),
     ("which origin has the most cars?", lambda d: [pairs(d.Origin.value_counts().head(1))]),
-    ("max weight in lbs per cylinders", lambda d: [pairs(d.groupby("Cylinders").Weight_in_lbs.max())]),
+    ("max weight in lbs per cylinders",
+     lambda d: [pairs(d.groupby("Cylinders").Weight_in_lbs.max())]),
     ("mean Weight_in_lbs for rows with Horsepower over 150 and Origin USA",
      lambda d: [d[(d.Horsepower > 150) & (d.Origin == "USA")].Weight_in_lbs.mean()]),
     ("How many rows where horsepower is missing?", lambda d: [int(d.Horsepower.isna().sum())]),
@@ -141,7 +152,7 @@ OTHERS: list[tuple[str, str, Oracle]] = [
     ("stocks.csv", "What was the highest price of AAPL in 2009?",
      lambda d: [d[(d.symbol == "AAPL") & (d.date.dt.year == 2009)].price.max()]),
     ("stocks.csv", "mean price by symbol and year",
-     lambda d: [[(*key, v) for key, v in d.groupby(["symbol", d.date.dt.year]).price.mean().items()]]),
+     lambda d: [[(*k, v) for k, v in d.groupby(["symbol", d.date.dt.year]).price.mean().items()]]),
     ("stocks.csv", "How many rows are before 2001-01-01?",
      lambda d: [int((d.date < "2001-01-01").sum())]),
     ("stocks.csv", "number of rows in March", lambda d: [int((d.date.dt.month == 3).sum())]),
@@ -201,3 +212,34 @@ def test_answers_as_pandas_does(
     asked, _ = read_questions(question, again.facts)
     for item, value in zip(asked, found, strict=True):
         assert value_fault(item.query, evaluate(item.query, again), value) == ""
+
+
+WORDS = sorted(KNOWN_WORDS | COMPARING | REFUSED)
+PIECES = [*WORDS, "20", "2012", "2012-02-01", "2015-02-31", ",", "?", "and", "by", "'x'", "foo"]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+@pytest.mark.parametrize("file", ["cars.json", "la-riots.csv", "seattle-weather.csv"])
+def test_both_paths_agree_on_whatever_is_understood(
+    tables: Callable[[str], tuple[Table, Reread]], file: str, data: st.DataObject
+) -> None:
+    table, again = tables(file)
+    names = [column.name for column in table.facts.columns]
+    texts = [value for column in table.facts.columns for value in column.values[:10]]
+    piece = (
+        st.sampled_from(names)
+        | st.sampled_from(PIECES)
+        | st.sampled_from(texts)
+        | st.text(max_size=3)
+    )
+    question = " ".join(data.draw(st.lists(piece, min_size=1, max_size=8)))
+    assert table.facts == again.facts
+    for item in read_questions(question, table.facts)[0]:
+        rows, expected = fetch(item.query, table), evaluate(item.query, again)
+        assert value_fault(item.query, expected, value_of(item.query, rows)) == ""
+        assert Statement(sentence(item.query, rows)).lacks(expected) == ""
+        shown = table.fetch(readable(item.query, names))
+        assert len(shown) == len(rows)
