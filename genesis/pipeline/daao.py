@@ -57,7 +57,7 @@ def _changed_by_memory(
     task: Task, ladder: Ladder, state: RunState, context: RunContext
 ) -> list[str]:
     """Who would have gone first if nothing were known, where that is somebody else."""
-    if not state.recalled.attempts_known:
+    if not state.recalled.attempts_known or len(ladder.rungs) == 1:
         return []
     first = ladder.rungs[0]
     unlearnt = _ladder(task, state, context, Belief()).rungs[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -17,13 +18,12 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
     """Add a result to every task; `rounds` grows when a failed branch is to be planned again."""
     assert state.plan is not None
     context = runtime.context
+    scope = replace(context.scope, round=state.rounds)
     # What was decided is durable before any agent is asked to act on it.
     await context.journal.flush()
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
-        result = await context.services.runner.run(
-            task, state.ladders[task.id], upstream, context.scope
-        )
+        result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
         await context.journal.flush()
         return result
 

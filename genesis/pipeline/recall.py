@@ -89,5 +89,5 @@ def _event(found: Recall, recalled: Recalled) -> MemoryRecalled:
             for p in recalled.past
         ),
         attempts_known=recalled.attempts_known,
-        note="" if found.patterns or found.cases else "nothing is known of such requests yet",
+        note="" if recalled.attempts_known else "nothing is known of such requests yet",
     )

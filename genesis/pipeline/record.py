@@ -17,7 +17,7 @@ from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.memori.outcomes import OutcomeRecord
-from infrastructure.memory.workflow_memory import FinishedRun
+from infrastructure.memory.finished_run import FinishedRun
 
 log = logging.getLogger("genesis.memory")
 
