@@ -1,1 +1,5 @@
-"""Makes this folder importable, for what tests share (`openai_server`)."""
+"""Makes this folder importable for what tests share, and offers the fixtures used across it."""
+
+from loopback import serve
+
+__all__ = ["serve"]

@@ -353,3 +353,22 @@ def test_a_script_that_closes_nothing_ends_and_loses_nothing(
             return [run.run_id for run in await orchestrator.services.memory.runs()]
 
     assert asyncio.run(stored()) == [done.stdout.strip()]
+
+
+def test_an_agent_in_demand_serves_one_event_loop_after_another(make: Make) -> None:
+    orchestrator = make(agents=[])
+
+    async def answer(assignment: Assignment) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {"data_answers": "five"}
+
+    skill = Skill("answer_questions", "answers", ("data_analysis",), produces=("data_answers",))
+    orchestrator.register_agent(answer, name="only", skills=[skill], max_concurrency=1)
+
+    async def crowd() -> list[bool]:
+        asked = [orchestrator.execute_orchestrated_request(QUESTION) for _ in range(8)]
+        return [result.success for result in await asyncio.gather(*asked)]
+
+    assert asyncio.run(crowd()) == [True] * 8
+    assert asyncio.run(crowd()) == [True] * 8
+    asyncio.run(orchestrator.aclose())

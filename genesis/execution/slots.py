@@ -35,12 +35,17 @@ class _Slots:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.semaphore = asyncio.Semaphore(limit)
+        self.loop = asyncio.get_running_loop()
         self.active = 0
         self.waiting = 0
 
+    def serve(self, card: AgentCard) -> bool:
+        """Whether they are for this card's limit and this event loop."""
+        return self.limit == card.max_concurrency and self.loop is asyncio.get_running_loop()
+
 
 class AgentSlots:
-    """Bounds each agent's calls by its card's `max_concurrency`; belongs to one event loop."""
+    """Bounds each agent's calls by its card's `max_concurrency`, in one event loop at a time."""
 
     def __init__(self) -> None:
         self._by_agent: dict[str, _Slots] = {}
@@ -57,7 +62,7 @@ class AgentSlots:
             TimeoutError: none became free in time.
         """
         slots = self._by_agent.get(card.name)
-        if slots is None or slots.limit != card.max_concurrency:
+        if slots is None or not slots.serve(card):
             slots = self._by_agent[card.name] = _Slots(card.max_concurrency)
         slots.waiting += 1
         try:

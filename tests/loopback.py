@@ -1,3 +1,5 @@
+"""Real servers on loopback, for tests of what crosses a wire."""
+
 from __future__ import annotations
 
 import asyncio
