@@ -48,8 +48,14 @@ def _said(item: JsonObject) -> str:
 
 
 def _answer(question: Question, table: Table) -> JsonObject | None:
+    import duckdb
+
     query = question.query
-    rows = fetch(query, table)
+    try:
+        rows = fetch(query, table)
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise AgentError(f"'{question.text}' cannot be computed: {first}") from error
     if len(rows) > MAX_ROWS:
         return None
     return {

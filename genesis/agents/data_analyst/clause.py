@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
-from genesis.agents.data_analyst.columns import words_of
 from genesis.agents.data_analyst.query import Group, Query
-from genesis.agents.data_analyst.scope import Scope, Unclear, measures
+from genesis.agents.data_analyst.ranking import MAX_READINGS, Ranking
+from genesis.agents.data_analyst.scope import Unclear, measures
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,
@@ -29,15 +29,10 @@ from genesis.agents.data_analyst.vocabulary import (
     ROW_WORDS,
     SHARE_WORDS,
     TREND_WORDS,
-    words,
 )
 
-_UNGROUPED = words("columns missing duplicates values extreme period describe")
-MAX_READINGS = 4
-"""Columns that an ambiguous word may mean for all of them to be answered."""
 
-
-class Clause(Scope):
+class Clause(Ranking):
     """Reads one sub-question; `queries` gives all of what it asks."""
 
     def queries(self) -> list[Query]:
@@ -69,62 +64,6 @@ class Clause(Scope):
             for query in found
             if query.scalar and query.metric not in ("share", "duplicates")
         ]
-
-    def _of_kind(self, *kinds: str) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
-        for names in self.measured:
-            fitting = tuple(n for n in names if self.facts.column(n).kind in kinds)
-            if fitting:
-                found.append(fitting)
-        return found
-
-    def _query(
-        self, metric: str, columns: tuple[str, ...] = (), order: str = "",
-        limit: int | None = None, labels: tuple[str, ...] = (), notes: Sequence[str] = (),
-    ) -> list[Query]:  # fmt: skip
-        """The query, and the same by each alternative group."""
-        if self.groups and metric in _UNGROUPED:
-            raise Unclear(f"{metric} by {self.groups[0].label} is more than can be expressed")
-        everything = tuple(dict.fromkeys((*self.notes, *notes)))
-        queries = [
-            Query(metric, columns, self.groups, self.where, order, limit, labels, everything)
-        ]
-        for group in self.alternatives:
-            note = "'month' may also mean the month of the year"
-            queries.append(
-                Query(
-                    metric, columns, (group,), self.where, order, limit, labels, (*everything, note)
-                )
-            )
-        return queries
-
-    def _each(
-        self, make: Callable[[str], list[Query]], readings: Sequence[tuple[str, ...]]
-    ) -> list[Query]:
-        """One query for every column; an ambiguous word is answered for all that it may mean."""
-        queries: list[Query] = []
-        for names in readings:
-            if len(names) > MAX_READINGS:
-                raise Unclear(f"the word may mean {' or '.join(names)}; name one of them")
-            for name in names:
-                if len(names) > 1:
-                    note = f"the question may mean {' or '.join(names)}: each is answered"
-                    self.notes = [n for n in self.notes if "each is answered" not in n]
-                    self.notes.append(note)
-                queries += make(name)
-        return queries
-
-    def _ranking(self) -> tuple[str, int | None]:
-        """Order and limit that the question's superlatives ask for."""
-        high, low = self._has(HIGH), self._has(LOW)
-        if not (high or low):
-            order = "desc" if self._has(words("descending desc")) else ""
-            return order or ("asc" if self._has(words("ascending asc")) else ""), None
-        order = "asc" if low and not high else "desc"
-        if high and low:
-            first = next(t.word for t in self.tokens if t.word in HIGH | LOW)
-            order = "desc" if first in HIGH else "asc"
-        return order, self.limit or 1
 
     def _columns(self) -> list[Query]:
         if not self._has(COLUMN_WORDS) or self._has(
@@ -277,7 +216,12 @@ class Clause(Scope):
         return self._query("rows", (), "asc" if self._has(LOW) else "desc", self.limit or 1)
 
     def _distinct(self) -> list[Query]:
-        if not self._has(DISTINCT_WORDS) or not self.measured:
+        if not self._has(DISTINCT_WORDS):
+            return []
+        if not self.measured and not self.groups and self._has(COLUMN_WORDS):
+            everything = [(column.name,) for column in self.facts.columns]
+            return self._each(lambda name: self._query("distinct", (name,)), everything)
+        if not self.measured:
             return []
         counted = self._has(COUNT_WORDS) or bool(self.groups)
         order, limit = self._ranking()
@@ -355,110 +299,9 @@ class Clause(Scope):
         plain = self.words & (HIGH | LOW) - {"max", "min", "maximum", "minimum"}
         return bool(plain) and set(self._aggregates()) <= {"min", "max"}
 
-    def _ranks_groups(self) -> bool:
-        return (
-            self._has(frozenset(("which", "what", "who", "top", "bottom"))) and self._asked_group()
-        )
-
-    def _asked_group(self) -> bool:
-        return any(
-            self._word(at) in ("which", "what", "top", "bottom") and at + 1 in self.used
-            for at in range(len(self.tokens))
-        )
-
     def _no_column(self, function: str) -> str:
         names = [column.name for column in self.facts.of_kind("number")]
         return f"of which column is the {function} wanted? Columns of numbers: {', '.join(names)}"
-
-    def _superlative(self) -> list[Query]:
-        order, limit = self._ranking()
-        if not order:
-            return []
-        readings = self._of_kind("number", "date")
-        if not readings:
-            return self._most_rows(order, limit)
-        function = "max" if order == "desc" else "min"
-        if self.groups:
-            numbers = self._of_kind("number")
-            return self._superlative_group(numbers or readings, function, order, limit)
-        rows = self._has(
-            frozenset(
-                (
-                    "which",
-                    "who",
-                    "where",
-                    "when",
-                    "row",
-                    "rows",
-                    "record",
-                    "records",
-                    "top",
-                    "bottom",
-                )
-            )
-        )
-        if self.limit or rows:
-            labels = self._labels(readings)
-            return self._each(
-                lambda name: self._query("extreme", (name,), order, limit, labels), readings
-            )
-        return self._each(lambda name: self._query(function, (name,)), readings)
-
-    def _superlative_group(
-        self, readings: Sequence[tuple[str, ...]], function: str, order: str, limit: int | None
-    ) -> list[Query]:
-        group = self.facts.column(self.groups[0].column)
-        alone = len(self.groups) == 1 and self.facts.is_label(group)
-        summed = bool(self._has(words("most least fewest top bottom")))
-        asked = self._asked_group() or self.limit is not None
-        kept = (order, limit) if asked else ("", None)
-        dates = not self._of_kind("number")
-        end = "highest" if function == "max" else "lowest"
-        ways = [("sum", "total"), (function, f"{end} single value"), ("mean", "mean")]
-        if alone or dates:
-            ways = [(function, "")]
-        elif "single" in self.words:
-            ways = [ways[1]]
-        elif not summed:
-            ways = [ways[1], ways[2], ways[0]]
-        queries: list[Query] = []
-        for way, name in ways:
-            notes = (f"groups ranked by their {name}",) if name else ()
-
-            def make(column: str, way: str = way, notes: tuple[str, ...] = notes) -> list[Query]:
-                return self._query(way, (column,), *kept, notes=notes)
-
-            queries += self._each(make, readings)
-        return queries
-
-    def _most_rows(self, order: str, limit: int | None) -> list[Query]:
-        if not self.groups and len(self.measured) == 1:
-            self.groups = (self._column_group(Token("", "column", self.measured[0])),)
-            self.measured = []
-        if self.groups and self.measured and self.facts.column(self.measured[0][0]).kind == "text":
-            many = self._has(frozenset(("most", "fewest", "least")))
-            if many:
-                note = "different values are counted"
-                name = self.measured[0][0]
-                return self._query("distinct", (name,), order, limit, notes=(note,))
-        if self.groups and not self.measured:
-            return self._query("rows", (), order, limit)
-        return []
-
-    def _labels(self, readings: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-        """The columns that tell a reader which row is meant, at most three."""
-        measured = {name for names in readings for name in names}
-        texts = [c for c in self.facts.of_kind("text") if c.name not in measured]
-        named = [c for c in texts if {"name", "title"} & set(words_of(c.name))]
-        unique = [c for c in texts if self.facts.is_label(c)]
-        dates = [c for c in self.facts.of_kind("date") if c.name not in measured]
-        when = "when" in self.words or self._has(frozenset(("day", "date")))
-        chosen = [*(dates if when else []), *named, *unique, *dates[:1]] or texts
-        if not named and not unique:
-            chosen += texts[:1]
-        if not chosen:
-            chosen = [c for c in self.facts.columns if c.name not in measured]
-        return tuple(dict.fromkeys(c.name for c in chosen))[:3]
 
     def _count(self) -> list[Query]:
         rows = self._has(ROW_WORDS)

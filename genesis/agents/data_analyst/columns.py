@@ -24,6 +24,7 @@ class ColumnFacts:
         first: earliest time of a date column.
         last: latest time of a date column.
         timed: whether a date column holds times of day.
+        flag: whether the column says yes or no: as booleans, or as the numbers 0 and 1.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ColumnFacts:
     first: datetime | None = None
     last: datetime | None = None
     timed: bool = False
+    flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,27 @@ from dataclasses import dataclass, field
 from genesis.agents.data_analyst.columns import ColumnFacts, TableFacts, stem, words_of
 from genesis.agents.data_analyst.query import Condition
 from genesis.agents.data_analyst.tokens import MAX_SPAN, Token
+from genesis.agents.data_analyst.values import (
+    constant,
+    day_span,
+    folded,
+    is_year,
+    merge,
+    month_number,
+    striking,
+    value_index,
+)
 from genesis.agents.data_analyst.vocabulary import (
     COMPARISONS,
     IS_WORDS,
-    KEYWORDS,
     KNOWN_WORDS,
     MISSING_WORDS,
-    MONTHS,
     NOT_WORDS,
     words,
 )
 
 _NUMERIC_OPS = (">", ">=", "<", "<=", "=", "!=")
+_BEFORE_VALUE = IS_WORDS | NOT_WORDS | words("the a in at from to than other")
 _DATE_WORDS = words("in during for of on from since after before until through to year")
 
 
@@ -40,7 +49,7 @@ class FilterReader:
         self.tokens = tokens
         self.facts = facts
         self.found = Filters()
-        self._values = _value_index(facts)
+        self._values = value_index(facts)
 
     def read(self) -> Filters:
         """All filters of the clause."""
@@ -54,7 +63,7 @@ class FilterReader:
             if took:
                 self.found.used.update(range(at, at + took))
             at += took or 1
-        self.found.conditions = _merge(self.found.conditions)
+        self.found.conditions = merge(self.found.conditions)
         return self.found
 
     def _token(self, at: int) -> Token:
@@ -126,7 +135,7 @@ class FilterReader:
         kinds = {low.kind, high.kind}
         if not kinds <= {"number", "date"}:
             return 0
-        years = kinds == {"number"} and _is_year(low) and _is_year(high)
+        years = kinds == {"number"} and is_year(low) and is_year(high)
         column, before, after = self._compared_column(at, at + 4, kinds != {"number"})
         if not column and years:
             return 4 if self._year_condition("between", low, high) else 0
@@ -134,7 +143,7 @@ class FilterReader:
             column, before, after = self._compared_column(at, at + 4, True) if years else ("", 0, 0)
         if not column:
             return 0
-        values = tuple(_value(token) for token in (low, high))
+        values = tuple(constant(token) for token in (low, high))
         if kinds != {"number"}:
             self._date_between(column, str(values[0]), str(values[1]))
         else:
@@ -143,8 +152,8 @@ class FilterReader:
         return 4 + after
 
     def _date_between(self, column: str, low: str, high: str) -> None:
-        first, _ = _day_span(low)
-        _, past = _day_span(high)
+        first, _ = day_span(low)
+        _, past = day_span(high)
         self._add(column, ">=", (first,))
         self._add(column, "<" if len(high) <= 10 else "<=", (past,))
 
@@ -161,7 +170,13 @@ class FilterReader:
         return True
 
     def _missing(self, at: int) -> int:
-        """'where city is (not) missing'."""
+        """'where city is (not) missing', 'with no city'."""
+        lacking = self._token(at).word in ("no", "without", "lack", "lacking")
+        if lacking and self._is_free_column(at + 1):
+            names = self._token(at + 1).columns
+            if len(names) == 1:
+                self._add(names[0], "missing", ())
+                return 2
         if not self._is_free_column(at) or len(self._token(at).columns) != 1:
             return 0
         step = at + 1
@@ -181,25 +196,31 @@ class FilterReader:
             size = len(phrase)
             if tuple(self._token(at + i).word for i in range(size)) != phrase:
                 continue
-            token = self._token(at + size)
+            token, width = self._moment(at + size)
             if token.kind not in ("number", "date"):
                 continue
-            if phrase[0] in _DATE_WORDS and token.kind == "number" and _is_year(token):
-                before = self._token(at - 1)
-                if not self._is_free_column(at - 1) or self._pick(before, False) is None:
-                    return size + 1 if self._year_condition(op, token) else 0
+            years = phrase[0] in _DATE_WORDS and token.kind == "number" and is_year(token)
+            if years and self._year_condition(op, token):
+                return size + 1
             date = token.kind == "date"
-            column, before, after = self._compared_column(at, at + size + 1, date)
+            column, before, after = self._compared_column(at, at + size + width, date)
             if not column:
                 continue
             if date:
                 self._date_condition(column, op, token.text)
             else:
                 negated = self._token(at - 1).word == "not"
-                self._add(column, "!=" if negated and op == "=" else op, (_value(token),))
+                self._add(column, "!=" if negated and op == "=" else op, (constant(token),))
             self.found.used.update(range(at - before, at))
-            return size + 1 + after
+            return size + width + after
         return self._equal_number(at)
+
+    def _moment(self, at: int) -> tuple[Token, int]:
+        """The token to compare with and how many tokens it takes: "June 2021" is one month."""
+        token, year = self._token(at), self._token(at + 1)
+        if (month := month_number(token)) and year.kind == "number" and is_year(year):
+            return Token(f"{year.text}-{month:02d}", "date"), 2
+        return token, 1
 
     def _equal_number(self, at: int) -> int:
         """'cylinders is 4', 'year 1932', '4 cylinders'."""
@@ -214,7 +235,7 @@ class FilterReader:
                 and before in ("with", "have", "has", "having", "had")
                 and (column := self._pick(after, False))
             ):
-                self._add(column.name, "=", (_value(token),))
+                self._add(column.name, "=", (constant(token),))
                 return 2
             return 0
         step, negated = at + 1, False
@@ -227,11 +248,11 @@ class FilterReader:
         column = self._pick(self._token(at), False)
         if column is None:
             return 0
-        self._add(column.name, "!=" if negated else "=", (_value(token),))
+        self._add(column.name, "!=" if negated else "=", (constant(token),))
         return step + 1 - at
 
     def _date_condition(self, column: str, op: str, text: str) -> None:
-        first, past = _day_span(text)
+        first, past = day_span(text)
         whole = len(text) <= 10
         match op:
             case ">" if whole:
@@ -260,7 +281,7 @@ class FilterReader:
                 span == 1
                 and part[0].kind != "quoted"
                 and not linked
-                and not _striking(part[0], found)
+                and not striking(part[0], found)
             ):
                 continue
             if linked and named:
@@ -289,9 +310,7 @@ class FilterReader:
         while (
             back >= 0
             and self.tokens[back].kind != "column"
-            and (
-                self.tokens[back].word in IS_WORDS | NOT_WORDS | {"the", "a", "in", "than", "other"}
-            )
+            and (self.tokens[back].word in _BEFORE_VALUE)
         ):
             word = self.tokens[back].word
             negated = negated or word in NOT_WORDS or word == "other"
@@ -304,14 +323,14 @@ class FilterReader:
         if any(token.kind in ("mark", "column") for token in part):
             return []
         if len(part) == 1 and part[0].kind == "quoted":
-            exact = self._values.get(_key(part[0].text), [])
+            exact = self._values.get(folded(part[0].text), [])
             same = [pair for pair in exact if pair[1] == part[0].text]
             return same or exact
         if any(token.kind == "quoted" for token in part):
             return []
         if len(part) == 1 and part[0].kind == "number":
             return []
-        found = self._values.get(_key(" ".join(token.text for token in part)), [])
+        found = self._values.get(folded(" ".join(token.text for token in part)), [])
         return found or (self._derived(part[0]) if len(part) == 1 else [])
 
     def _derived(self, token: Token) -> list[tuple[str, str]]:
@@ -335,7 +354,7 @@ class FilterReader:
         """'where active is true', 'active = no'."""
         if not self._is_free_column(at):
             return 0
-        columns = [n for n in self._token(at).columns if self.facts.column(n).kind == "boolean"]
+        columns = [n for n in self._token(at).columns if self.facts.column(n).flag]
         step, negated = at + 1, False
         while self._token(step).word in IS_WORDS | {"not"} and step < len(self.tokens):
             negated = negated or self._token(step).word == "not"
@@ -345,24 +364,29 @@ class FilterReader:
             return self._told(at, columns[0])
         if len(columns) != 1:
             return 0
-        self._add(columns[0], "=", ((word in ("true", "yes")) != negated,))
+        self._add_flag(columns[0], (word in ("true", "yes")) != negated)
         return step + 1 - at
 
     def _told(self, at: int, column: str) -> int:
         """A yes-or-no column as an adjective or verb: 'returned orders', 'were not returned'."""
         before, after = self._token(at - 1).word, self._token(at + 1)
-        stated = before in ("were", "was", "are", "is", "been", "got", "not", "and")
+        stated = before in words("were was are is been got not who that people rows records")
+        stated = stated or self._token(at - 1).entity
         describes = after.entity or (after.kind == "word" and after.word not in KNOWN_WORDS)
         rows = after.word in ("rows", "records", "entries")
         if not (stated or describes or rows) or before in ("by", "per"):
             return 0
-        self._add(column, "=", (before != "not",))
+        self._add_flag(column, before != "not")
         return 1
+
+    def _add_flag(self, column: str, holds: bool) -> None:
+        boolean = self.facts.column(column).kind == "boolean"
+        self._add(column, "=", (holds if boolean else float(holds),))
 
     def _time(self, at: int) -> int:
         """'in 2012', 'on 2012-03-04', 'in March 2012', 'in March'."""
         token, before = self._token(at), self._token(at - 1).word
-        if token.kind == "number" and _is_year(token) and before in _DATE_WORDS | {"and", "or"}:
+        if token.kind == "number" and is_year(token) and before in _DATE_WORDS | {"and", "or"}:
             return 1 if self._year_condition("=", token) else 0
         if token.kind == "date" and (column := self._date_column()):
             self._date_condition(column.name, "=", token.text)
@@ -370,7 +394,7 @@ class FilterReader:
         if token.word in ("q1", "q2", "q3", "q4") and (column := self._date_column()):
             self._add(column.name, "=", (float(token.word[1]),), "quarter")
             return 1
-        month = _month(token)
+        month = month_number(token)
         if not month or (token.word in ("may", "march") and not token.text[:1].isupper()):
             return 0
         dates = self._date_column()
@@ -378,91 +402,6 @@ class FilterReader:
             return 0
         self._add(dates.name, "=", (float(month),), "month")
         following = self._token(at + 1)
-        if following.kind == "number" and _is_year(following):
+        if following.kind == "number" and is_year(following):
             return 2 if self._year_condition("=", following) else 1
         return 1
-
-
-def _striking(token: Token, found: Sequence[tuple[str, str]]) -> bool:
-    """Whether a single word is so written that it can only be the value."""
-    if token.word in KEYWORDS or len(token.word) < 2:
-        return (
-            any(value == token.text for _, value in found)
-            and len(token.text) > 1
-            and (token.text.isupper())
-        )
-    return len(token.word) > 3 or any(value == token.text for _, value in found)
-
-
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _value_index(facts: TableFacts) -> dict[str, list[tuple[str, str]]]:
-    index: dict[str, list[tuple[str, str]]] = {}
-    for column in sorted(facts.of_kind("text"), key=lambda c: c.distinct):
-        for value in column.values:
-            if not value.strip():
-                continue
-            keys = {_key(value), _key(" ".join(words_of(value)))}
-            if len(value) > 3 and len(value.split()) == 1 and value.isalpha():
-                plural = value.casefold()
-                keys |= {plural + "s", plural[:-1] + "ies" if plural.endswith("y") else plural}
-            for key in keys:
-                index.setdefault(key, []).append((column.name, value))
-    return index
-
-
-def _is_year(token: Token) -> bool:
-    return token.text.isdigit() and len(token.text) == 4 and 1500 <= int(token.text) <= 2199
-
-
-def _month(token: Token) -> int:
-    if token.kind != "word" or len(token.word) < 3:
-        return 0
-    for number, name in enumerate(MONTHS, 1):
-        if token.word == name or (token.word == name[:3] and token.text[:1].isupper()):
-            return number
-    return 0
-
-
-def _value(token: Token) -> str | float:
-    return token.text if token.kind == "date" else float(token.text)
-
-
-def _day_span(text: str) -> tuple[str, str]:
-    """The first moment of a day or month, and the first one past it, as ISO text."""
-    from datetime import datetime, timedelta
-
-    parts = [int(part) for part in text[:10].split("T")[0].split(" ")[0].split("-")]
-    if len(text) > 10:
-        moment = datetime.fromisoformat(text).isoformat(" ")
-        return moment, moment
-    if len(parts) == 2:
-        year, month = parts
-        first = datetime(year, month, 1)
-        past = datetime(year + month // 12, month % 12 + 1, 1)
-    else:
-        first = datetime(parts[0], parts[1], parts[2])
-        past = first + timedelta(days=1)
-    return first.isoformat(" "), past.isoformat(" ")
-
-
-def _merge(conditions: Sequence[Condition]) -> list[Condition]:
-    """Several values of one column mean any of them."""
-    merged: list[Condition] = []
-    for condition in conditions:
-        for position, earlier in enumerate(merged):
-            same = (earlier.column, earlier.part) == (condition.column, condition.part)
-            if same and earlier.op in ("=", "in") and condition.op in ("=", "in"):
-                values = tuple(dict.fromkeys((*earlier.values, *condition.values)))
-                op = "in" if len(values) > 1 else "="
-                merged[position] = Condition(earlier.column, op, values, earlier.part)
-                break
-            if same and earlier.op in ("!=", "not in") and condition.op in ("!=", "not in"):
-                values = tuple(dict.fromkeys((*earlier.values, *condition.values)))
-                merged[position] = Condition(earlier.column, "not in", values, earlier.part)
-                break
-        else:
-            merged.append(condition)
-    return merged

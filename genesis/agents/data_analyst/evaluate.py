@@ -112,9 +112,11 @@ def _missing(query: Query, table: Reread, kept: Sequence[int]) -> list[Row]:
 def _ranked(query: Query, rows: list[Row], at: int) -> list[Row]:
     """Rows by the figure at `at`, as many as wanted and all that tie with the last of them."""
 
-    def figure(row: Row) -> float:
+    def figure(row: Row) -> tuple[float, str]:
         value = row[at]
-        return round(float(value), 9) if isinstance(value, int | float) else 0.0
+        if isinstance(value, int | float):
+            return round(float(value), 9), ""
+        return 0.0, str(value)  # a date as ISO text sorts as the date does
 
     rows = [row for row in rows if row[at] is not None]
     rows.sort(key=figure, reverse=query.order == "desc")  # stable: ties keep their order

@@ -259,4 +259,9 @@ def _column_facts(connection: duckdb.DuckDBPyConnection, name: str, type_: str) 
             f"date_trunc('day', {column})) > 0 FROM data"
         ).fetchall()[0]
         return ColumnFacts(name, kind, missing, distinct, (), first, last, bool(timed))
-    return ColumnFacts(name, kind, missing, distinct)
+    flag = kind == "boolean"
+    if kind == "number" and distinct == 2:
+        flag = connection.execute(
+            f"SELECT count(*) = 0 FROM data WHERE {column} NOT IN (0, 1)"  # noqa: S608 - as above
+        ).fetchall()[0][0]
+    return ColumnFacts(name, kind, missing, distinct, flag=flag)

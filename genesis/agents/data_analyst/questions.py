@@ -42,6 +42,7 @@ _LEADS = words(
     "which what who how when where is are show list give tell find compute calculate count "
     "plot draw report compare describe summarise summarize"
 )
+_ROUNDING = re.compile(r",?\s*(?:and )?round(?:ed)? to \w+ (?:decimal|digit|place)\w*(?: places)?")
 _ARTICLES = words("the a an also in on for by please me their its then")
 _EXTENSION = r"(?:csv|tsv|txt|tab|json|jsonl|ndjson|parquet|pq|dat|psv)(?:\.gz)?"
 
@@ -117,6 +118,7 @@ def main_numbers(facts: TableFacts) -> tuple[str, ...]:
 def _without_file(request: str, facts: TableFacts) -> str:
     """The request without names of files, which might be taken for columns or values."""
     text = request.replace("\\", "/")
+    text = _ROUNDING.sub("", text)
     stem = facts.file.split(".")[0]
     quotes = "[\"'`]?"
     text = re.sub(
@@ -163,7 +165,8 @@ def _splits(left: Sequence[Token], right: Sequence[Token]) -> bool:
     if _says_nothing(left) and opening[0].word in _LEADS | {"report"}:
         return True
     if opening[0].kind != "column" and opening[0].word in _LEADS and _is_question(left):
-        return not _says_nothing(right)  # "and when was it?" asks of what stands before
+        backward = any(token.word == "it" for token in right) and not _is_question(right)
+        return not _says_nothing(right) and not backward  # "and when was it?" asks of the left
     return _is_question(left) and _is_question(right) and _opens_question(opening)
 
 

@@ -271,4 +271,5 @@ def _facts(name: str, kind: str, values: Sequence[Value]) -> ColumnFacts:
         timed = any(value.time() != value.min.time() for value in moments)
         first, last = min(moments, default=None), max(moments, default=None)
         return ColumnFacts(name, kind, missing, len(different), (), first, last, timed)
-    return ColumnFacts(name, kind, missing, len(different))
+    flag = kind == "boolean" or (len(different) == 2 and different == {0, 1})
+    return ColumnFacts(name, kind, missing, len(different), flag=flag and kind != "text")

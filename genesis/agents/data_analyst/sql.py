@@ -185,15 +185,14 @@ def _ranked(text: str, measure: str, places: str, query: Query) -> str:
     direction = query.order.upper()
     ranked = f"SELECT * FROM ({text}) WHERE {measure} IS NOT NULL"  # noqa: S608 - as above
     if query.limit is not None:
-        ranked += (
-            f" QUALIFY rank() OVER (ORDER BY {_rounded(measure)} {direction}) <= {query.limit}"
-        )
-    return f"{ranked} ORDER BY {_rounded(measure)} {direction}, {places}"
+        place = f"rank() OVER (ORDER BY {_rounded(measure, query)} {direction})"
+        ranked += f" QUALIFY {place} <= {query.limit}"
+    return f"{ranked} ORDER BY {_rounded(measure, query)} {direction}, {places}"
 
 
-def _rounded(measure: str) -> str:
-    """So that equal sums in another order of adding still tie."""
-    return f"round({measure}, 9)"
+def _rounded(measure: str, query: Query) -> str:
+    """So that equal sums in another order of adding still tie; extremes may be dates."""
+    return measure if query.metric in ("min", "max") else f"round({measure}, 9)"
 
 
 def _extreme(query: Query, writer: _Writer) -> str:

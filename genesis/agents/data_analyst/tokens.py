@@ -190,6 +190,9 @@ def _partly(word: str, column: ColumnFacts) -> bool:
         short, long = sorted((part, wanted), key=len)
         if len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 8:
             return True
+        common = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), 0)
+        if common >= 5 and len(long) - common <= 3:
+            return True
     return False
 
 

@@ -215,7 +215,8 @@ async def test_parquet(tmp_path: Path) -> None:
     with duckdb.connect(":memory:") as connection:
         connection.execute(
             "COPY (SELECT 'c' || (i % 3) AS city, i * 1.5 AS price, "
-            f"DATE '2024-01-30' + i::INT AS day, {{'a': i}} AS s FROM range(6) t(i)) TO '{path}' (FORMAT parquet)"
+            "DATE '2024-01-30' + i::INT AS day, {'a': i} AS s FROM range(6) t(i)) "
+            f"TO '{path}' (FORMAT parquet)"
         )
     question = "how many rows? mean price by city? mean s.a? total price by month"
     found = await figures(tmp_path, path.read_bytes(), question, "p.parquet")

@@ -110,6 +110,19 @@ WEATHER: list[tuple[str, Oracle]] = [
     ("ratio of temp_max to temp_min", lambda d: [[(
         d.temp_max.sum() / d.temp_min.sum(),
         (d.temp_max / d.temp_min.where(d.temp_min != 0)).mean())]]),
+    ("mean wind before 2013 and mean wind since June 2015",
+     lambda d: [d[d.date < "2013"].wind.mean(), d[d.date >= "2015-06-01"].wind.mean()]),
+    ("total precipitation in Q1", lambda d: [d[d.date.dt.quarter == 1].precipitation.sum()]),
+    ("Mean wind grouped by weather, sorted descending",
+     lambda d: [pairs(d.groupby("weather").wind.mean().sort_values(ascending=False))]),
+    ("Find the weather with the highest average wind",
+     lambda d: [pairs(d.groupby("weather").wind.mean().nlargest(1))]),
+    ("mean wind for sun and for rain", lambda d: [
+        d[d.weather.isin(["sun", "rain"])].wind.mean(),
+        pairs(d[d.weather.isin(["sun", "rain"])].groupby("weather").wind.mean())]),
+    ("share of precipitation by weather", lambda d: [pairs(
+        (d.groupby("weather").precipitation.sum() / d.precipitation.sum())
+        .sort_values(ascending=False))]),
     ("Which day had the highest precipitation?",
      lambda d: [[(str(d.loc[d.precipitation.idxmax()].date.date()), d.precipitation.max())]]),
 ]  # fmt: skip
