@@ -71,7 +71,11 @@ async def run(assignment: Assignment) -> TaskOutput:
         if task.operation == skill.id or (
             not task.operation and task.produces and set(task.produces) <= set(skill.produces)
         ):
-            return await asyncio.to_thread(_SKILLS[skill.id], assignment)
+            try:
+                return await asyncio.to_thread(_SKILLS[skill.id], assignment)
+            except ImportError as error:
+                install = "pip install 'genesis-orchestrator[agents]'"
+                raise AgentError(f"the data analyst needs {error.name}: {install}") from error
     raise AgentError(
         f"the data analyst cannot do {task.operation or task.produces!r}; it can "
         + ", ".join(skill.id for skill in CARD.skills)

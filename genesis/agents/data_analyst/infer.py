@@ -174,7 +174,8 @@ def _only(x: str, pattern: str, sql: str) -> str:
 
 def _skipped(name: str, c: _Counts) -> str:
     number = c.words + c.junk
-    return f"{number} cells of {name} are not numbers: read as missing" if number else ""
+    cells = "cell" if number == 1 else "cells"
+    return f"{number} {cells} of {name} not numbers: read as missing" if number else ""
 
 
 def _join(*notes: str) -> str:

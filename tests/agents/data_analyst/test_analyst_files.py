@@ -80,6 +80,8 @@ async def test_thousands_and_decimal_commas(tmp_path: Path) -> None:
     oracle = read_csv_text(tmp_path, text, sep=";", decimal=",", thousands=".")
     found = await figures(tmp_path, text, "mean a, mean b, mean n")
     assert agrees(found, [oracle.a.mean(), oracle.b.mean(), oracle.n.mean()])
+    text = "a;b\n1\u00a0234,5;1\n2\u202f000,0;2\n"
+    assert agrees(await figures(tmp_path, text, "total a"), [3234.5])
     text = 'a,b\n"1,234",2\n"12,345,678",3\n900,4\n'
     oracle = read_csv_text(tmp_path, text, thousands=",")
     assert agrees(await figures(tmp_path, text, "total a"), [float(oracle.a.sum())])

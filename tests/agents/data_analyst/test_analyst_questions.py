@@ -232,7 +232,7 @@ PIECES = [*WORDS, "20", "2012", "2012-02-01", "2015-02-31", ",", "?", "and", "by
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 @pytest.mark.parametrize("file", ["cars.json", "la-riots.csv", "seattle-weather.csv"])
