@@ -89,6 +89,11 @@ class RunContext:
         return self.scope.deadline - self.services.clock.monotonic()
 
     @property
+    def spent_usd(self) -> float:
+        """What the run has cost so far, planning and all attempts, US dollars."""
+        return self.scope.budget.statistics.spent_usd
+
+    @property
     def usd_left(self) -> float | None:
         """US dollars that the run may still spend; None without a limit."""
         return self.scope.budget.statistics.left_usd

@@ -5,7 +5,8 @@ Every decision carries its reason, so that `explain` needs nothing but the journ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TypeAlias, cast
 
 import orjson
@@ -77,6 +78,7 @@ class PlanMade:
     changes: tuple[str, ...]
     from_run: str
     passed_over: tuple[str, ...]
+    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +132,11 @@ RunEvent: TypeAlias = (
 
 def event_to_json(event: RunEvent, at: float) -> JsonObject:
     """The event as plain JSON with its type's name and the time (seconds since the epoch)."""
-    fields = cast("dict[str, JsonValue]", orjson.loads(orjson.dumps(event)))
+    try:
+        text = orjson.dumps(event)
+    except TypeError:
+        # Integers beyond 64 bits and lone surrogates are JSON too, but not orjson's.
+        text = json.dumps(asdict(event))
+        return {"type": type(event).__name__, "at": at, **json.loads(text)}
+    fields = cast("dict[str, JsonValue]", orjson.loads(text))
     return {"type": type(event).__name__, "at": at, **fields}

@@ -74,11 +74,13 @@ def _recalled(event: Mapping[str, Any]) -> Iterator[Decision]:
 def _plan(event: Mapping[str, Any]) -> Iterator[Decision]:
     tasks = ", ".join(task["id"] for task in event["plan"]["tasks"])
     origin = f"{event['source']} ({event['from_run']})" if event["from_run"] else event["source"]
+    passed_over = tuple(f"passed over {p}" for p in event["passed_over"])
+    paid = (f"planning cost ${event['cost_usd']:.4f}",) if event.get("cost_usd") else ()
     yield Decision(
         "htdag",
         "plan",
         f"{tasks} from {origin}",
-        (event["reason"], *event["changes"], *(f"passed over {p}" for p in event["passed_over"])),
+        (event["reason"], *event["changes"], *passed_over, *paid),
     )
 
 

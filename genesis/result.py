@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genesis.context import RunContext
 from genesis.errors import PlanningError
 from genesis.routing.ladder import Ladder
 from genesis.state import RunState
@@ -215,13 +216,11 @@ def task_report(task: Task, result: TaskResult) -> TaskReport:
     )
 
 
-def result_of(
-    state: RunState, run_id: str, session_id: str, duration_s: float
-) -> OrchestrationResult:
+def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
     """The answer that a finished state holds."""
     return OrchestrationResult(
-        run_id=run_id,
-        session_id=session_id,
+        run_id=context.scope.run_id,
+        session_id=context.session_id,
         version="2.1",
         task_type=state.task_type,
         success=state.success,
@@ -237,8 +236,8 @@ def result_of(
         recalled=_recalled_report(state),
         validation=_validation(state),
         recorded=state.recorded,
-        cost_usd=state.cost_usd,
-        duration_s=duration_s,
+        cost_usd=context.spent_usd,
+        duration_s=context.elapsed_s,
         errors=list(state.errors),
     )
 

@@ -49,7 +49,6 @@ class RunState:
         objections: why the plan was sent back; empty when it was not.
         rounds: how often a plan was sent back or planned again.
         errors: why the run cannot go on; a step that adds one ends the run at `record`.
-        planning_usd: what a chat model's planning cost, all rounds.
         abandoned: tasks that failed and were planned again, with their results.
     """
 
@@ -67,7 +66,6 @@ class RunState:
     objections: tuple[str, ...] = ()
     rounds: int = 0
     errors: tuple[str, ...] = ()
-    planning_usd: float = 0.0
     abandoned: tuple[tuple[Task, TaskResult], ...] = ()
 
     @property
@@ -112,8 +110,3 @@ class RunState:
         """The verified answers for people, in the plan's order, each once."""
         texts = [r.output.text.strip() for _, r in self.finished if r.output is not None]
         return "\n\n".join(dict.fromkeys(text for text in texts if text))
-
-    @property
-    def cost_usd(self) -> float:
-        """What the run cost: planning and all attempts, US dollars."""
-        return self.planning_usd + sum(result.cost_usd for _, result in self.finished)

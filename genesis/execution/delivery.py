@@ -22,6 +22,7 @@ from infrastructure.a2a.agent import Agent
 from infrastructure.a2a.types import AgentEvent, Message
 from infrastructure.clock import Clock
 from infrastructure.jsonvalue import JsonObject
+from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.breaker import Breakers, Permit
 from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
 
@@ -137,8 +138,9 @@ class Deliveries:
         except BudgetExceeded as error:
             return Delivered(None, Usage(), AttemptOutcome.OVER_BUDGET, str(error))
         except TimeoutError:
+            # Nobody was asked, so it says nothing about the agent.
             reason = "the run's deadline passed before the agent was free"
-            return Delivered(None, Usage(), AttemptOutcome.TIMEOUT, reason)
+            return Delivered(None, Usage(), AttemptOutcome.CANCELED, reason)
 
     async def _priced(self, agent: Agent, order: Order, timeout_s: float) -> Delivered:
         permit = self._breakers.of(agent.card.name).enter()
@@ -162,19 +164,22 @@ class Deliveries:
         self, agent: Agent, order: Order, timeout_s: float, permit: Permit
     ) -> Delivered:
         expected = Usage(cost_usd=order.rung.cost_usd)
+        failed_tries: list[Usage] = []
         limit_s = max(0.0, min(timeout_s, self._seconds_left(order)))
         try:
-            output = await self._asked(agent, order, limit_s)
+            output = await self._asked(agent, order, limit_s, failed_tries)
         except TaskTimeout as error:
             # An agent cut short by the run's deadline was not too slow.
             if limit_s == timeout_s:
                 permit.failed()
-            return Delivered(None, expected, AttemptOutcome.TIMEOUT, str(error))
+            used = sum(failed_tries, expected)
+            return Delivered(None, used, AttemptOutcome.TIMEOUT, str(error))
         except AgentUnavailable as error:
             permit.failed()
-            return Delivered(None, Usage(), AttemptOutcome.UNAVAILABLE, str(error))
+            used = sum(failed_tries, Usage())
+            return Delivered(None, used, AttemptOutcome.UNAVAILABLE, str(error))
         except AnswerFailed as error:
-            used = expected if error.usage is None else error.usage
+            used = sum(failed_tries, Usage()) if failed_tries else expected
             if not error.retryable:
                 permit.succeeded()
                 return Delivered(None, used, AttemptOutcome.FAILED, str(error))
@@ -184,17 +189,31 @@ class Deliveries:
             permit.succeeded()
             return Delivered(None, expected, AttemptOutcome.FAILED, str(error))
         permit.succeeded()
-        if output.usage == Usage():
-            output = replace(output, usage=expected)
+        last = output.usage
+        if not last.cost_usd:  # tokens alone are no price
+            last = replace(last, cost_usd=expected.cost_usd)
+        output = replace(output, usage=sum(failed_tries, last))
         return Delivered(output, output.usage)
 
-    async def _asked(self, agent: Agent, order: Order, timeout_s: float) -> TaskOutput:
+    async def _asked(
+        self, agent: Agent, order: Order, timeout_s: float, failed_tries: list[Usage]
+    ) -> TaskOutput:
+        """The agent's output; what failed tries say they consumed is added to `failed_tries`."""
+
+        async def try_once() -> TaskOutput:
+            try:
+                return await self._once(agent, order)
+            except AnswerFailed as error:
+                if error.usage is not None:
+                    failed_tries.append(error.usage)
+                raise
+
         deadline = self._clock.monotonic() + timeout_s
         limit = asyncio.timeout(timeout_s)
         try:
             async with limit:
                 return await retry(
-                    lambda: self._once(agent, order),
+                    try_once,
                     self._retry_policy,
                     clock=self._clock,
                     rng=self._rng,
@@ -223,7 +242,7 @@ class Deliveries:
                 raise
             raise AnswerFailed("the agent cancelled its own work") from None
         except Exception as error:  # a defect of an agent fails its attempt, not the run
-            text = plain(f"{type(error).__name__}: {error}", _MAX_REASON)
+            text = plain(hide_secrets(f"{type(error).__name__}: {error}"), _MAX_REASON)
             raise AnswerFailed(text, retryable=is_retryable(error)) from error
 
     async def _message(self, order: Order, local: bool) -> Message:

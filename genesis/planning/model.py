@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from genesis.planning.planner import Goal, Plan
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.models.chat import ChatMessage, ChatModel, ChatModels
+from infrastructure.errors import ModelError
+from infrastructure.models.chat import ChatAnswer, ChatMessage, ChatModel, ChatModels
 from infrastructure.models.failures import UnusableAnswer
+from infrastructure.resilience.budget import Budget
 from infrastructure.text import DATA_RULE, cut, fence, one_line, strip_control
 
 MAX_PLANNED_TASKS = 30
@@ -25,6 +28,7 @@ _ROUNDS = 2
 _DESCRIPTION_CHARS = 2000
 _REQUEST_CHARS = 20_000
 _TIMEOUT_S = 60.0
+_ANSWER_TOKENS = 1000  # expected of a plan
 _DATUM = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 _SYSTEM = f"""\
 You plan work for a set of agents. Split the request into tasks, each done by one operation of the
@@ -94,10 +98,12 @@ class ModelPlanner:
         Raises:
             PlanningError: the model's plans were unusable twice; says why.
             ModelError: the model cannot be reached.
+            BudgetExceeded: the goal's budget does not reach for asking the model.
         """
         if not self._models.configured:
             return None
-        model = self._models.require()
+        # In a thread: a provider's package takes about a second to import.
+        model = await asyncio.to_thread(self._models.require)
         skills = {skill.id: skill for card in self._cards() for skill in card.skills}
         messages = self._messages(goal, skills)
         asked = await self._ask(model, messages, goal, skills)
@@ -124,7 +130,7 @@ class ModelPlanner:
         asked = _Asked()
         for _ in range(_ROUNDS):
             try:
-                answer = await model.complete(messages, schema=DraftPlan, timeout_s=_TIMEOUT_S)
+                answer = await _paid(model, messages, goal.budget)
             except UnusableAnswer as error:
                 asked.usd += error.usage.cost_usd
                 text, asked.problem = error.text, str(error)
@@ -160,6 +166,26 @@ class ModelPlanner:
                 + fence("failures", told)
             )
         return [ChatMessage("system", _SYSTEM), ChatMessage("user", "\n\n".join(parts))]
+
+
+async def _paid(
+    model: ChatModel, messages: list[ChatMessage], budget: Budget
+) -> ChatAnswer[DraftPlan]:
+    """Ask once: money is reserved before and settled after, whatever the answer is."""
+    reservation = budget.reserve(model.estimate_usd(messages, _ANSWER_TOKENS))
+    spent = reservation.usd  # a call that is cut off is charged all the same
+    try:
+        answer = await model.complete(messages, schema=DraftPlan, timeout_s=_TIMEOUT_S)
+        spent = answer.usage.cost_usd
+        return answer
+    except UnusableAnswer as error:
+        spent = error.usage.cost_usd
+        raise
+    except ModelError:
+        spent = 0.0
+        raise
+    finally:
+        budget.settle(reservation, spent)
 
 
 def _entry(skill: Skill) -> str:

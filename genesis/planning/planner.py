@@ -10,6 +10,7 @@ from genesis.errors import GenesisError, PlanningError
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import TaskResult
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.resilience.budget import Budget
 
 PlanSource: TypeAlias = Literal["memory", "model", "template"]
 
@@ -52,6 +53,7 @@ class Goal:
         finished: results that must be kept when a failed branch is planned again.
         failed: tasks of the last plan that failed, with their results.
         last: the plan that was sent back or failed in part; None the first time.
+        budget: pays for planning; the run's own.
     """
 
     request: str
@@ -62,6 +64,7 @@ class Goal:
     finished: tuple[TaskResult, ...] = ()
     failed: tuple[TaskResult, ...] = ()
     last: TaskDAG | None = None
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)

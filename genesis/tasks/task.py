@@ -48,11 +48,21 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer consumed: tokens of a chat model (0 without one) and US dollars."""
+    """What an answer consumed: tokens of a chat model (0 without one) and US dollars.
+
+    Sums with `+`.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost_usd + other.cost_usd,
+        )
 
 
 @dataclass(frozen=True, slots=True)

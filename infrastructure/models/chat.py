@@ -115,6 +115,11 @@ class ChatModel:
             raise self._failure(error) from None
         return self._answer(turns, raw, schema)
 
+    def estimate_usd(self, messages: Sequence[ChatMessage], output_tokens: int) -> float:
+        """About what a call costs that is answered in so many tokens, US dollars."""
+        read = sum(estimate_tokens(message.text) for message in messages)
+        return self._prices.estimate(self.name, read, output_tokens)
+
     async def _invoke(
         self, turns: list[tuple[str, str]], schema: type[Schema] | None, options: dict[str, int]
     ) -> AIMessage:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any
 
 from infrastructure.errors import ModelError
 from infrastructure.models.usage import ModelUsage
+from infrastructure.redaction import hide_secrets
 from infrastructure.text import one_line
 
-_KEY = re.compile(r"(?i)(bearer\s+|\b(?:sk|pk|key|gsk|xai)-)[\w.*~+/=-]{4,}")
-_SECRET_NAME = re.compile(r"(_API_KEY|_TOKEN|_SECRET|_PASSWORD)$")
-_MIN_SECRET_CHARS = 6
 _EXCERPT_CHARS = 300
 
 
@@ -33,14 +29,7 @@ class UnusableAnswer(ModelError):
 
 def redact(text: str) -> str:
     """A provider's text as one bounded line, with whatever looks like a key taken out."""
-    secrets = [
-        value
-        for name, value in os.environ.items()
-        if _SECRET_NAME.search(name) and len(value) >= _MIN_SECRET_CHARS
-    ]
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return one_line(_KEY.sub(r"\1***", text), _EXCERPT_CHARS)
+    return one_line(hide_secrets(text), _EXCERPT_CHARS)
 
 
 def status_of(error: Exception) -> int | None:
