@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import tempfile
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from genesis.agents.wire import (
     local_artifact,
     read_assignment,
     remote_artifact,
+    require_plain,
     usage_json,
 )
 from genesis.errors import AgentError, GenesisError, ModelNotConfigured
@@ -34,6 +36,7 @@ from infrastructure.a2a.types import (
     TaskState,
 )
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.retry import is_retryable
 from infrastructure.text import DATA_RULE, cut, fence, strip_control
 
@@ -186,16 +189,23 @@ def as_output(answered: object, task: Task) -> TaskOutput:
         output = TaskOutput(text=answered, data=data)
     elif isinstance(answered, Mapping):
         named = cast("JsonObject", answered)
-        text = "" if task.produces else _json(named, "the answer")
+        text = _said(named, task)
         output = TaskOutput(text=text, data=dict(named))
     else:
         raise AgentError(
             f"the agent answered a {type(answered).__name__}; it must answer a TaskOutput, a text "
             "or a dict of named data"
         )
-    if output.data:
-        _json(output.data, "the data of the answer")
+    require_plain(output.data, "the data of the answer")
     return output
+
+
+def _said(named: JsonObject, task: Task) -> str:
+    """What people are shown of named data: the text that was asked for, if it is one."""
+    if not task.produces:
+        return _json(named, "the answer")
+    asked = named.get(task.produces[0]) if len(task.produces) == 1 else None
+    return asked if isinstance(asked, str) else ""
 
 
 def assignment_text(assignment: Assignment) -> str:
@@ -224,8 +234,10 @@ def _json(value: JsonValue, what: str) -> str:
 def _failed(task_id: str, context_id: str, error: Exception) -> StatusUpdate:
     known = isinstance(error, GenesisError)
     if not known:
-        log.warning("an agent failed at task %s", task_id, exc_info=error)
+        told = "".join(traceback.format_exception(error))
+        log.warning("an agent failed at task %s\n%s", task_id, hide_secrets(told))
     text = str(error) if known and str(error) else f"{type(error).__name__}: {error}"
+    text = hide_secrets(text)
     ours: dict[str, JsonValue] = {"error": type(error).__name__, "retryable": is_retryable(error)}
     used = getattr(error, "usage", None)
     if isinstance(error, ModelNotConfigured):

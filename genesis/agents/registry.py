@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType, ModuleType
@@ -13,6 +14,7 @@ from genesis.agents.adapters import (
     RunnableAgent,
     SupportsInvoke,
 )
+from genesis.agents.wire import MAX_COST_USD
 from genesis.errors import AgentError, AgentUnavailable, InputError
 from genesis.tasks.checks import PRODUCED, Check, check_produced
 from infrastructure.a2a.agent import Agent, AgentCard, Skill
@@ -160,23 +162,27 @@ class AgentRegistry:
             return {}
         from infrastructure.a2a.remote import RemoteAgent  # imports the SDK: only when needed
 
-        problems: dict[str, str] = {}
-        for url, wanted in list(self._pending.items()):
+        async def connect(wanted: _Remote) -> str:
+            agent: Agent | None = None
             try:
                 # Registered by its owner: that is what allows a private address.
                 agent = await RemoteAgent.connect(
-                    url, token=wanted.token, name=wanted.name, allow_private=True
+                    wanted.url, token=wanted.token, name=wanted.name, allow_private=True
                 )
-                try:
-                    self._add(agent, {}, None)
-                except InputError:
+                if self._pending.get(wanted.url) is not wanted:  # another request was quicker
                     await agent.aclose()
-                    raise
+                    return ""
+                self._add(agent, {}, None)
             except (AgentError, InputError) as error:
-                problems[url] = str(error)
-            else:
-                self._pending.pop(url, None)
-        return problems
+                if agent is not None:
+                    await agent.aclose()
+                return str(error)
+            del self._pending[wanted.url]
+            return ""
+
+        waiting = list(self._pending.values())
+        problems = await asyncio.gather(*(connect(wanted) for wanted in waiting))
+        return {w.url: problem for w, problem in zip(waiting, problems, strict=True) if problem}
 
     async def aclose(self) -> None:
         """Close the connections to agents elsewhere."""
@@ -275,8 +281,8 @@ def _require_card(card: AgentCard) -> None:
     for skill in card.skills:
         if not skill.id.strip() or ids.count(skill.id) > 1:
             raise InputError(f"agent {card.name!r}: skill id {skill.id!r} is empty or used twice")
-        if not (0 <= skill.cost_usd < float("inf") and 0 < skill.seconds < float("inf")):
+        if not (0 <= skill.cost_usd <= MAX_COST_USD and 0 < skill.seconds < float("inf")):
             raise InputError(
-                f"agent {card.name!r}, skill {skill.id!r}: cost_usd must be 0 or more and seconds "
-                "above 0"
+                f"agent {card.name!r}, skill {skill.id!r}: cost_usd must be 0 to "
+                f"{MAX_COST_USD:g} and seconds above 0"
             )

@@ -23,7 +23,11 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_FILES_BYTES = 16 * 1024 * 1024
+# No single answer costs more; whoever says so counts in something else than dollars.
+MAX_COST_USD = 10_000.0
+_MAX_TOKENS = 1e12
 _MAX_NAME = 100
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,10 @@ def usage_of(metadata: JsonObject) -> Usage | None:
         return None
     tokens_in = _amount(said.get("input_tokens"))
     tokens_out = _amount(said.get("output_tokens"))
-    return Usage(int(tokens_in), int(tokens_out), _amount(said.get("cost_usd")))
+    cost_usd = _amount(said.get("cost_usd"))
+    if max(tokens_in, tokens_out) > _MAX_TOKENS or cost_usd > MAX_COST_USD:
+        return None
+    return Usage(int(tokens_in), int(tokens_out), cost_usd)
 
 
 def usage_json(usage: Usage) -> JsonObject:
@@ -166,6 +173,28 @@ def usage_json(usage: Usage) -> JsonObject:
         "output_tokens": usage.output_tokens,
         "cost_usd": usage.cost_usd,
     }
+
+
+def require_plain(value: JsonValue, what: str, depth: int = 0) -> None:
+    """Refuse what would not survive being stored as JSON and read back.
+
+    Raises:
+        AgentError: NaN, a foreign object, a key that is not text, or nested too deeply.
+    """
+    if depth > _MAX_DEPTH:
+        raise AgentError(f"{what} must be plain JSON: it is nested more than {_MAX_DEPTH} deep")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - made by agents
+                raise AgentError(f"{what} must be plain JSON: the key {key!r} is not text")
+            require_plain(inner, what, depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            require_plain(inner, what, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise AgentError(f"{what} must be plain JSON: {value} is no JSON number")
+    elif value is not None and not isinstance(value, str | int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - made by agents
+        raise AgentError(f"{what} must be plain JSON: a {type(value).__name__} is no JSON type")
 
 
 def safe_name(name: str) -> str:

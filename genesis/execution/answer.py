@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from genesis.agents.wire import local_path, safe_name, usage_of
+from genesis.agents.wire import local_path, require_plain, safe_name, usage_of
 from genesis.errors import AgentError
 from genesis.tasks.task import Task, TaskOutput, Usage
 from infrastructure.a2a.types import (
@@ -88,16 +88,18 @@ class Answer:
             local: the agent is in this process, so that paths mean something.
 
         Raises:
-            AgentError: the stream ended before the task did.
+            AgentError: the stream ended before the task did, or the data is not plain JSON.
         """
         if not self.done:
             raise AgentError(f"agent {self._agent!r} stopped answering before its task had ended")
         parts = [part for chunks in self._chunks.values() for chunk in chunks for part in chunk]
         texts = [_joined(chunks) for chunks in self._chunks.values()]
         text = "\n\n".join(text for text in texts if text) or self._last_words
+        data = _named_data(task, parts, text, local)
+        require_plain(data, f"the answer of agent {self._agent!r}")
         return TaskOutput(
             text=text,
-            data=_named_data(task, parts, text, local),
+            data=data,
             artifacts=tuple(_files(parts, artifacts_dir, local)),
             usage=self._usage or Usage(),
         )

@@ -50,6 +50,11 @@ async def _run(check: Check, name: str, submission: Submission, timeout_s: float
         if limit.expired():
             return Verdict(False, name, f"the check did not end within {timeout_s:g} s")
         return Verdict(False, name, "the check itself failed: TimeoutError")
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        return Verdict(False, name, "the check itself failed: it cancelled its own work")
     except Exception as error:  # noqa: BLE001 - whatever breaks a check, it has proved nothing
         return Verdict(False, name, f"the check itself failed: {type(error).__name__}: {error}")
     if not isinstance(verdict, Verdict):
