@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-
-from infrastructure.memory.base_store_memory import BaseStoreMemory
 
 from genesis.agents.registry import AgentRegistry, AgentSource
 from genesis.context import Services
@@ -30,6 +29,7 @@ from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
@@ -42,6 +42,8 @@ from infrastructure.resilience.breaker import Breakers
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langgraph.store.base import BaseStore
+
+log = logging.getLogger("genesis.memory")
 
 StoreSource: TypeAlias = "str | Path | BaseStore"
 
@@ -61,6 +63,12 @@ def assemble(
     """
     clock = SystemClock()
     memory = _memory(store, settings, clock)
+    if flags.memory_enabled:
+        log.info("memory integration enabled: %s", _place(store, settings))
+    else:
+        log.warning("memory is off (memory_enabled): runs are recorded, nothing is recalled")
+    for note in memory.notes:
+        log.info("memory: %s", note)
     models = _models(model, settings)
     breakers = Breakers(clock)
     registry = AgentRegistry(breakers)
@@ -96,7 +104,7 @@ def assemble(
             timeout_s=settings.task_timeout_s,
             check_timeout_s=settings.task_timeout_s,
         ),
-        startup=Startup(registry, inferrer, memory),
+        startup=Startup(registry, inferrer, memory if flags.memory_enabled else None),
     )
 
 
@@ -106,7 +114,18 @@ def _memory(store: StoreSource | None, settings: Settings, clock: Clock) -> Work
     if store is None or isinstance(store, str | Path):
         path = _sqlite_path(str(store) if store is not None else settings.db_path)
         return WorkflowMemory(Memori.open(path, tenant=settings.tenant, clock=clock))
+    if not callable(getattr(store, "abatch", None)):
+        raise InputError(
+            f"a {type(store).__name__} is no store: give a path, a sqlite:/// URL, a MemoriStore "
+            "or a LangGraph BaseStore object"
+        )
     return BaseStoreMemory(store, tenant=settings.tenant, clock=clock)
+
+
+def _place(store: StoreSource | None, settings: Settings) -> str:
+    if store is None or isinstance(store, str | Path):
+        return str(store or settings.db_path)
+    return type(store).__name__
 
 
 def _sqlite_path(text: str) -> str:

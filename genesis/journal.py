@@ -47,6 +47,11 @@ class Journal:
         if self._listener is not None:
             self._listener(event)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the first event that is not known to be stored, counted from 1."""
+        return self._stored + 1
+
     def take(self) -> list[JsonObject]:
         """The events not yet stored, for a commit that stores them together with more."""
         events, self._waiting = self._waiting, []
@@ -63,7 +68,7 @@ class Journal:
             if not events:
                 return
             try:
-                await self._append(self._run_id, events, self._stored + 1)
+                await self._append(self._run_id, events, self.next_number)
                 self._stored += len(events)
             except BaseException:
                 # Whatever stopped the write, the events must not be lost; their numbers make

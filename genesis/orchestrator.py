@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from genesis.agents.registry import AgentSource
 from genesis.assembly import StoreSource, assemble
 from genesis.context import Services
-from genesis.errors import InputError, StoreUnavailable, UnknownRun
+from genesis.errors import InputError, StoreError, UnknownRun
 from genesis.events import RunEvent
+from genesis.execution.slots import Turns
 from genesis.explain import Explanation, explain
+from genesis.journal import Listener
 from genesis.result import OrchestrationResult, PlanPreview, RunFinished
 from genesis.run import Request, preview_request, run_request
 from genesis.v1 import answer_v1
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 log = logging.getLogger("genesis")
+
+_MAX_SESSION_CHARS = 200
 
 
 class GenesisOrchestrator:
@@ -62,6 +66,7 @@ class GenesisOrchestrator:
         self.settings = settings or load_settings()
         self.flags = flags or load_flags()
         self._services = assemble(self.settings, self.flags, store, agents, model)
+        self._turns = Turns(self.settings.max_concurrent_runs)
 
     @property
     def memory(self) -> MemoryTool:
@@ -105,7 +110,8 @@ class GenesisOrchestrator:
             user_request: plain English, at most 100,000 characters.
             session_id: groups requests; generated when None and always returned.
             budget_usd: money that this request may spend; None takes the setting.
-            timeout_s: seconds that it may take; None takes the setting.
+            timeout_s: seconds that it may take from the moment it has its turn (see
+                `max_concurrent_runs`); None takes the setting.
             context: named data beside the request ({"dataset": "sales.csv"}).
 
         Returns:
@@ -115,7 +121,7 @@ class GenesisOrchestrator:
         Raises:
             InputError: the request is empty, too large, binary, or names a file that is not
                 there or lies outside the workspace; nothing was stored.
-            StoreUnavailable: memory cannot be opened and `fallback_to_v1` is off.
+            StoreError: memory cannot be used and `fallback_to_v1` is off.
         """
         request = self._request(user_request, session_id, budget_usd, timeout_s, context)
         return await self._answer(request, None)
@@ -198,7 +204,7 @@ class GenesisOrchestrator:
         """
         run = await self._known_run(run_id)
         await self._services.memory.feedback(run_id, success, task_type, comment)
-        if task_type is not None:
+        if task_type is not None and self.flags.memory_enabled:
             self._services.inferrer.learn(run.request, task_type)
 
     async def drain(self) -> None:
@@ -207,10 +213,12 @@ class GenesisOrchestrator:
 
     async def aclose(self) -> None:
         """Finish the compactions that were asked for, then close the agents and the store."""
-        await self.drain()
-        await self._services.registry.aclose()
-        if self._services.owns_store:
-            await self._services.memory.aclose()
+        try:
+            await self.drain()
+            await self._services.registry.aclose()
+        finally:
+            if self._services.owns_store:
+                await self._services.memory.aclose()
 
     async def __aenter__(self) -> GenesisOrchestrator:
         return self
@@ -258,22 +266,36 @@ class GenesisOrchestrator:
         return Request(
             text=text,
             run_id=new_id(clock),
-            session_id=session_id or f"session-{new_id(clock)}",
+            session_id=_session(session_id) or f"session-{new_id(clock)}",
             budget_usd=_amount("budget_usd", budget_usd, self.settings.budget_usd),
             timeout_s=_amount("timeout_s", timeout_s, self.settings.run_timeout_s) or 0.0,
             given=given or {},
         )
 
-    async def _answer(self, request: Request, listener: Any) -> OrchestrationResult:
+    async def _answer(self, request: Request, listener: Listener | None) -> OrchestrationResult:
+        async with self._turns.turn():
+            return await self._in_turn(request, listener)
+
+    async def _in_turn(self, request: Request, listener: Listener | None) -> OrchestrationResult:
         if not self.flags.orchestration_enabled:
             return await answer_v1(request, self._services)
         try:
             return await run_request(request, self._services, listener)
-        except StoreUnavailable as error:
+        except StoreError as error:
             if not self.flags.fallback_to_v1:
                 raise
             log.warning("v2.1 cannot start, v1 answers without memory: %s", error)
             return await answer_v1(request, self._services, note=str(error))
+
+
+def _session(given: str | None) -> str | None:
+    if not given:
+        return None
+    if not isinstance(given, str) or not given.strip() or not given.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise InputError(f"session_id must be printable text, not {given!r:.80}")
+    if len(given) > _MAX_SESSION_CHARS:
+        raise InputError(f"session_id has {len(given)} characters; {_MAX_SESSION_CHARS} at most")
+    return given
 
 
 def _amount(name: str, value: float | None, default: float | None) -> float | None:

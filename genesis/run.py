@@ -14,10 +14,10 @@ from genesis.journal import Journal, Listener
 from genesis.planning.given import check_request, find_given
 from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
 from genesis.state import RunState
-from infrastructure.errors import GenesisError, StoreError
+from infrastructure.errors import GenesisError
 from infrastructure.jsonvalue import JsonObject
-from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.memory.finished_run import FinishedRun
+from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.resilience.budget import Budget
 
 log = logging.getLogger("genesis")
@@ -55,23 +55,30 @@ async def run_request(
 
     Raises:
         InputError: the request cannot be used; nothing was stored.
-        StoreUnavailable: the store did not take the run, so it was not started.
+        StoreError: the store cannot be used or did not take the run, so it was not started.
     """
-    context, state = await _accept(request, services, listener)
+    context, state = await _begin(request, services, listener)
     try:
-        async with asyncio.timeout(request.timeout_s + _GRACE_S):
-            state = await run_graph(state, context)
+        await _accept(request, services)
+        state = await _to_its_end(state, context, request)
     except asyncio.CancelledError:
+        # Also while it is accepted: nobody knows then whether the store took it as running.
         await asyncio.shield(_give_up(state, context, "the run was cancelled"))
         raise
+    return result_of(state, context)
+
+
+async def _to_its_end(state: RunState, context: RunContext, request: Request) -> RunState:
+    try:
+        async with asyncio.timeout(request.timeout_s + _GRACE_S):
+            return await run_graph(state, context)
     except TimeoutError:
-        state = await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
+        return await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
     except GenesisError as error:
-        state = await _give_up(state, context, str(error))
+        return await _give_up(state, context, str(error))
     except Exception as error:  # a defect of ours must not leave a run without an end
         log.exception("run %s failed in an unexpected way", request.run_id)
-        state = await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
-    return result_of(state, request.run_id, request.session_id, context.elapsed_s)
+        return await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
 
 
 async def preview_request(request: Request, services: Services) -> PlanPreview:
@@ -81,18 +88,11 @@ async def preview_request(request: Request, services: Services) -> PlanPreview:
         InputError: the request cannot be used.
         PlanningError: no plan validates, or no agent or budget fits it.
     """
-    await services.startup.agents()
-    await services.startup.corrections()
-    context, state = _begin(request, services, None)
+    context, state = await _begin(request, services, None)
     return preview_of(await plan_graph(state, context))
 
 
-async def _accept(
-    request: Request, services: Services, listener: Listener | None
-) -> tuple[RunContext, RunState]:
-    await services.startup.agents()
-    await services.startup.corrections()
-    context, state = _begin(request, services, listener)
+async def _accept(request: Request, services: Services) -> None:
     await services.memory.accept(
         RunRecord(
             request.run_id,
@@ -102,18 +102,25 @@ async def _accept(
             version=VERSION,
         )
     )
-    return context, state
 
 
-def _begin(
+async def _begin(
     request: Request, services: Services, listener: Listener | None
 ) -> tuple[RunContext, RunState]:
     settings, clock = services.settings, services.clock
     check_request(request.text)
-    inferred = services.inferrer.infer(request.text)
-    given = find_given(
-        request.text, settings.workspace, request.given, task_type=inferred.task_type
+    await services.startup.agents()
+    await services.startup.corrections()
+    # In a thread: the first inference trains the classifier, and names are looked up on the disk.
+    inferred = await asyncio.to_thread(services.inferrer.infer, request.text)
+    given = await asyncio.to_thread(
+        find_given,
+        request.text,
+        settings.workspace,
+        request.given,
+        task_type=inferred.task_type,
     )
+    started = clock.monotonic()
     artifacts = settings.data_dir.resolve() / "runs" / request.run_id
     journal = Journal(request.run_id, clock, services.memory.append, listener)
     context = RunContext(
@@ -125,12 +132,12 @@ def _begin(
             workspace=settings.workspace.resolve(),
             artifacts_dir=artifacts,
             budget=Budget(request.budget_usd),
-            deadline=clock.monotonic() + request.timeout_s,
+            deadline=started + request.timeout_s,
             emit=journal.add,
         ),
         journal=journal,
         session_id=request.session_id,
-        started=clock.monotonic(),
+        started=started,
     )
     journal.add(
         RunAccepted(
@@ -148,7 +155,7 @@ async def _give_up(state: RunState, context: RunContext, reason: str) -> RunStat
         output="",
         errors=(reason,),
         duration_s=context.elapsed_s,
-        cost_usd=context.scope.budget.statistics.spent_usd,
+        cost_usd=context.spent_usd,
     )
     context.journal.add(ended)
     try:
@@ -163,10 +170,11 @@ async def _give_up(state: RunState, context: RunContext, reason: str) -> RunStat
                 duration_s=ended.duration_s,
                 cost_usd=ended.cost_usd,
                 events=tuple(context.journal.take()),
+                first_event=context.journal.next_number,
                 result={"output": "", "errors": [reason]},
             )
         )
-    except StoreError as error:
+    except GenesisError as error:
         log.error("run %s could not be stored: %s", ended.run_id, error)
         return replace(state, errors=(reason, f"the run was not stored: {error}"))
     return replace(state, errors=(reason,), recorded=True)

@@ -17,11 +17,11 @@ class Startup:
     Args:
         registry: holds the URLs whose cards were not read yet.
         inferrer: learns the corrections.
-        memory: where they are kept.
+        memory: where they are kept; None when memory is off and nothing learnt may be used.
     """
 
     def __init__(
-        self, registry: AgentRegistry, inferrer: TaskTypeInferrer, memory: WorkflowMemory
+        self, registry: AgentRegistry, inferrer: TaskTypeInferrer, memory: WorkflowMemory | None
     ) -> None:
         self._registry = registry
         self._inferrer = inferrer
@@ -37,9 +37,9 @@ class Startup:
         """Learn the corrections, once.
 
         Raises:
-            StoreUnavailable: the store cannot be opened.
+            StoreError: the store cannot be used.
         """
-        if self._corrected:
+        if self._corrected or self._memory is None:
             return
         found = await self._memory.corrections()
         if self._corrected:  # another request was quicker

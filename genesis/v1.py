@@ -79,7 +79,7 @@ def _task(
     text: str, task_type: str, card: AgentCard, skill: Skill, services: Services
 ) -> tuple[Task, Ladder]:
     task = Task(
-        id=skill.id,
+        id="answer",
         description=text,
         task_type=task_type,
         operation=skill.id,

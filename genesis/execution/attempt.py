@@ -224,7 +224,7 @@ class TaskRunner:
 
     def _not_made(self, climb: _Climb, rung: Rung) -> Attempt:
         return Attempt(
-            len(climb.attempts) + 1, rung.agent, AttemptOutcome.TIMEOUT,
+            len(climb.attempts) + 1, rung.agent, AttemptOutcome.CANCELED,
             "the run's deadline has passed, so it was not asked",
             rung.operation, rung.model, rung.effort,
         )  # fmt: skip

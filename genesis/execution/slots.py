@@ -25,11 +25,6 @@ class AgentLoad:
     waiting: int
     limit: int
 
-    @property
-    def share(self) -> float:
-        """Calls under way and waiting, over the limit: above 1 a new call would wait."""
-        return (self.active + self.waiting) / self.limit
-
 
 class _Slots:
     def __init__(self, limit: int) -> None:
@@ -42,6 +37,24 @@ class _Slots:
     def serve(self, card: AgentCard) -> bool:
         """Whether they are for this card's limit and this event loop."""
         return self.limit == card.max_concurrency and self.loop is asyncio.get_running_loop()
+
+
+class Turns:
+    """Lets at most so many in at once, in one event loop at a time; the others wait their turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._semaphore: asyncio.Semaphore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Hold a place, as soon as one is free."""
+        loop = asyncio.get_running_loop()
+        if self._semaphore is None or self._loop is not loop:
+            self._semaphore, self._loop = asyncio.Semaphore(self._limit), loop
+        async with self._semaphore:
+            yield
 
 
 class AgentSlots:
@@ -76,13 +89,6 @@ class AgentSlots:
         finally:
             slots.active -= 1
             slots.semaphore.release()
-
-    def load(self, card: AgentCard) -> AgentLoad:
-        """The agent's load now."""
-        slots = self._by_agent.get(card.name)
-        if slots is None:
-            return AgentLoad(0, 0, card.max_concurrency)
-        return AgentLoad(slots.active, slots.waiting, slots.limit)
 
     @property
     def statistics(self) -> Mapping[str, AgentLoad]:

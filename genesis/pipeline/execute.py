@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,9 @@ from genesis.context import RunContext
 from genesis.execution.scheduler import run_dag
 from genesis.state import RunState
 from genesis.tasks.task import Task, TaskResult, TaskStatus
+from infrastructure.errors import StoreError
+
+log = logging.getLogger("genesis.memory")
 
 
 async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -20,11 +24,11 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
     context = runtime.context
     scope = replace(context.scope, round=state.rounds)
     # What was decided is durable before any agent is asked to act on it.
-    await context.journal.flush()
+    await _flush(context)
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
         result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
-        await context.journal.flush()
+        await _flush(context)
         return result
 
     results = await run_dag(
@@ -41,3 +45,15 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
     if state.rounds >= context.services.settings.max_replans:
         return {**added, "errors": (*state.errors, *reasons)}
     return {**added, "objections": reasons, "rounds": state.rounds + 1}
+
+
+async def _flush(context: RunContext) -> None:
+    """Store the events so far; a store that fails costs the journal, never the answer."""
+    try:
+        await context.journal.flush()
+    except StoreError as error:
+        log.error(
+            "Step 5: the journal of run %s waits for the next write: %s",
+            context.scope.run_id,
+            error,
+        )

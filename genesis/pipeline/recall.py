@@ -10,9 +10,9 @@ from langgraph.runtime import Runtime
 from genesis.context import RunContext
 from genesis.events import MemoryRecalled, RecalledPattern, RecalledRun, TaskTypeInferred
 from genesis.planning.planner import PastPlan
-from genesis.tasks.request_vector import request_vector
 from genesis.routing.belief import Belief
 from genesis.state import Recalled, RunState
+from genesis.tasks.request_vector import request_vector
 from infrastructure.errors import GenesisError
 from infrastructure.memory.workflow_memory import Recall
 

@@ -10,14 +10,14 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import RunEnded
-from genesis.tasks.request_vector import request_vector
 from genesis.state import RunState
 from genesis.tasks.dag import TaskDAG
+from genesis.tasks.request_vector import request_vector
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
-from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.finished_run import FinishedRun
+from infrastructure.memory.memori.outcomes import OutcomeRecord
 
 log = logging.getLogger("genesis.memory")
 
@@ -40,7 +40,7 @@ async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any
         output=state.output,
         errors=state.errors,
         duration_s=context.elapsed_s,
-        cost_usd=state.cost_usd,
+        cost_usd=context.spent_usd,
     )
     context.journal.add(ended)
     try:
@@ -59,7 +59,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
         request=state.request,
         task_type=state.task_type,
         success=ended.success,
-        steps=tuple(_step(task, result) for task, result in state.finished),
+        steps=tuple(_step(task, result) for task, result in state.finished if result.attempts),
         duration_s=ended.duration_s,
         cost_usd=ended.cost_usd,
         recalled=_used_memory(state) if context.services.flags.memory_enabled else None,
@@ -70,6 +70,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
         vector=request_vector(state.request, context.services.embedder),
         outcomes=tuple(_outcomes(state)),
         events=tuple(context.journal.take()),
+        first_event=context.journal.next_number,
         result=_summary(state, ended),
     )
 

@@ -169,7 +169,7 @@ def _item(record: Workflow | RunFeedback | OutcomeRecord | FinishedRun) -> dict[
 
 def _run_item(run: FinishedRun, finished_at: float) -> JsonObject:
     item = _item(run)
-    del item["events"]
+    del item["events"], item["first_event"]
     vector = b"" if run.vector is None else run.vector.astype("float32").tobytes()
     item["vector"] = base64.b64encode(vector).decode()
     item["outcomes"] = [_item(outcome) for outcome in run.outcomes]

@@ -235,7 +235,7 @@ def _report(
     metrics.compression_ratio.labels(namespace).set(_ratio(after))
     metrics.storage_bytes_saved.inc(max(0, saved))
     _log.info(
-        "compacted session %s: %d records, %.0f %% smaller",
+        "Step 7: compacted session %s: %d records, %.0f %% smaller",
         session_id,
         after.records,
         _ratio(after) * 100,

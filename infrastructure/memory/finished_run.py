@@ -39,6 +39,8 @@ class FinishedRun:
         vector: the request's embedding, float32; None without an embedder.
         outcomes: one a task and attempt, in the order made.
         events: the last journal events, stored with the rest.
+        first_event: number of the first of them, counted from 1, so that one which is stored
+            already is not stored again; None goes on after the last.
         result: what is shown of the run later.
     """
 
@@ -60,6 +62,7 @@ class FinishedRun:
     vector: NDArray[np.float32] | None = None
     outcomes: tuple[OutcomeRecord, ...] = ()
     events: tuple[JsonObject, ...] = ()
+    first_event: int | None = None
     result: JsonObject = field(default_factory=dict[str, JsonValue])
     version: str = "2.1"
 
@@ -173,7 +176,7 @@ def _finish(
     accepted = runs.get_run(tx, run.run_id)
     if accepted is None or accepted.state != runs.RUNNING:
         return False
-    runs.append_events(tx, run.run_id, run.events)
+    runs.append_events(tx, run.run_id, run.events, run.first_event)
     runs.finish_run(
         tx,
         run.run_id,
