@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infrastructure.errors import ConfigError
 from infrastructure.jsonvalue import JsonValue
+from infrastructure.text import one_line
 
 SETTINGS_FILE = "settings.yaml"
 FLAGS_FILE = "feature_flags.json"
@@ -121,10 +122,19 @@ def read_config(name: str, environ: Mapping[str, str] | None = None) -> ConfigFi
         raise ConfigError(str(path), "", f"cannot be read as UTF-8 text: {error}") from error
     try:
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise ConfigError(str(path), "", f"is not valid {kind}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(str(path), "", f"is not valid JSON: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), "", yaml_problem(error)) from error
     return ConfigFile(str(path), cast("JsonValue", data))
+
+
+def yaml_problem(error: yaml.YAMLError | ValueError) -> str:
+    """What is wrong with a YAML text and where, in one line; a ValueError is a scalar's."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"is not valid YAML: {one_line(str(error))}"
+    mark = error.problem_mark
+    return f"is not valid YAML: {error.problem}: line {mark.line + 1} column {mark.column + 1}"
 
 
 def _find(name: str, environ: Mapping[str, str]) -> Path:

@@ -26,7 +26,7 @@ async def _list(*, as_json: bool) -> None:
         print_json({"agents": cards, "model_configured": models.configured})
         return
     out, err = consoles()
-    out.print(_table(cards))
+    out.print(_table(cards), soft_wrap=False)
     if not models.configured:
         err.print("agents marked * need a chat model: set GENESIS_MODEL=provider:name")
 
@@ -34,7 +34,7 @@ async def _list(*, as_json: bool) -> None:
 def _table(cards: list[AgentCard]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("agent", "operation", "requires", "produces", "what it does"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in ("agent", "operation"))
     for card in cards:
         for skill in card.skills:
             table.add_row(

@@ -12,6 +12,7 @@ import orjson
 
 from infrastructure.config import Settings, load_settings
 from infrastructure.errors import BudgetExceeded, ConfigError, GenesisError, InputError
+from infrastructure.text import strip_control
 
 OK: Final = 0
 FAILED: Final = 1
@@ -59,7 +60,7 @@ def fail(error: GenesisError, *, as_json: bool) -> NoReturn:
     """Say what went wrong and leave with the exit code of its kind."""
     if as_json:
         print_json({"error": {"kind": type(error).__name__, "message": str(error)}})
-    print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    print(f"error: {strip_control(str(error))}", file=sys.stderr)  # noqa: T201
     raise SystemExit(exit_code(error)) from None
 
 

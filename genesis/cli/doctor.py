@@ -5,17 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from rich.table import Table
+from rich.text import Text
 
 from genesis.cli.common import FAILED, cli_settings, print_json, run_async
 from genesis.cli.render import consoles
-from infrastructure.config import Settings, load_flags, read_config
+from genesis.planning.template import TemplateBook
+from genesis.routing.rules import RuleBook
+from genesis.tasks.infer import TaskTypeInferrer
+from genesis.tasks.infer_keywords import KeywordInferrer
+from infrastructure.config import Settings, load_flags, load_settings, read_config
 from infrastructure.errors import GenesisError
+from infrastructure.models.chat import ChatModels
+from infrastructure.models.prices import Prices
 
 # What each optional package gives, and the extra that installs it.
 _EXTRAS = {
@@ -25,6 +33,17 @@ _EXTRAS = {
     "coverage": ("line coverage", "agents"),
     "ruff": ("the debugger's findings", "agents"),
     "uvicorn": ("serving agents over HTTP", "serve"),
+}
+
+# Every configuration file, and what reads and checks it.
+_FILES: Final[Mapping[str, Callable[[], object]]] = {
+    "settings.yaml": load_settings,
+    "feature_flags.json": load_flags,
+    "plan_templates.yaml": TemplateBook.load,
+    "routing_rules.yaml": RuleBook.load,
+    "task_types.yaml": KeywordInferrer,
+    "task_examples.yaml": TaskTypeInferrer,  # reads the task types as well
+    "prices.yaml": Prices.read,
 }
 
 
@@ -44,31 +63,41 @@ def doctor_command(*, as_json: bool) -> None:
     if as_json:
         print_json({"findings": findings})
     else:
-        consoles()[0].print(_table(findings))
+        consoles()[0].print(_table(findings), soft_wrap=False)
     if any(finding.state == "error" for finding in findings):
         raise SystemExit(FAILED)
 
 
 async def _examine() -> list[Finding]:
-    findings = [Finding("python", "ok", platform.python_version())]
+    findings = [Finding("python", "ok", platform.python_version()), *_files()]
     try:
         settings = cli_settings()
         flags = load_flags()
-    except GenesisError as error:
-        return [*findings, Finding("configuration", "error", str(error), "correct this value")]
-    findings += _configuration(settings)
+    except GenesisError:  # said of its file
+        return findings
+    findings.append(_settings(settings))
     findings.append(Finding("flags", "ok", ", ".join(f"{k}={v}" for k, v in flags)))
     findings += [_folder("data folder", settings.data_dir), await _store(settings)]
     findings += [_sqlite(), _model(settings), *_packages()]
     return findings
 
 
-def _configuration(settings: Settings) -> Iterator[Finding]:
-    for name in ("settings.yaml", "feature_flags.json", "plan_templates.yaml"):
-        yield Finding(name, "ok", read_config(name).source)
+def _files() -> Iterator[Finding]:
+    said: set[str] = set()
+    for name, check in _FILES.items():
+        try:
+            check()
+            yield Finding(name, "ok", read_config(name).source)
+        except GenesisError as error:
+            if str(error) not in said:
+                yield Finding(name, "error", str(error), "correct this value")
+            said.add(str(error))
+
+
+def _settings(settings: Settings) -> Finding:
     changed = {k: v for k, v in settings if v != getattr(Settings(), k)}
     text = ", ".join(f"{name}={value}" for name, value in changed.items())
-    yield Finding("settings", "ok", text or "all at their defaults")
+    return Finding("settings", "ok", text or "all at their defaults")
 
 
 def _folder(subject: str, folder: Path) -> Finding:
@@ -111,8 +140,14 @@ def _sqlite() -> Finding:
 
 
 def _model(settings: Settings) -> Finding:
-    if settings.models:
-        return Finding("chat model", "ok", ", ".join(settings.models))
+    models = ChatModels(settings.models)
+    try:
+        for name in models.names:
+            models.get(name)
+    except GenesisError as error:
+        return Finding("chat model", "error", str(error), "correct GENESIS_MODEL, or unset it")
+    if models.configured:
+        return Finding("chat model", "ok", ", ".join(models.names))
     return Finding(
         "chat model",
         "warning",
@@ -133,9 +168,11 @@ def _packages() -> Iterator[Finding]:
 def _table(findings: list[Finding]) -> Table:
     glyphs = {"ok": "✓ ok", "warning": "! warning", "error": "✗ error"}
     table = Table(box=None, show_header=False, pad_edge=False)
+    for wraps in (False, False, True):
+        table.add_column(no_wrap=not wraps, overflow="fold")  # a path is of use when it is whole
     for finding in findings:
         remedy = f"\n→ {finding.remedy}" if finding.remedy else ""
-        table.add_row(glyphs[finding.state], finding.subject, finding.detail + remedy)
+        table.add_row(glyphs[finding.state], finding.subject, Text(finding.detail + remedy))
     return table
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from genesis.cli.console import console
 from genesis.events import MemoryRecalled, PlanMade, PlanPriced, PlanValidated, TaskTypeInferred
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
 from genesis.result import OrchestrationResult, TaskReport
@@ -33,13 +34,9 @@ GLYPHS: Mapping[str, str] = {
 }
 
 
-def consoles(*, no_color: bool = False) -> tuple[Console, Console]:
+def consoles() -> tuple[Console, Console]:
     """The console for results (stdout) and the one for everything else (stderr)."""
-    off = True if no_color else None
-    return (
-        Console(no_color=off, highlight=False, soft_wrap=True),
-        Console(stderr=True, no_color=off, highlight=False),
-    )
+    return console(soft_wrap=True), console(stderr=True)
 
 
 class RunView:
@@ -89,7 +86,7 @@ class RunView:
         self._console.print(Text(line, style="dim"))
 
     def _begin(self, event: PlanPriced) -> None:
-        self._console.print(plan_tree(self._plan, event.ladders))
+        self._console.print(plan_tree(self._plan, event.ladders), soft_wrap=False)
         for change in event.changed_by_memory:
             self._say(f"changed by memory: {change}")
         self._tasks = {
@@ -119,7 +116,10 @@ class RunView:
                 if result.status is TaskStatus.COMPLETED
                 else result.error
             )
-            line = f"  {_state(row['state'])} {event.task_id}  {row['agent']}  {row['note']}"
+            said = (
+                row["note"] if result.status is TaskStatus.COMPLETED or not result.attempts else ""
+            )
+            line = f"  {_state(row['state'])} {event.task_id}  {row['agent']}  {said}".rstrip()
         self._draw(line)
 
     def _draw(self, line: str) -> None:
@@ -133,7 +133,9 @@ class RunView:
     def _table(self) -> RenderableType:
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, row in self._tasks.items():
-            table.add_row(_state(row["state"]), escape(name), row["agent"], Text(row["note"]))
+            table.add_row(
+                _state(row["state"]), escape(name), escape(row["agent"]), Text(row["note"])
+            )
         return Group(table)
 
 

@@ -99,4 +99,4 @@ async def _plan(request: str, model: str | None, workspace: str | None, *, as_js
     if as_json:
         print_json(preview)
     else:
-        out.print(plan_tree(preview.plan, preview.ladders))
+        out.print(plan_tree(preview.plan, preview.ladders), soft_wrap=False)

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from genesis.cli.common import cli_settings, fail, print_json, run_async
+from genesis.cli.console import console
 from genesis.errors import InputError, UnknownRun
 from genesis.explain import explain
 from infrastructure.clock import SystemClock
@@ -22,6 +25,7 @@ from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.memory.workflow_memory import WorkflowMemory
+from infrastructure.text import one_line
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
@@ -68,27 +72,44 @@ def runs_command(
     if as_json:
         print_json({"runs": [_run_json(run) for run in found]})
         return
+    out = _console()
+    if found:
+        out.print(_runs_table(found, out.width), soft_wrap=False)
+    else:
+        filtered = failed or since is not None or session is not None
+        out.print("no such runs" if filtered else 'no runs yet: try genesis run "..."')
+
+
+def _runs_table(runs: list[RunRecord], width: int) -> Table:
+    """One line per run. What is left out or cut in a narrow terminal is never the run's id."""
+    shown = ("run", "when", "state", "request") if width < _WIDE else _RUN_COLUMNS
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "when", "state", "type", "tasks", "time", "cost", "request"):
-        table.add_column(column, no_wrap=column != "request")
-    for run in found:
-        table.add_row(*_row(run))
-    _console().print(table if found else 'no runs yet: try genesis run "..."')
+    for column in shown:
+        least = None if column == "request" else max(len(_run_cells(r)[column]) for r in runs)
+        table.add_column(column, no_wrap=True, min_width=least)
+    for run in runs:
+        cells = _run_cells(run)
+        table.add_row(*(Text(cells[column]) for column in shown))
+    return table
 
 
-def _row(run: RunRecord) -> tuple[str, ...]:
+_WIDE = 110
+_RUN_COLUMNS = ("run", "when", "state", "type", "tasks", "time", "cost", "request")
+
+
+def _run_cells(run: RunRecord) -> dict[str, str]:
     result = cast("dict[str, Any]", run.result)
     when = datetime.fromtimestamp(run.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    return (
-        run.run_id,
-        when,
-        {"completed": "✓ ", "failed": "✗ ", "running": "▸ "}[run.state] + run.state,
-        run.task_type or "-",
-        str(result.get("tasks", "-")),
-        f"{result['duration_s']:.2f} s" if "duration_s" in result else "-",
-        f"${result['cost_usd']:.4f}" if "cost_usd" in result else "-",
-        " ".join(run.request.split())[:80],
-    )
+    return {
+        "run": run.run_id,
+        "when": when,
+        "state": {"completed": "✓ ", "failed": "✗ ", "running": "▸ "}[run.state] + run.state,
+        "type": run.task_type or "-",
+        "tasks": str(result.get("tasks", "-")),
+        "time": f"{result['duration_s']:.2f} s" if "duration_s" in result else "-",
+        "cost": f"${result['cost_usd']:.4f}" if "cost_usd" in result else "-",
+        "request": one_line(run.request, 80),
+    }
 
 
 def _run_json(run: RunRecord) -> dict[str, JsonValue]:
@@ -119,28 +140,25 @@ def show_command(run_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json({**_run_json(run), "events": events})
         return
-    console = _console()
-    console.print(f"{run.run_id}  {run.state}  {run.task_type}  session {run.session_id}")
-    console.print(run.request, markup=False)
+    out = _console()
+    head = f"{run.run_id}  {run.state}  {run.task_type}  session {run.session_id}"
+    out.print(head, markup=False)
+    out.print(run.request, markup=False)
     for event in events:
         if event["type"] == "TaskEnded":
-            _show_task(console, cast("dict[str, Any]", event["result"]))
+            _show_task(out, cast("dict[str, Any]", event["result"]))
     result = cast("dict[str, Any]", run.result)
-    console.print(f"\n{result.get('output') or '(no answer)'}", markup=False)
+    out.print(f"\n{result.get('output') or '(no answer)'}", markup=False)
     for error in result.get("errors", ()):
-        console.print(f"failed: {error}", markup=False)
+        out.print(f"failed: {error}", markup=False)
 
 
-def _show_task(console: Console, result: dict[str, Any]) -> None:
-    console.print(
-        f"  {result['task_id']}: {result['status']}, {result['duration_s']:.2f} s", markup=False
-    )
+def _show_task(out: Console, result: dict[str, Any]) -> None:
+    head = f"  {result['task_id']}: {result['status']}, {result['duration_s']:.2f} s"
+    out.print(head, markup=False)
     for attempt in result["attempts"]:
-        console.print(
-            f"    {attempt['number']}. {attempt['agent']} {attempt['outcome']}: "
-            f"{attempt['reason']}",
-            markup=False,
-        )
+        who = f"    {attempt['number']}. {attempt['agent']} {attempt['outcome']}"
+        out.print(": ".join(filter(None, (who, attempt["reason"]))), markup=False)
 
 
 def explain_command(run_id: str, *, as_json: bool) -> None:
@@ -170,24 +188,24 @@ def metrics_command(
         show_metrics(_console(), metrics)
 
 
-def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
+def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
     """The learning metrics as a table and a few lines."""
     table = Table(box=None, pad_edge=False)
     for column in ("task type", "runs", "verified", "mean time", "mean cost"):
         table.add_column(column)
     for name, row in metrics["metrics_by_task_type"].items():
         table.add_row(
-            name,
+            escape(name),
             str(row["total_executions"]),
             f"{row['success_rate']:.0%}",
             f"{row['avg_duration']:.2f} s",
             f"${row['avg_cost']:.4f}",
         )
-    console.print(table)
+    out.print(table)
     total = metrics["total_workflows_executed"]
-    console.print(f"{total} runs, {metrics['overall_success_rate']:.0%} verified")
+    out.print(f"{total} runs, {metrics['overall_success_rate']:.0%} verified")
     for name in _MEASURED:
-        console.print(f"{name.replace('_', ' ')}: {_measured(name, metrics[name])}")
+        out.print(f"{name.replace('_', ' ')}: {_measured(name, metrics[name])}")
 
 
 _MEASURED = (
@@ -233,8 +251,9 @@ def feedback_command(
     if as_json:
         print_json({"feedback": said})
     else:
-        _console().print(f"noted for run {run_id}; aggregates and patterns are corrected")
+        noted = f"noted for run {run_id}; aggregates and patterns are corrected"
+        _console().print(noted, markup=False)
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return console(soft_wrap=True)

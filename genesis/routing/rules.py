@@ -26,7 +26,7 @@ from genesis.errors import ConfigError
 from genesis.tasks.phrases import Phrases, prose
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
-from infrastructure.config import config_error, read_config
+from infrastructure.config import config_error, read_config, yaml_problem
 
 RULES_FILE = "routing_rules.yaml"
 Action: TypeAlias = Literal["assign", "prefer", "forbid", "require"]
@@ -199,7 +199,7 @@ class RuleBook:
             node = loader.get_single_node()
             data = cast("object", yaml.safe_load(text))
         except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(source, "", f"is not valid YAML: {error}") from error
+            raise ConfigError(source, "", yaml_problem(error)) from error
         rules = [_rule(entry, line, source) for entry, line in _entries(data, node, source)]
         _refuse_repeated(rules, source)
         _refuse_conflicts(rules, source)
