@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +118,47 @@ def test_the_doctor_says_that_a_model_cannot_be_set_up(workspace: Path) -> None:
     wrong = [f for f in json.loads(done.stdout)["findings"] if f["state"] == "error"]
     assert [finding["subject"] for finding in wrong] == ["chat model"]
     assert "nonsense" in wrong[0]["detail"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_stop_ends_its_script_and_is_not_left_running(
+    workspace: Path, number: signal.Signals
+) -> None:
+    """The script writes its process id into a pipe, whose other end closes when it is gone."""
+    pipe = workspace / "pipe"
+    os.mkfifo(pipe)
+    (workspace / "waits.py").write_text(
+        "import os, signal\n"
+        "pipe = os.open('pipe', os.O_WRONLY)\n"
+        "os.write(pipe, str(os.getpid()).encode())\n"
+        "signal.pause()\n"
+    )
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    environment = {**os.environ, "GENESIS_DATA_DIR": str(workspace.parent / "data")}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children inherit "ignored"
+    try:
+        command = subprocess.Popen(
+            [sys.executable, "-m", "genesis.cli.app", "run", "Debug waits.py"],
+            cwd=workspace,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        assert select.select([reader], [], [], 60)[0], "the script was not started"
+        assert os.read(reader, 100)
+        command.send_signal(number)
+        _, said = command.communicate(timeout=60)
+        assert select.select([reader], [], [], 60)[0]
+        assert os.read(reader, 100) == b"", "the script goes on"
+    finally:
+        os.close(reader)
+        command.kill()
+    assert command.returncode == 128 + number
+    assert "interrupted" in said
+    listed = json.loads(genesis(workspace, "runs", "--json").stdout)["runs"]
+    assert [run["state"] for run in listed] == ["failed"]

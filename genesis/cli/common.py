@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -18,7 +20,7 @@ OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 OVER_BUDGET: Final = 3
-INTERRUPTED: Final = 130
+SIGNALLED: Final = 128  # and the signal's number: 130 for Ctrl-C
 
 T = TypeVar("T")
 
@@ -47,13 +49,33 @@ def cli_settings(**overrides: Any) -> Settings:
 
 def run_async(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
     """Run a command's work; errors end the process with the code and words that fit them."""
+    received: list[int] = []
     try:
-        return asyncio.run(work)
+        return asyncio.run(_until_told_to_stop(work, received))
     except KeyboardInterrupt:
-        print("interrupted; what was finished is stored", file=sys.stderr)  # noqa: T201
-        raise SystemExit(INTERRUPTED) from None
+        received.append(signal.SIGINT)
+    except asyncio.CancelledError:
+        if not received:
+            raise
     except GenesisError as error:
         fail(error, as_json=as_json)
+    print("interrupted; what was finished is stored", file=sys.stderr)  # noqa: T201
+    raise SystemExit(SIGNALLED + received[0])
+
+
+async def _until_told_to_stop(work: Coroutine[Any, Any, T], received: list[int]) -> T:
+    """Do the work; SIGTERM and SIGHUP cancel it as Ctrl-C does, so that its processes end too."""
+    task = asyncio.ensure_future(work)
+
+    def stop(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has neither
+            number = getattr(signal, name)
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    return await task
 
 
 def fail(error: GenesisError, *, as_json: bool) -> NoReturn:
