@@ -14,6 +14,7 @@ from genesis.assembly import StoreSource, assemble
 from genesis.context import Services
 from genesis.errors import InputError, StoreError, UnknownRun
 from genesis.events import RunEvent
+from genesis.execution.events import AttemptProgress
 from genesis.execution.slots import Turns
 from genesis.explain import Explanation, explain
 from genesis.journal import Listener
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("genesis")
 
 _MAX_SESSION_CHARS = 200
+_MAX_WAITING_EVENTS = 1_000
 
 
 class GenesisOrchestrator:
@@ -137,11 +139,18 @@ class GenesisOrchestrator:
     ) -> AsyncGenerator[RunEvent | RunFinished]:
         """`execute_orchestrated_request` as events; the last one is `RunFinished` with the result.
 
-        Closing the iterator early cancels the run.
+        Closing the iterator early cancels the run. Whoever reads slowly misses only what agents
+        say while they work.
         """
         request = self._request(user_request, session_id, budget_usd, timeout_s, context)
         events: asyncio.Queue[RunEvent | RunFinished | None] = asyncio.Queue()
-        run = asyncio.create_task(self._answer(request, events.put_nowait))
+
+        def tell(event: RunEvent) -> None:
+            if isinstance(event, AttemptProgress) and events.qsize() >= _MAX_WAITING_EVENTS:
+                return
+            events.put_nowait(event)
+
+        run = asyncio.create_task(self._answer(request, tell))
         run.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from genesis.errors import InputError, SchemaTooNew, StoreError
 from genesis.execution.events import AttemptStarted
 from genesis.tasks.checks import Submission
 from genesis.tasks.task import Usage, Verdict
+from infrastructure.a2a.agent import AgentCard
+from infrastructure.a2a.types import AgentEvent, Message, Part, StatusUpdate, TaskState
 from infrastructure.config import load_flags, load_settings
 
 SKILL = Skill("summarise", "Summarises.", ("general",), produces=("answer",), seconds=0.1)
@@ -417,6 +419,41 @@ async def test_closing_a_stream_before_its_first_event_leaves_nothing_behind(mak
         await stream.aclose()
         seen = [type(event) async for event in orchestrator.stream(REQUEST)]
     assert AttemptStarted in seen
+
+
+class Chatty:
+    """Says more than anybody reads."""
+
+    card = AgentCard("chatty", "Talks.", (SKILL,))
+
+    async def send(self, message: Message) -> AsyncGenerator[AgentEvent]:
+        said = Message("m", "agent", (Part(text="still at it"),))
+        for _ in range(20_000):
+            yield StatusUpdate("t", "c", TaskState.WORKING, said)
+        yield Message("done", "agent", (Part(text="a nice day"),))
+
+    async def cancel(self, task_id: str) -> None:
+        """Closing the stream is enough."""
+
+
+async def test_a_slow_reader_of_a_stream_misses_only_chatter(make: Make) -> None:
+    async with make(agents=[Chatty()]) as orchestrator:
+        seen = [event async for event in orchestrator.stream(REQUEST)]
+    names = [type(event).__name__ for event in seen]
+    assert 0 < names.count("AttemptProgress") < 5_000
+    assert names[-2:] == ["RunEnded", "RunFinished"]
+    assert {"TaskEnded", "AttemptEnded", "PlanMade"} <= set(names)
+
+
+async def test_a_workflow_stored_by_hand_is_counted(make: Make) -> None:
+    async with make() as orchestrator:
+        stored = await orchestrator._store_workflow_result(  # pyright: ignore[reportPrivateUsage] - part of the interface
+            "custom_task", ["a:b:", "c:d:"], True, 2.0, "s", cost=0.5, metadata={"by": "hand"}
+        )
+        best = await orchestrator.memory.get_best_workflow_for_task("custom_task", "cost")
+    assert stored
+    assert best is not None
+    assert (best.workflow_steps, best.avg_cost, best.avg_duration) == (["a:b:", "c:d:"], 0.5, 2.0)
 
 
 async def test_a_request_that_cannot_be_used_is_an_error_of_its_stream(make: Make) -> None:

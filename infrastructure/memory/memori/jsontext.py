@@ -26,13 +26,8 @@ def digest(value: JsonValue, what: str = "value") -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def load_json(text: str) -> JsonValue:
-    """The value that `dump_json` wrote; sequences come back as lists."""
-    return cast("JsonValue", json.loads(text))
-
-
 def load_object(text: str) -> dict[str, JsonValue]:
-    """A JSON object that `dump_json` wrote."""
+    """A JSON object that `dump_json` wrote; sequences come back as lists."""
     return cast("dict[str, JsonValue]", json.loads(text))
 
 
