@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from genesis.cli.console import SafeConsole
+from genesis.errors import InputError
+from genesis.planning.given import find_given
 
 ESCAPES = "\x1b[31mred\x1b[2J\x1b]0;title\x07\u202ertl\x9b1m"
 QUESTION = "How many rows are in data.csv?"
@@ -118,6 +121,32 @@ def test_the_doctor_says_that_a_model_cannot_be_set_up(workspace: Path) -> None:
     wrong = [f for f in json.loads(done.stdout)["findings"] if f["state"] == "error"]
     assert [finding["subject"] for finding in wrong] == ["chat model"]
     assert "nonsense" in wrong[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "context", "complaint"),
+    [
+        (None, {}, "must be text, not NoneType"),
+        (b"How many rows?", {}, "must be text, not bytes"),
+        (QUESTION, {"thing": object()}, "'thing' must be plain JSON data"),
+        (QUESTION, {"a name": 1}, "names no datum"),
+    ],
+)
+def test_what_is_no_text_or_no_data_is_refused_by_name(
+    workspace: Path, request_: Any, context: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        find_given(request_, workspace, context)
+
+
+def test_a_failure_is_not_padded_with_planners_that_had_nothing_to_say(workspace: Path) -> None:
+    done = genesis(workspace, "run", "Run the tests", "--timeout", "0")
+    assert done.returncode == 1
+    assert "lacks a folder with tests" in done.stderr
+    assert "has no plan" not in done.stderr
+    late = genesis(workspace, "run", QUESTION, "--timeout", "0")
+    assert "0.0 s are left" in late.stderr
+    assert "-0.0" not in late.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

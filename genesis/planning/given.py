@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from genesis.errors import InputError
 from genesis.planning.mentions import Mention, mentions
 from genesis.planning.workspace import DATA_SUFFIXES, Workspace, is_data_file
@@ -53,12 +55,14 @@ class Given:
     notes: tuple[str, ...] = ()
 
 
-def check_request(request: str) -> None:
+def check_request(request: object) -> None:
     """Refuse a request that cannot be worked on.
 
     Raises:
         InputError: it is empty, too long, or not text.
     """
+    if not isinstance(request, str):
+        raise InputError(f"the request must be text, not {type(request).__name__}")
     if not request.strip():
         raise InputError("the request is empty; say in words what is to be done")
     if len(request) > MAX_REQUEST_CHARS:
@@ -225,5 +229,14 @@ def _from_context(context: Mapping[str, JsonValue], workspace: Workspace) -> dic
         elif name == "script_args" and isinstance(value, str):
             data[name] = shlex.split(value)
         else:
-            data[name] = value
+            data[name] = _json(name, value)
     return data
+
+
+def _json(name: str, value: JsonValue) -> JsonValue:
+    """The value, if it can be recorded and sent to agents elsewhere."""
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise InputError(f"{name!r} must be plain JSON data: {error}") from error
+    return value

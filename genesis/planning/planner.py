@@ -106,16 +106,18 @@ async def first_plan(planners: Sequence[Planner], goal: Goal) -> tuple[Plan, tup
     """The first plan that a planner makes, and why those asked before made none.
 
     Raises:
-        PlanningError: none made one; gives each planner's reason.
+        PlanningError: none made one; gives the reasons of those that tried.
     """
     reasons: list[str] = []
+    tried: list[str] = []
     for planner in planners:
         try:
             plan = await planner.plan(goal)
         except GenesisError as error:
             reasons.append(f"{planner.name}: {error}")
+            tried.append(reasons[-1])
             continue
         if plan is not None:
             return plan, tuple(reasons)
         reasons.append(f"{planner.name}: has no plan for this request")
-    raise PlanningError("; ".join(reasons) or "no planner is set up")
+    raise PlanningError("; ".join(tried or reasons) or "no planner is set up")

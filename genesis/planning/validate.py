@@ -218,8 +218,8 @@ def _over_limits(
         )
     if limits.seconds is not None and seconds > limits.seconds:
         messages.append(
-            f"it takes at least {seconds:.1f} s and {limits.seconds:.1f} s are left before the "
-            "deadline"
+            f"it takes at least {seconds:.1f} s and {max(0.0, limits.seconds):.1f} s are left "
+            "before the deadline"
         )
     if limits.usd is not None and usd > limits.usd:
         messages.append(f"it costs at least ${usd:.4f} and ${limits.usd:.4f} is left")
