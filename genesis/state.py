@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from genesis.planning.given import Given
 from genesis.planning.planner import Goal, PastPlan, Plan
 from genesis.planning.validate import ValidationReport
-from genesis.routing.belief import Belief
+from genesis.routing.belief import Belief, Tried
 from genesis.routing.ladder import Ladder, Route
 from genesis.tasks.inference import Inference
-from genesis.tasks.task import Task, TaskResult, TaskStatus
+from genesis.tasks.task import Attempt, AttemptOutcome, Task, TaskResult, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,42 @@ class Recalled:
     past: tuple[PastPlan, ...] = ()
     belief: Belief = field(default_factory=Belief)
     attempts_known: int = 0
+
+
+# Attempts that say something about the agent; the others say something about money or the caller.
+_TELLING = {
+    AttemptOutcome.VERIFIED,
+    AttemptOutcome.REJECTED,
+    AttemptOutcome.FAILED,
+    AttemptOutcome.TIMEOUT,
+    AttemptOutcome.UNAVAILABLE,
+}
+
+
+def telling_attempts(
+    results: Iterable[tuple[Task, TaskResult]],
+) -> Iterator[tuple[Task, Attempt]]:
+    """Each attempt that says something about who made it, in order."""
+    for task, result in results:
+        for attempt in result.attempts:
+            if attempt.outcome in _TELLING:
+                yield task, attempt
+
+
+def _tried(results: Iterable[tuple[Task, TaskResult]]) -> Iterator[Tried]:
+    for task, attempt in telling_attempts(results):
+        verified = attempt.outcome is AttemptOutcome.VERIFIED
+        yield Tried(
+            task.task_type,
+            attempt.operation,
+            attempt.agent,
+            attempt.model,
+            attempt.effort if attempt.model else "",
+            int(verified),
+            int(not verified),
+            attempt.duration_s,
+            attempt.usage.cost_usd,
+        )
 
 
 @dataclass
@@ -87,6 +123,11 @@ class RunState:
             failed=failed,
             last=self.plan.dag if self.plan else None,
         )
+
+    def belief(self, *, with_memory: bool = True) -> Belief:
+        """What is known of the agents: by memory, and from branches that failed in this run."""
+        known = self.recalled.belief if with_memory else Belief()
+        return known.plus(_tried(self.abandoned)) if self.abandoned else known
 
     @property
     def finished(self) -> tuple[tuple[Task, TaskResult], ...]:

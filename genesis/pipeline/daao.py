@@ -10,7 +10,7 @@ from genesis.context import RunContext
 from genesis.errors import BudgetExceeded, ModelNotConfigured, RoutingError
 from genesis.events import PlanPriced
 from genesis.routing.belief import Belief
-from genesis.routing.ladder import Ladder
+from genesis.routing.ladder import Ladder, Route
 from genesis.state import RunState
 from genesis.tasks.task import Task
 
@@ -24,7 +24,7 @@ async def daao(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     try:
         for task_id in state.routes:
             task = state.plan.dag[task_id]
-            ladder = _ladder(task, state, context, state.recalled.belief)
+            ladder = _ladder(task, state.routes[task_id], state, context, state.belief())
             ladders.append(ladder)
             changed += _changed_by_memory(task, ladder, state, context)
     except (BudgetExceeded, ModelNotConfigured, RoutingError) as error:
@@ -36,13 +36,10 @@ async def daao(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     }
 
 
-def _ladder(task: Task, state: RunState, context: RunContext, belief: Belief) -> Ladder:
-    router = context.services.router
-    if belief is state.recalled.belief:
-        route = state.routes[task.id]
-    else:
-        route = router.routes([task], state.request, belief, explore=False)[0]
-    return router.ladder(
+def _ladder(
+    task: Task, route: Route, state: RunState, context: RunContext, belief: Belief
+) -> Ladder:
+    return context.services.router.ladder(
         task,
         route,
         state.request,
@@ -60,7 +57,10 @@ def _changed_by_memory(
     if not state.recalled.attempts_known or len(ladder.rungs) == 1:
         return []
     first = ladder.rungs[0]
-    unlearnt = _ladder(task, state, context, Belief()).rungs[0]
+    belief = state.belief(with_memory=False)
+    router = context.services.router
+    (route,) = router.routes([task], state.request, belief, explore=False)
+    unlearnt = _ladder(task, route, state, context, belief).rungs[0]
     if (unlearnt.agent, unlearnt.model) == (first.agent, first.model):
         return []
     return [

@@ -18,7 +18,7 @@ async def halo(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     routes = services.router.routes(
         [task for task in state.plan.dag if task.id not in state.results],
         state.request,
-        state.recalled.belief,
+        state.belief(),
     )
     journal.add(TasksRouted(tuple(routes)))
     return {"routes": {route.task_id: route for route in routes}}

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import RunEnded
-from genesis.state import RunState
+from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.request_vector import request_vector
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
@@ -20,15 +20,6 @@ from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 
 log = logging.getLogger("genesis.memory")
-
-# Attempts that say something about the agent; the others say something about money or the caller.
-_TELLING = {
-    AttemptOutcome.VERIFIED,
-    AttemptOutcome.REJECTED,
-    AttemptOutcome.FAILED,
-    AttemptOutcome.TIMEOUT,
-    AttemptOutcome.UNAVAILABLE,
-}
 
 
 async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -94,20 +85,18 @@ def _structure(dag: TaskDAG) -> JsonValue:
 
 
 def _outcomes(state: RunState) -> Iterator[OutcomeRecord]:
-    for task, result in state.finished:
-        for attempt in result.attempts:
-            if attempt.outcome in _TELLING:
-                yield OutcomeRecord(
-                    task_type=task.task_type,
-                    operation=attempt.operation,
-                    agent=attempt.agent,
-                    model=attempt.model,
-                    effort=attempt.effort if attempt.model else "",
-                    success=attempt.outcome is AttemptOutcome.VERIFIED,
-                    seconds=attempt.duration_s,
-                    usd=attempt.usage.cost_usd,
-                    task_id=task.id,
-                )
+    for task, attempt in telling_attempts(state.finished):
+        yield OutcomeRecord(
+            task_type=task.task_type,
+            operation=attempt.operation,
+            agent=attempt.agent,
+            model=attempt.model,
+            effort=attempt.effort if attempt.model else "",
+            success=attempt.outcome is AttemptOutcome.VERIFIED,
+            seconds=attempt.duration_s,
+            usd=attempt.usage.cost_usd,
+            task_id=task.id,
+        )
 
 
 def _summary(state: RunState, ended: RunEnded) -> JsonObject:

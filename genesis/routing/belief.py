@@ -45,6 +45,21 @@ class OutcomeRow(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt as an outcome."""
+
+    task_type: str
+    operation: str
+    agent: str
+    model: str
+    effort: str
+    successes: int
+    failures: int
+    seconds: float
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What to expect of one attempt.
 
@@ -105,10 +120,11 @@ class Belief:
     """
 
     def __init__(self, rows: Iterable[OutcomeRow] = ()) -> None:
+        self._rows = tuple(rows)
         self._agents: defaultdict[str, _Counts] = defaultdict(_Counts)
         self._task_types: defaultdict[str, _Counts] = defaultdict(_Counts)
         self._kinds: defaultdict[tuple[str, ...], _Counts] = defaultdict(_Counts)
-        for row in rows:
+        for row in self._rows:
             kind = (row.agent, row.task_type, row.operation)
             self._agents[row.agent].add(row)
             self._task_types[row.task_type].add(row)
@@ -116,6 +132,10 @@ class Belief:
             if row.model:
                 self._kinds[(*kind, row.model)].add(row)
                 self._kinds[(*kind, row.model, row.effort)].add(row)
+
+    def plus(self, rows: Iterable[OutcomeRow]) -> Belief:
+        """The same with further outcomes."""
+        return Belief((*self._rows, *rows))
 
     def estimate(
         self,
