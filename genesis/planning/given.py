@@ -153,8 +153,9 @@ class _Finder:
 
     def _take_folder(self, path: Path) -> None:
         kinds = self.workspace.kinds(path)
-        if "source" in kinds:
-            self._set("source", path)
+        source = path if "source" in kinds else self.workspace.package_in(path)
+        if source is not None:
+            self._set("source", source)
         if "project" in kinds:
             self._set("project", path)
         elif not kinds and self._task_type == "data_analysis":

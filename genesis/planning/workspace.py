@@ -133,6 +133,14 @@ class Workspace:
             kinds.add("project")
         return frozenset(kinds)
 
+    def package_in(self, folder: Path) -> Path | None:
+        """The package of the folder's name in it, or in its `src`, as most projects lie."""
+        for candidate in (folder / folder.name, folder / "src" / folder.name):
+            path = self._inside(str(candidate), strict=False)
+            if path is not None and "source" in self.kinds(path):
+                return path
+        return None
+
     def has_tests(self, folder: Path) -> bool:
         """Whether there are test modules in a folder or below."""
         return any(
