@@ -18,6 +18,7 @@ from infrastructure.errors import GenesisError
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.memory.memori.runs import RunRecord
+from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.budget import Budget
 
 log = logging.getLogger("genesis")
@@ -97,7 +98,7 @@ async def _accept(request: Request, services: Services) -> None:
         RunRecord(
             request.run_id,
             request.session_id,
-            request.text,
+            hide_secrets(request.text),
             services.clock.now(),
             version=VERSION,
         )
@@ -141,7 +142,12 @@ async def _begin(
     )
     journal.add(
         RunAccepted(
-            request.run_id, request.session_id, request.text, given.data, given.notes, VERSION
+            request.run_id,
+            request.session_id,
+            hide_secrets(request.text),
+            given.data,
+            given.notes,
+            VERSION,
         )
     )
     return context, RunState(request.text, inferred, given)
@@ -163,7 +169,7 @@ async def _give_up(state: RunState, context: RunContext, reason: str) -> RunStat
             FinishedRun(
                 run_id=ended.run_id,
                 session_id=context.session_id,
-                request=state.request,
+                request=hide_secrets(state.request),
                 task_type=state.task_type,
                 success=False,
                 steps=(),

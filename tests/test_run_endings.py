@@ -384,6 +384,23 @@ async def test_a_secret_in_an_agents_error_reaches_neither_logs_nor_memory(
     assert "RuntimeError" in " ".join(result.errors)
 
 
+async def test_a_key_in_a_request_reaches_the_agent_and_no_memory(
+    make: Make, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def agent(assignment: Assignment) -> dict[str, str]:
+        asked.append(assignment.request)
+        return {"answer": "done"}
+
+    async with make() as orchestrator:
+        orchestrator.register_agent(agent, name="agent", skills=[SKILL])
+        await orchestrator.execute_orchestrated_request(f"{REQUEST} with sk-abcdef123456")
+    assert asked == [f"{REQUEST} with sk-abcdef123456"]
+    for file in tmp_path.glob("memory.db*"):
+        assert b"abcdef123456" not in file.read_bytes()
+
+
 async def test_a_check_that_cancels_its_own_work_proves_nothing(make: Make) -> None:
     async def confused(submission: Submission) -> Verdict:
         raise asyncio.CancelledError

@@ -18,6 +18,7 @@ from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.memory.memori.outcomes import OutcomeRecord
+from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis.memory")
 
@@ -47,7 +48,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
     return FinishedRun(
         run_id=ended.run_id,
         session_id=context.session_id,
-        request=state.request,
+        request=hide_secrets(state.request),
         task_type=state.task_type,
         success=ended.success,
         steps=tuple(_step(task, result) for task, result in state.finished if result.attempts),
