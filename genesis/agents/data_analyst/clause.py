@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
-from genesis.agents.data_analyst.query import Group, Query
+from genesis.agents.data_analyst.query import Condition, Group, Query
 from genesis.agents.data_analyst.ranking import MAX_READINGS, Ranking
 from genesis.agents.data_analyst.scope import Unclear, measures
 from genesis.agents.data_analyst.tokens import Token
@@ -49,8 +49,13 @@ class Clause(Ranking):
         for reader in readers:
             found = reader()
             if found:
+                self._check_limit(found)
                 return [*found, *self._apart(found)]
         raise Unclear("no figure is asked for; ask for a count, mean, total, highest, trend, ...")
+
+    def _check_limit(self, found: Sequence[Query]) -> None:
+        if self.limit is not None and all(query.limit != self.limit for query in found):
+            raise Unclear(f"the number {self.limit} has no effect here; ask for the top groups")
 
     def _apart(self, found: Sequence[Query]) -> list[Query]:
         """'for Paris and Oslo' may want both together or each: both are answered."""
@@ -143,7 +148,8 @@ class Clause(Ranking):
         if not (self._has(PERIOD_WORDS) or ranged or first or last):
             return []
         dates = self._of_kind("date") or [(c.name,) for c in self.facts.of_kind("date")[:1]]
-        others = self._of_kind("number")
+        named = {token.columns for token in self.entities}
+        others = [names for names in self._of_kind("number") if names not in named]
         if not dates and others and (first or last):
             dates = others
         if not dates:
@@ -159,13 +165,12 @@ class Clause(Ranking):
     def _share(self) -> list[Query]:
         if not self._has(SHARE_WORDS):
             return []
-        if self.where and not self.groups and not self.measured:
-            return self._query("share")
+        numbers = self._of_kind("number")
+        if self.where and not self.groups and len(numbers) <= 1:
+            return self._query("share", numbers[0][:1] if numbers else ())
         if not self.groups and len(self.measured) == 1 and not self.where:
             name = self.measured[0][0]
             if self.facts.column(name).kind == "boolean":
-                from genesis.agents.data_analyst.query import Condition
-
                 self.where = (Condition(name, "=", (True,)),)
                 self.measured = []
                 return self._query("share")
@@ -249,12 +254,18 @@ class Clause(Ranking):
             if at in self.used or token.kind != "word" or token.word not in AGGREGATE_WORDS:
                 continue
             function = AGGREGATE_WORDS[token.word]
-            if function == "sum" and self._word(at + 1) in ("number", "rows", "count", "records"):
+            counts = self._word(at + 1) in ("number", "rows", "count", "records")
+            if function == "sum" and counts and not self._quantity_at(at + 3):
                 continue
             found.append(function)
         found = list(dict.fromkeys(found)) or self._implied()
         others = [f for f in found if f not in ("min", "max")]
         return others if others and self.groups and self.words & (HIGH | LOW) else found
+
+    def _quantity_at(self, at: int) -> bool:
+        """'total number of votes' adds up the votes; 'total number of orders' counts rows."""
+        token = self._free_column(at)
+        return token is not None and not token.entity and bool(self._of_kind("number"))
 
     def _aggregate(self) -> list[Query]:
         functions = self._aggregates()
@@ -308,6 +319,8 @@ class Clause(Ranking):
         if not (self._has(COUNT_WORDS) or rows or "%" in self.words):
             return []
         order, limit = self._ranking()
+        if self._counts_entities() and not rows:
+            return self._entities_counted(order, limit)
         if self.groups:
             extra = [names for names in self.measured if self.facts.column(names[0]).kind == "text"]
             if extra and not rows:
@@ -324,6 +337,8 @@ class Clause(Ranking):
 
     def _count_of_column(self) -> list[Query]:
         """'how many cities' counts different values; 'city counts' the rows of each."""
+        if self.entities and self.measured[:1] == [self.entities[0].columns]:
+            return self._entities_counted()
         many = "many" in self.words or ("number" in self.words)
         names = self.measured[0]
         column = self.facts.column(names[0])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+YES = frozenset(("yes", "y", "true", "t"))
+_NO = frozenset(("no", "n", "false", "f"))
 KINDS = ("number", "text", "date", "boolean")
 MAX_VALUES = 20_000
 """Distinct texts of a column that questions may name; a column with more is not searched."""
@@ -24,7 +27,7 @@ class ColumnFacts:
         first: earliest time of a date column.
         last: latest time of a date column.
         timed: whether a date column holds times of day.
-        flag: whether the column says yes or no: as booleans, or as the numbers 0 and 1.
+        flag: whether the column says yes or no: as booleans, as the numbers 0 and 1, or as words.
     """
 
     name: str
@@ -60,6 +63,12 @@ class TableFacts:
     def is_label(self, column: ColumnFacts) -> bool:
         """Whether a column's values tell its rows apart."""
         return column.missing == 0 and column.distinct == self.rows > 0
+
+
+def says_yes_or_no(values: Iterable[str]) -> bool:
+    """Whether texts are yes and no, in any of the usual words."""
+    said = {value.strip().casefold() for value in values}
+    return bool(said & YES) and bool(said & _NO) and said <= YES | _NO
 
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -18,6 +18,7 @@ _PARTS: dict[str, Callable[[datetime], int]] = {
     "year": lambda moment: moment.year,
     "month": lambda moment: moment.month,
     "quarter": lambda moment: (moment.month + 2) // 3,
+    "weekday": lambda moment: moment.isoweekday(),
 }
 
 
@@ -39,11 +40,22 @@ def evaluate(query: Query, table: Reread) -> list[Row]:
                 :MAX_VALUES_LISTED
             ]
         case "share" if not query.groups:
-            return [(len(kept) / table.facts.rows if table.facts.rows else None,)]
+            return [(_share_kept(query, table, kept),)]
         case "extreme":
             return _extreme(query, table, kept)
         case _:
             return _grouped(query, table, kept)
+
+
+def _share_kept(query: Query, table: Reread, kept: Sequence[int]) -> float | None:
+    part, whole = float(len(kept)), float(table.facts.rows)
+    if query.columns:
+        cells = table.cells[query.columns[0]]
+        part, whole = (
+            math.fsum(v for i in chosen if isinstance(v := cells[i], int | float))
+            for chosen in (kept, range(table.facts.rows))
+        )
+    return part / whole if whole else None
 
 
 def _order(value: object) -> tuple[int, object]:
@@ -67,7 +79,7 @@ def _test(condition: Condition) -> Callable[[Value], bool]:
 
     def test(cell: Value) -> bool:
         if cell is None:
-            return op in ("!=", "not in")
+            return op.startswith("not ") or op == "!="
         subject: object = cell
         wanted: list[object] = list(values)
         if isinstance(cell, datetime):
@@ -78,11 +90,21 @@ def _test(condition: Condition) -> Callable[[Value], bool]:
     return test
 
 
+def _holds_part(op: str, text: str, part: str) -> bool:
+    if op.endswith("contains"):
+        found = part in text
+    else:
+        found = text.startswith(part) if "starts" in op else text.endswith(part)
+    return found != op.startswith("not ")
+
+
 def _holds(op: str, cell: object, wanted: Sequence[object]) -> bool:
     if op in ("=", "in"):
         return cell in wanted
     if op in ("!=", "not in"):
         return cell not in wanted
+    if op.endswith(("contains", "with")):
+        return _holds_part(op, str(cell).lower(), str(wanted[0]).lower())
     left, first, last = _comparable(cell), _comparable(wanted[0]), _comparable(wanted[-1])
     tests = {
         ">": left > first,

@@ -21,8 +21,28 @@ NOT_NUMBERS = (
 )  # fmt: skip
 """Cells (in lower case) that stand for no value where the rest of a column is numbers or dates."""
 
+FILE_WIDE = (
+    "na", "n.a.", "n/a", "nan", "nil", "none", "null", "missing", "undefined", "not available",
+    "not applicable",
+)  # fmt: skip
+"""Of these the ones that stand for no value in some column of numbers or dates do so in texts."""
+
 SENTINELS = (-999.0, -9999.0, -99999.0, -999999.0, -999.9, -999.99, -9999.9)
 """Numbers that stand for no value where all others are far above them."""
+
+HIGH_SENTINELS = (9999.0, 99999.0, 999999.0, 9999999.0)
+"""The same where all others are far below them."""
+
+SENTINEL_TEXTS = ("-999", "-9999", "-99999", "-999999")
+"""The same among texts none of which is a number."""
+
+MOMENT_WORDS = (
+    "timestamp", "time", "date", "datetime", "epoch", "ts", "created", "updated", "modified",
+)  # fmt: skip
+"""Words in the name of a column whose large whole numbers count seconds since 1970."""
+
+EPOCH_SECONDS = (500_000_000, 4_200_000_000)
+"""Seconds since 1970 that moments are recognised in: 1985 to 2103; or a thousand times as many."""
 
 TRUTHS = ("true", "false")
 
@@ -48,5 +68,5 @@ DATE = (
     + "|" + _MONTH + r" [0-9]{1,2},? [0-9]{4}"
     + "|" + r"[0-9]{1,2}[ -]" + _MONTH + r"[ ,-]+[0-9]{4}"
     + "|" + _MONTH + r"[ -][0-9]{4})"
-    + r"([T ]" + _CLOCK + r"( ?Z|\+00:?00| UTC)?)?"
+    + r"([T ]" + _CLOCK + r"( ?Z| ?[+-][0-9]{2}:?[0-9]{2}| UTC| GMT)?)?"
 )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genesis.agents.data_analyst import formats
+from genesis.agents.data_analyst.columns import words_of
 from genesis.agents.data_analyst.reader import RawTable
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class _Counts:
     first_over_12: int
     second_over_12: int
     numeric_dates: int
+    sentinels: int
+    epoch: int
+    epoch_ms: int
+    offsets: int
 
 
 def text_list(values: Sequence[str]) -> str:
@@ -61,10 +66,42 @@ def infer_types(connection: duckdb.DuckDBPyConnection, raw: RawTable) -> list[Co
         c.surely_comma and c.comma >= c.present - c.words and c.groups < c.comma for c in counts
     )
     prefer_comma = decimal_comma or raw.delimiter == ";"
-    return [
+    types = [
         _decide(connection, name, f"c{i}", counts[i], missing, prefer_comma, decimal_comma)
         for i, name in enumerate(raw.names)
     ]
+    words = _missing_words(connection, types, counts) if raw.delimiter else []
+    return [
+        _text(name, f"c{i}", counts[i], missing, words) if types[i].kind == "text" else types[i]
+        for i, name in enumerate(raw.names)
+    ]
+
+
+def _missing_words(
+    connection: duckdb.DuckDBPyConnection, types: Sequence[ColumnType], counts: Sequence[_Counts]
+) -> list[str]:
+    """The words that stand for no value in columns of numbers or dates."""
+    found: set[str] = set()
+    for i, (type_, count) in enumerate(zip(types, counts, strict=True)):
+        if type_.kind in ("number", "date") and count.words:
+            rows = connection.execute(
+                f"SELECT DISTINCT lower(trim(c{i}, ' \t\r\n')) AS x FROM raw "  # noqa: S608 - constants only
+                f"WHERE x IN ({text_list(formats.FILE_WIDE)})"
+            ).fetchall()
+            found.update(str(row[0]) for row in rows)
+    return sorted(found)
+
+
+def _text(
+    name: str, column: str, c: _Counts, missing: Sequence[str], words: Sequence[str]
+) -> ColumnType:
+    x = f"trim({column}, ' \t\r\n')"
+    sentinels = formats.SENTINEL_TEXTS if 0 < c.sentinels == c.plain else ()
+    blank = text_list((*missing, *(formats.PLACEHOLDERS if not c.plus else ()), *sentinels))
+    tests = [f"{x} IN ({blank})"] if blank else []
+    tests += [f"lower({x}) IN ({text_list(words)})"] if words else []
+    sql = f"CASE WHEN {' OR '.join(tests)} THEN NULL ELSE {column} END" if tests else column
+    return ColumnType(name, "text", sql)
 
 
 def _matches(text: str, pattern: str) -> str:
@@ -95,13 +132,44 @@ def _count(connection: duckdb.DuckDBPyConnection, column: str, missing: Sequence
         "first_over_12": f"{numeric_date} AND TRY_CAST({number % 1} AS INTEGER) > 12",
         "second_over_12": f"{numeric_date} AND TRY_CAST({number % 2} AS INTEGER) > 12",
         "numeric_dates": numeric_date,
+        "sentinels": f"{x} IN ({text_list(formats.SENTINEL_TEXTS)})",
+        "epoch": f"{_matches(x, '[0-9]{9,10}')} AND {_between(x, 1)}",
+        "epoch_ms": f"{_matches(x, '[0-9]{12,13}')} AND {_between(x, 1000)}",
     }
     selected = ", ".join(f"count(*) FILTER ({part})" for part in parts.values())
+    selected += f", count(DISTINCT {_minutes(x)})"
     row = connection.execute(
         f"SELECT {selected} FROM (SELECT trim({column}, ' \t\r\n') AS x FROM raw "  # noqa: S608 - constants only
         f"WHERE {column} IS NOT NULL) WHERE x NOT IN ({blank})"
     ).fetchall()[0]
     return _Counts(*row)
+
+
+def _between(x: str, factor: int) -> str:
+    low, high = (moment * factor for moment in formats.EPOCH_SECONDS)
+    return f"TRY_CAST({x} AS BIGINT) BETWEEN {low} AND {high}"
+
+
+def _minutes(x: str) -> str:
+    """SQL for how far the zone of a moment is ahead of Greenwich, in minutes; NULL without one."""
+    sign = (
+        rf"CASE WHEN regexp_matches({x}, ':[0-9.]+ ?-[0-9]{{2}}:?[0-9]{{2}}$') THEN -1 ELSE 1 END"
+    )
+    zone = ":[0-9.]+ ?[+-]([0-9]{2}):?([0-9]{2})$"
+    hours, minutes = (f"TRY_CAST(regexp_extract({x}, '{zone}', {i}) AS INTEGER)" for i in (1, 2))
+    greenwich = rf"regexp_matches({x}, ':[0-9.]+( ?Z| UTC| GMT)$')"
+    return f"CASE WHEN {greenwich} THEN 0 ELSE ({sign}) * ({hours} * 60 + {minutes}) END"
+
+
+def _epoch(name: str, x: str, c: _Counts) -> ColumnType | None:
+    """Seconds or milliseconds since 1970, in a column whose name says that it holds moments."""
+    wanted = c.present - c.words
+    named = {*formats.MOMENT_WORDS} & {*words_of(name)}
+    if not named or not wanted or wanted not in (c.epoch, c.epoch_ms):
+        return None
+    unit, factor = ("seconds", 1_000_000) if wanted == c.epoch else ("milliseconds", 1000)
+    sql = f"make_timestamp(TRY_CAST({x} AS BIGINT) * {factor})"
+    return ColumnType(name, "date", sql, f"{name} read as {unit} since 1970")
 
 
 def _decide(
@@ -119,16 +187,15 @@ def _decide(
         return ColumnType(name, "number", "NULL::DOUBLE")
     if c.truths and c.truths == wanted:
         return ColumnType(name, "boolean", f"TRY_CAST(lower({x}) AS BOOLEAN)")
+    if found := _epoch(name, x, c):
+        return found
     if wanted and (found := _number(name, x, c, prefer_comma, decimal_comma)):
         return found
     if c.dates >= max(1, wanted * _MOSTLY) and (
         found := _date(connection, name, column, c, wanted)
     ):
         return found
-    kept = formats.PLACEHOLDERS if not c.plus else ()
-    blank = text_list((*missing, *kept))
-    sql = f"CASE WHEN {x} IN ({blank}) THEN NULL ELSE {column} END" if blank else column
-    return ColumnType(name, "text", sql)
+    return _text(name, column, c, missing, ())
 
 
 def _number(
@@ -187,11 +254,16 @@ def _date(
 ) -> ColumnType | None:
     """A date column; whether the day or the month comes first is what the column itself shows."""
     day_first = c.first_over_12 > 0 and c.first_over_12 >= c.second_over_12
-    sql = date_sql(f"trim({column}, ' \t\r\n')", day_first)
+    x = f"trim({column}, ' \t\r\n')"
+    sql = date_sql(x, day_first)
+    if c.offsets > 1:
+        sql = f"{sql} - to_minutes(coalesce({_minutes(x)}, 0))"
     parsed = int(connection.execute(f"SELECT count({sql}) FROM raw").fetchall()[0][0])  # noqa: S608 - constants only
     if parsed < wanted * _MOSTLY:
         return None
     notes: list[str] = []
+    if c.offsets > 1:
+        notes.append(f"times in {name} are of several zones: read as UTC")
     if c.numeric_dates:
         seen = c.first_over_12 + c.second_over_12
         order = "day before month" if day_first else "month before day"
@@ -205,7 +277,8 @@ def _date(
 
 def date_sql(x: str, day_first: bool) -> str:
     """SQL that turns a date in any of the known ways of writing into a TIMESTAMP, or NULL."""
-    plain = rf"regexp_replace({x}, '( ?Z|\+00:?00| UTC)$', '')"
+    plain = rf"regexp_replace({x}, '( ?Z| UTC| GMT)$', '')"
+    plain = rf"regexp_replace({plain}, '(:[0-9.]+) ?[+-][0-9]{{2}}:?[0-9]{{2}}$', '\1')"
     plain = rf"regexp_replace({plain}, '^([0-9]+)[/.-]([0-9]+)[/.-]([0-9]+)', '\1-\2-\3')"
     plain = rf"regexp_replace({plain}, '^([0-9]{{4}})[/.]([0-9]{{1,2}})$', '\1-\2')"
     plain = rf"regexp_replace({plain}, '([0-9])T([0-9])', '\1 \2')"

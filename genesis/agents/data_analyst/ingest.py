@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from genesis.agents.data_analyst.columns import MAX_VALUES, ColumnFacts, TableFacts
+from genesis.agents.data_analyst.columns import (
+    MAX_VALUES,
+    ColumnFacts,
+    TableFacts,
+    says_yes_or_no,
+)
 from genesis.agents.data_analyst.infer import ColumnType, infer_types
 from genesis.agents.data_analyst.reader import (
     RawTable,
@@ -155,13 +161,12 @@ def _load_text(connection: duckdb.DuckDBPyConnection, raw: RawTable) -> tuple[st
 def _clear_sentinels(
     connection: duckdb.DuckDBPyConnection, types: Sequence[ColumnType]
 ) -> list[str]:
-    from genesis.agents.data_analyst.formats import SENTINELS
+    from genesis.agents.data_analyst.formats import HIGH_SENTINELS, SENTINELS
 
     notes: list[str] = []
-    listed = ", ".join(str(number) for number in SENTINELS)
-    for column in types:
-        if column.kind != "number":
-            continue
+    numbers = [column for column in types if column.kind == "number"]
+    for column, sentinels in product(numbers, (SENTINELS, HIGH_SENTINELS)):
+        listed = ", ".join(str(number) for number in sentinels)
         name = quoted(column.name)
         given, other = f"{name} IN ({listed})", f"{name} NOT IN ({listed})"
         used, count, low, high, others = connection.execute(
@@ -169,15 +174,17 @@ def _clear_sentinels(
             f"min({name}) FILTER ({other}), max({name}) FILTER ({other}), "
             f"count(*) FILTER ({other}) FROM data"
         ).fetchall()[0]
-        if not count or count > others or not is_sentinel(used, low, high):
+        if not count or count > others or not is_sentinel(used, low, high, count):
             continue
         connection.execute(f"UPDATE data SET {name} = NULL WHERE {name} IN ({listed})")  # noqa: S608 - as above
         notes.append(f"{count} cells of {column.name} hold the sentinel {used:g}: read as missing")
     return notes
 
 
-def is_sentinel(value: float, low: float, high: float) -> bool:
+def is_sentinel(value: float, low: float, high: float, times: int) -> bool:
     """Whether a number such as -999 is plainly a placeholder beside others in [low, high]."""
+    if value > 0:
+        return times > 1 and high <= value / 10 and low >= -value / 10
     return low >= 0 or (low > value / 5 and high < abs(value) / 2)
 
 
@@ -252,7 +259,8 @@ def _column_facts(connection: duckdb.DuckDBPyConnection, name: str, type_: str) 
         found = connection.execute(
             f"SELECT DISTINCT {column} FROM data WHERE {column} IS NOT NULL"  # noqa: S608 - as above
         ).fetchall()
-        return ColumnFacts(name, kind, missing, distinct, tuple(sorted(row[0] for row in found)))
+        texts = tuple(sorted(row[0] for row in found))
+        return ColumnFacts(name, kind, missing, distinct, texts, flag=says_yes_or_no(texts))
     if kind == "date":
         first, last, timed = connection.execute(
             f"SELECT min({column}), max({column}), count(*) FILTER ({column} <> "  # noqa: S608 - as above

@@ -119,7 +119,8 @@ def _scalar(query: Query, value: JsonValue) -> str:
             tests = " and ".join(map(condition_text, query.where))
             if not isinstance(value, int | float):
                 return "There are no rows to take a share of"
-            return f"The share of rows where {tests} is {number(value)} ({number(value * 100)} %)"
+            of = f"total {column}" if column else "rows"
+            return f"The share of {of} where {tests} is {number(value)} ({number(value * 100)} %)"
         case _:
             a, b = query.columns
             if value is None:

@@ -24,9 +24,11 @@ class Condition:
 
     Attributes:
         column: its name.
-        op: "=", "!=", ">", ">=", "<", "<=", "between", "in", "not in", "missing" or "present".
+        op: "=", "!=", ">", ">=", "<", "<=", "between", "in", "not in", "missing",
+            "present", or of texts "contains", "starts with", "ends with" and each with "not ".
         values: what is compared with; dates as ISO text.
-        part: "year", "quarter" or "month" when only that part of a date is compared.
+        part: "year", "quarter", "month" or "weekday" (Monday is 1) when only that part of a date
+            is compared.
     """
 
     column: str

@@ -43,6 +43,13 @@ _LEADS = words(
     "plot draw report compare describe summarise summarize"
 )
 _ROUNDING = re.compile(r",?\s*(?:and )?round(?:ed)? to \w+ (?:decimal|digit|place)\w*(?: places)?")
+_END = "(" + "|".join(sorted((HIGH | LOW) - words("top bottom"))) + ")"
+_BOTH_ENDS = re.compile(
+    rf"\b((?:which|what) [\w ]{{1,40}}? (?:has|had|have)) the {_END} and "
+    rf"(?:(?:which|what)[\w ]{{0,40}}? (?:has|had|have) )?(?:the )?{_END} ([^?;,.]+)",
+    re.IGNORECASE,
+)
+"""'Which city has the highest and which the lowest mean price' asks for both of the mean price."""
 _ARTICLES = words("the a an also in on for by please me their its then")
 _EXTENSION = r"(?:csv|tsv|txt|tab|json|jsonl|ndjson|parquet|pq|dat|psv)(?:\.gz)?"
 
@@ -132,7 +139,7 @@ def _without_file(request: str, facts: TableFacts) -> str:
         text = re.sub(rf"(?<!\w){loose}{follow}", " ", text, flags=re.I)
         if re.search(r"[_\-]", stem):
             text = re.sub(rf"(?<!\w){re.escape(stem)}(?!\w)", " the file ", text, flags=re.I)
-    return text
+    return _BOTH_ENDS.sub(r"\1 the \2 \4 and \1 the \3 \4", text)
 
 
 def _split(protected: Protected, facts: TableFacts) -> list[str]:
@@ -164,6 +171,8 @@ def _splits(left: Sequence[Token], right: Sequence[Token]) -> bool:
         return False
     if _says_nothing(left) and opening[0].word in _LEADS | {"report"}:
         return True
+    if opening[0].word in ("is", "are", "was", "were") and not _is_question(right):
+        return False  # "and are older than 40" restricts what the left asks
     if opening[0].kind != "column" and opening[0].word in _LEADS and _is_question(left):
         backward = any(token.word == "it" for token in right) and not _is_question(right)
         return not _says_nothing(right) and not backward  # "and when was it?" asks of the left

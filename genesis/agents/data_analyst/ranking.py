@@ -9,12 +9,18 @@ from genesis.agents.data_analyst.query import Query
 from genesis.agents.data_analyst.scope import Scope, Unclear
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
+    COMMON_WORDS,
+    COUNT_WORDS,
     HIGH,
     LOW,
+    ROW_WORDS,
     words,
 )
 
 _UNGROUPED = words("columns missing duplicates values extreme period describe")
+_COUNTING = words("most fewest least top bottom common frequent")
+_MOSTLY_ONE_EACH = 0.9
+"""Different names per row from which on every row counts as one named thing."""
 MAX_READINGS = 4
 """Columns that an ambiguous word may mean for all of them to be answered."""
 
@@ -94,6 +100,8 @@ class Ranking(Scope):
         if not order:
             return []
         readings = self._of_kind("number", "date")
+        if self._counts_entities():
+            return self._entities_counted(order, limit)
         if not readings:
             return self._most_rows(order, limit)
         function = "max" if order == "desc" else "min"
@@ -138,6 +146,8 @@ class Ranking(Scope):
             ways = [(function, "")]
         elif "single" in self.words:
             ways = [ways[1]]
+        elif self._has(words("most least fewest")):
+            ways = ways[:1]
         elif not summed:
             ways = [ways[1], ways[2], ways[0]]
         queries: list[Query] = []
@@ -161,8 +171,30 @@ class Ranking(Scope):
                 name = self.measured[0][0]
                 return self._query("distinct", (name,), order, limit, notes=(note,))
         if self.groups and not self.measured:
+            if not self._has(_COUNTING | COUNT_WORDS | ROW_WORDS | COMMON_WORDS):
+                raise Unclear("of which column is the highest or lowest wanted?")
             return self._query("rows", (), order, limit)
         return []
+
+    def _counts_entities(self) -> bool:
+        """'the number of orders' counts them; their ids are no quantity."""
+        named = {token.columns for token in self.entities}
+        return bool(self.groups and named and self._has(COUNT_WORDS | _COUNTING)) and all(
+            columns in named for columns in self.measured
+        )
+
+    def _entities_counted(self, order: str = "", limit: int | None = None) -> list[Query]:
+        """The rows, where each is one such thing, and the different things, where they repeat."""
+        name = self.entities[0].columns[0]
+        column = self.facts.column(name)
+        rows = self._query("rows", (), order, limit)
+        if self.facts.is_label(column):
+            return rows
+        distinct = self._query("distinct", (name,), order, limit, notes=("different values",))
+        mostly = column.distinct >= self.facts.rows * _MOSTLY_ONE_EACH
+        if not mostly and not self.where and not self.groups:
+            return distinct
+        return [*rows, *distinct] if mostly else [*distinct, *rows]
 
     def _labels(self, readings: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         """The columns that tell a reader which row is meant, at most three."""

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
+from genesis.agents.data_analyst.footer import without_total
 from genesis.agents.data_analyst.formats import DATE, PLAIN
 from infrastructure.errors import InputError
 
@@ -174,6 +175,7 @@ def read_delimited(text: str, encoding: str, name: str) -> RawTable:
         header, body = [f"column_{i + 1}" for i in range(len(rows[0]))], rows
         notes.append("no header found: columns are named column_1, column_2, ...")
     header, body = _fit(header, body, notes)
+    body = without_total(body, notes)
     names = unique_names(header, notes)
     columns = tuple(zip(*body, strict=True)) if body else tuple(() for _ in names)
     return RawTable(names, columns, delimiter, tuple(notes))

@@ -10,12 +10,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 from genesis.agents.data_analyst import formats
-from genesis.agents.data_analyst.columns import MAX_VALUES, ColumnFacts, TableFacts
+from genesis.agents.data_analyst.columns import (
+    MAX_VALUES,
+    ColumnFacts,
+    TableFacts,
+    says_yes_or_no,
+    words_of,
+)
 from genesis.agents.data_analyst.ingest import is_parquet, is_sentinel, load, read_raw
 from genesis.agents.data_analyst.reader import RawTable, sha256_of
 from genesis.agents.data_analyst.vocabulary import MONTHS
@@ -73,7 +79,7 @@ def _typed(raw: RawTable) -> tuple[dict[str, str], dict[str, list[Value]], int]:
     kinds: dict[str, str] = {}
     typed: dict[str, list[Value]] = {}
     for name, column in zip(raw.names, columns, strict=True):
-        kind, convert = column.decide(decimal_comma or raw.delimiter == ";", decimal_comma)
+        kind, convert = column.decide(name, decimal_comma or raw.delimiter == ";", decimal_comma)
         kinds[name] = kind
         known = {text: convert(text) for text in column.counts}
         if kind == "text":
@@ -86,7 +92,17 @@ def _typed(raw: RawTable) -> tuple[dict[str, str], dict[str, list[Value]], int]:
                 None if cell is None else known.get(cell.strip(_BLANKS)) for cell in column.cells
             ]
         if kind == "number":
-            typed[name] = _without_sentinels(typed[name])
+            for sentinels in (formats.SENTINELS, formats.HIGH_SENTINELS):
+                typed[name] = _without_sentinels(typed[name], sentinels)
+    words = {
+        word
+        for name, column in zip(raw.names, columns, strict=True)
+        if raw.delimiter and kinds[name] in ("number", "date")
+        for word in column.missing_words()
+    }
+    for name, column in zip(raw.names, columns, strict=True):
+        if kinds[name] == "text":
+            typed[name] = column.without(words, typed[name])
     return kinds, typed, raw.rows
 
 
@@ -116,6 +132,32 @@ class _Column:
         with_junk = self._junk > 0 and number + self._junk == self._wanted
         return number == self._wanted or (with_junk and number >= self._wanted * _MOSTLY)
 
+    def missing_words(self) -> set[str]:
+        """The words among the cells that stand for no value in columns of numbers."""
+        return {text.lower() for text in self._present} & {*formats.FILE_WIDE}
+
+    def without(self, words: set[str], values: Sequence[Value]) -> list[Value]:
+        """The values of a text column, None where a cell is one of `words` or a sentinel."""
+        numbers = {text for text in self._present if re.fullmatch(formats.PLAIN, text, re.ASCII)}
+        gone = numbers if numbers <= {*formats.SENTINEL_TEXTS} else set[str]()
+        stripped = (None if cell is None else cell.strip(_BLANKS) for cell in self.cells)
+        return [
+            None if text is None or text.lower() in words or text in gone else value
+            for text, value in zip(stripped, values, strict=True)
+        ]
+
+    def _epoch(self, name: str) -> Callable[[str], Value] | None:
+        numbers = {text for text in self._present if text.lower() not in formats.NOT_NUMBERS}
+        whole = numbers and all(re.fullmatch("[0-9]{9,13}", text, re.ASCII) for text in numbers)
+        if not whole or not {*formats.MOMENT_WORDS} & {*words_of(name)}:
+            return None
+        low, high = formats.EPOCH_SECONDS
+        for factor in (1, 1000):
+            if all(low * factor <= int(text) <= high * factor for text in numbers):
+                start, step = datetime(1970, 1, 1), timedelta(milliseconds=1000 // factor)
+                return lambda text: start + int(text) * step if text in numbers else None
+        return None
+
     def surely_decimal_comma(self) -> bool:
         """Whether the column can only be read with decimal commas."""
         comma = self._matching(formats.DECIMAL_COMMA)
@@ -124,18 +166,28 @@ class _Column:
         surely = self._matching(formats.SURELY_DECIMAL_COMMA)
         return surely > 0 and self._matching(formats.COMMA_GROUPS) < comma
 
-    def decide(self, prefer_comma: bool, decimal_comma: bool) -> tuple[str, Callable[[str], Value]]:
+    def decide(
+        self, name: str, prefer_comma: bool, decimal_comma: bool
+    ) -> tuple[str, Callable[[str], Value]]:
         """The column's kind, and how one stripped cell becomes a value."""
         if not self._present:
             return "number", lambda _: None
         truths = self._sum(lambda text: text.lower() in formats.TRUTHS)
         if truths and truths == self._wanted:
             return "boolean", lambda text: {"true": True, "false": False}.get(text.lower())
+        if epoch := self._epoch(name):
+            return "date", epoch
         if self._wanted and (number := self._number(prefer_comma, decimal_comma)):
             return "number", number
         if self._matching(formats.DATE) >= max(1, self._wanted * _MOSTLY):
             day_first = self._day_first()
+            zones = {zone for text in self._present if (zone := zone_of(text)) is not None}
             dates = {text: date_of(text, day_first) for text in self._present}
+            if len(zones) > 1:
+                dates = {
+                    text: moment and moment - (zone_of(text) or timedelta())
+                    for text, moment in dates.items()
+                }
             read = sum(n for text, n in self._present.items() if dates[text] is not None)
             if read >= self._wanted * _MOSTLY:
                 return "date", dates.get
@@ -180,19 +232,21 @@ def _reader(pattern: str, convert: Callable[[str], Value]) -> Callable[[str], Va
     return lambda text: convert(text) if compiled.fullmatch(text) else None
 
 
-def _without_sentinels(values: list[Value]) -> list[Value]:
+def _without_sentinels(values: list[Value], sentinels: Sequence[float]) -> list[Value]:
     numbers = [v for v in values if isinstance(v, int | float)]
-    found = [v for v in numbers if v in formats.SENTINELS]
-    others = [v for v in numbers if v not in formats.SENTINELS]
+    found = [v for v in numbers if v in sentinels]
+    others = [v for v in numbers if v not in sentinels]
     if not found or len(found) > len(others):
         return values
-    if not is_sentinel(min(found), min(others), max(others)):
+    if not is_sentinel(min(found), min(others), max(others), len(found)):
         return values
-    return [None if v in formats.SENTINELS else v for v in values]
+    return [None if v in sentinels else v for v in values]
 
 
 _CLOCK = re.compile(
-    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(?: ?([AaPp])[Mm])?(?: ?Z|\+00:?00| UTC)?", re.ASCII
+    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(?: ?([AaPp])[Mm])?"
+    r"(?: ?Z| ?[+-]\d{2}:?\d{2}| UTC| GMT)?",
+    re.ASCII,
 )
 _DAY = re.compile(
     r"(?P<y>\d{4})[/.-](?P<m>\d{1,2})(?:[/.-](?P<d>\d{1,2}))?"
@@ -202,6 +256,18 @@ _DAY = re.compile(
     r"|(?P<n3>[A-Za-z]{3,9})\.?[ -](?P<y3>\d{4})",
     re.ASCII,
 )
+
+
+_ZONE = re.compile(r":[\d.]+ ?(?:(Z|UTC|GMT)|([+-])(\d{2}):?(\d{2}))$", re.ASCII)
+
+
+def zone_of(text: str) -> timedelta | None:
+    """How far the zone written after a time is ahead of Greenwich, or None without one."""
+    found = _ZONE.search(text)
+    if found is None:
+        return None
+    ahead = timedelta(hours=int(found[3] or 0), minutes=int(found[4] or 0))
+    return -ahead if found[2] == "-" else ahead
 
 
 def date_of(text: str, day_first: bool) -> datetime | None:
@@ -265,7 +331,7 @@ def _facts(name: str, kind: str, values: Sequence[Value]) -> ColumnFacts:
     missing = len(values) - len(present)
     if kind == "text" and len(different) <= MAX_VALUES:
         texts = tuple(sorted(str(value) for value in different))
-        return ColumnFacts(name, kind, missing, len(different), texts)
+        return ColumnFacts(name, kind, missing, len(different), texts, flag=says_yes_or_no(texts))
     if kind == "date":
         moments = [value for value in different if isinstance(value, datetime)]
         timed = any(value.time() != value.min.time() for value in moments)

@@ -17,10 +17,12 @@ from genesis.agents.data_analyst.vocabulary import (
     COUNT_WORDS,
     DUPLICATE_WORDS,
     GRAINS,
+    HARMLESS,
     HIGH,
     KNOWN_WORDS,
     LOW,
     MISSING_WORDS,
+    NEGATIONS,
     NUMBERS,
     RATIO_WORDS,
     REFUSED,
@@ -31,6 +33,7 @@ from genesis.agents.data_analyst.vocabulary import (
 )
 
 _GROUPERS = words("by per each every across grouped")
+_BEING = words("is are was were been be being not got")
 _OF = words("in for from at where of by with per among within on to")
 
 
@@ -288,6 +291,7 @@ class Scope:
         compared = self.words & COMPARING - harmless
         if compared:
             raise Unclear(f"'{min(compared)}' compares with nothing: name a column and a value")
+        self._check_negations()
         for at, token in enumerate(self.tokens):
             if at in self.used or token.kind == "column" or token.kind == "mark":
                 continue
@@ -296,7 +300,7 @@ class Scope:
             if token.word in KNOWN_WORDS:
                 continue
             if not self._is_noun_of_rows(at):
-                if self._restricts(at) or token.word.endswith("est"):
+                if self._restricts(at) or self._narrows(at) or token.word.endswith("est"):
                     raise Unclear(self._unknown(token.text))
                 ignored.append(token.text)
         if (
@@ -312,6 +316,34 @@ class Scope:
         if ignored:
             self.notes.append("not used: " + ", ".join(repr(word) for word in ignored))
 
+    def _check_negations(self) -> None:
+        """A 'not' that no filter took would be answered as if it were not there."""
+        left = self.words & NEGATIONS
+        absent = self.words & MISSING_WORDS and self.words & frozenset(AGGREGATE_WORDS)
+        if left and absent and left <= {"excluding", "ignoring", "without"}:
+            self.words -= MISSING_WORDS  # 'mean price, ignoring missing values' is the mean price
+        elif left and not ({"why", "whether", "or"} & self.words):
+            raise Unclear(f"'{min(left)}' excludes something that could not be read")
+
+    def _narrows(self, at: int) -> bool:
+        """Whether an unknown word picks some of the rows: 'red cars', 'orders were refunded'."""
+        word, following = self._word(at), at + 1
+        if word in HARMLESS:
+            return False
+        noun = following < len(self.tokens) and (
+            self.tokens[following].entity
+            or self._word(following) in ROW_WORDS - {"values", "value"}
+            or (self._word(following) not in KNOWN_WORDS and self._is_file_noun(following))
+        )
+        participle = word.endswith("ed") and self._word(at - 1) in _BEING
+        told = any(step in self.used for step in range(at + 1, at + 4))
+        return noun or (participle and not told)
+
+    def _is_file_noun(self, at: int) -> bool:
+        return bool(self._word(at)) and stem(self._word(at)) in map(
+            stem, words_of(self.facts.file.split(".")[0])
+        )
+
     def _restricts(self, at: int) -> bool:
         step = at - 1
         while self._word(step) in ("the", "a", "an", "all", "any", "only"):
@@ -319,13 +351,16 @@ class Scope:
         word = self._word(step)
         measured = word in AGGREGATE_WORDS or word in HIGH | LOW
         following = self._free_column(at + 1) is not None
+        if self._word(at - 1) in ("which", "what", "who"):
+            return True
         return (word in _OF or measured or word in ("and", "or", "is", "=")) and not following
 
     def _is_noun_of_rows(self, at: int) -> bool:
         """Whether a word names what the rows are: 'how many cars', 'which airport'."""
-        word = stem(self._word(at))
-        in_file = word in map(stem, words_of(self.facts.file.split(".")[0]))
+        in_file = self._is_file_noun(at)
         before = self._word(at - 1)
+        if before in ("which", "what") and not in_file and not self._names_rows():
+            return False
         counted = before in ("many", "which", "what", "of") and (
             bool(self.where) or bool(self._has(HIGH | LOW))
         )
@@ -344,6 +379,11 @@ class Scope:
                 self.notes.append(f"{self.tokens[at].text!r} is read as rows")
             return True
         return False
+
+    def _names_rows(self) -> bool:
+        """Whether 'which airport' asks for one row, and rows have names to tell it by."""
+        titled = any({"name", "title"} & set(words_of(c.name)) for c in self.facts.columns)
+        return titled and not (self.words & frozenset(AGGREGATE_WORDS) - {"max", "min"})
 
     def _unknown(self, word: str) -> str:
         names = [column.name for column in self.facts.columns]

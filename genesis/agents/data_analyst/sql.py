@@ -237,7 +237,9 @@ def _share(query: Query, writer: _Writer) -> str:
     """The part of all rows that the filters keep, or that each group has; between 0 and 1."""
     if not query.groups:
         tests = " AND ".join(_condition(c, writer) for c in query.where)
-        return f"SELECT count(*) FILTER ({tests}) / nullif(count(*), 0) AS share FROM data"  # noqa: S608 - as above
+        counted = f"sum({quoted(query.columns[0])})" if query.columns else "count(*)"
+        kept = f"coalesce({counted} FILTER ({tests}), 0)"
+        return f"SELECT {kept} / nullif({counted}, 0) AS share FROM data"  # noqa: S608 - as above
     parts = [_grouped(group) for group in query.groups]
     listed = ", ".join(
         f"{part} AS {quoted(group.label)}" for part, group in zip(parts, query.groups, strict=True)
@@ -260,7 +262,8 @@ def _where(query: Query, writer: _Writer, *more: str) -> str:
 def _condition(condition: Condition, writer: _Writer) -> str:
     column = quoted(condition.column)
     if condition.part:
-        column = f"date_part('{condition.part}', {column})"
+        part = "isodow" if condition.part == "weekday" else condition.part
+        column = f"date_part('{part}', {column})"
     values = [writer.value(value) for value in condition.values]
     match condition.op:
         case "missing":
@@ -273,7 +276,17 @@ def _condition(condition: Condition, writer: _Writer) -> str:
             return f"{column} IN ({', '.join(values)})"
         case "not in":  # as in pandas, a missing value is another value
             return f"({column} NOT IN ({', '.join(values)}) OR {column} IS NULL)"
+        case "contains" | "starts with" | "ends with":
+            return _part_of_text(column, condition.op, values[0])
+        case "not contains" | "not starts with" | "not ends with":
+            test = _part_of_text(column, condition.op.removeprefix("not "), values[0])
+            return f"({column} IS NULL OR NOT {test})"
         case "!=":
             return f"{column} IS DISTINCT FROM {values[0]}"
         case op:
             return f"{column} {op} {values[0]}"
+
+
+def _part_of_text(column: str, op: str, value: str) -> str:
+    function = {"contains": "contains", "starts with": "starts_with"}.get(op, "suffix")
+    return f"{function}(lower({column}), lower({value}))"

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from genesis.agents.data_analyst.columns import ColumnFacts, TableFacts, stem, words_of
-from genesis.agents.data_analyst.vocabulary import BY_WORDS, GRAINS, KEYWORDS, STOP_WORDS
+from genesis.agents.data_analyst.constants import plain_constants
+from genesis.agents.data_analyst.vocabulary import (
+    BY_WORDS,
+    COMPARING,
+    GRAINS,
+    KEYWORDS,
+    STOP_WORDS,
+    SUPERLATIVES,
+)
 
 _MARK = 0xE000
 """Start of the private-use characters that stand for protected names and quotes."""
@@ -65,7 +73,8 @@ class Protected:
                 if re.fullmatch(r"\d+", name):
                     continue
                 text = self._hide_name(text, name)
-        self.text = _QUOTED.sub(lambda found: self._hide_quoted(found, names), text)
+        text = _QUOTED.sub(lambda found: self._hide_quoted(found, names), text)
+        self.text = plain_constants(text, facts)
 
     def _hide_name(self, text: str, name: str) -> str:
         pattern = rf"(?<![\w]){re.escape(name)}(?![\w])"
@@ -129,7 +138,8 @@ def mark_columns(tokens: Sequence[Token], facts: TableFacts) -> list[Token]:
                 text = " ".join(token.text for token in marked[start : start + span])
                 marked[start : start + span] = [Token(text, "column", found)]
             start += 1
-    return _mark_partly_named(marked, facts)
+    marked = _mark_partly_named(_mark_loosely(marked, facts), facts)
+    return _name_superlatives(marked, facts)
 
 
 def _column_at(
@@ -156,12 +166,51 @@ def _plainly_a_column(tokens: Sequence[Token], at: int) -> bool:
     after = tokens[at + 1].word if at + 1 < len(tokens) else ""
     if before == "the" and earlier in ("of", "by", "per", "in", "column"):
         return True
+    if before in ("a", "and", ",", "with", "whose", "where") and (
+        after in COMPARING or tokens[at - 1].kind == "column"
+    ):
+        return True
+    if at > 1 and before in ("and", ",") and tokens[at - 2].kind == "column":
+        return after in ("", ",", "and", "in", "by", "for", "per")
     aggregate = before in ("mean", "average", "avg", "median", "minimum", "maximum", "sum", "total")
     return (
         (before in ("of", "column", "field", "for", *BY_WORDS) and earlier != "number")
         or after in ("column", "field")
         or (aggregate and tokens[at].kind == "word" and after not in ("of", "number"))
     )
+
+
+def _mark_loosely(tokens: Sequence[Token], facts: TableFacts) -> list[Token]:
+    """'maximum temperature' names the column "temp_max"."""
+    marked = list(tokens)
+    for at in range(len(marked) - 1):
+        part = marked[at : at + 2]
+        if len(part) < 2 or any(token.kind != "word" for token in part):
+            continue
+        wanted = {_SHORT.get(token.word, token.word) for token in part}
+        if wanted.isdisjoint(_SHORT.values()):
+            continue
+        found = [column.name for column in facts.columns if _same_words(wanted, column)]
+        if len(found) == 1:
+            text = " ".join(token.text for token in part)
+            marked[at : at + 2] = [Token(text, "column", (found[0],))]
+    return marked
+
+
+_SHORT = {
+    "minimum": "min", "maximum": "max", "average": "avg", "mean": "avg", "number": "num",
+    "minimal": "min", "maximal": "max", "min": "min", "max": "max",
+}  # fmt: skip
+
+
+def _same_words(wanted: set[str], column: ColumnFacts) -> bool:
+    words = [_SHORT.get(word, word) for word in words_of(column.name)]
+    short = [word for word in words if word in _SHORT.values()]
+    rest = [word for word in words if word not in _SHORT.values()]
+    left = [word for word in wanted if word not in short]
+    if len(words) != 2 or len(short) != 1 or short[0] not in wanted or len(left) != 1:
+        return False
+    return _alike(rest[0], left[0])
 
 
 def _mark_partly_named(tokens: list[Token], facts: TableFacts) -> list[Token]:
@@ -182,18 +231,36 @@ def _mark_partly_named(tokens: list[Token], facts: TableFacts) -> list[Token]:
     return out
 
 
+def _name_superlatives(tokens: Sequence[Token], facts: TableFacts) -> list[Token]:
+    """'oldest' as 'highest age' where exactly one column of numbers is an age."""
+    out: list[Token] = []
+    for at, token in enumerate(tokens):
+        end, meant = SUPERLATIVES.get(token.word, ("", frozenset[str]()))
+        if token.word == "expensive" and out and out[-1].word in ("most", "least"):
+            end, meant = SUPERLATIVES["costliest" if out.pop().word == "most" else "cheapest"]
+        fitting = [c.name for c in facts.of_kind("number") if meant & set(words_of(c.name))]
+        if token.kind != "word" or not end or len(fitting) != 1:
+            out.append(token)
+            continue
+        out.append(Token(end, "word"))
+        if all(fitting[0] not in other.columns for other in tokens[at + 1 : at + 2]):
+            out.append(Token(token.text, "column", (fitting[0],)))
+    return out
+
+
 def _partly(word: str, column: ColumnFacts) -> bool:
-    wanted = stem(word)
-    for part in map(stem, words_of(column.name)):
-        if part == wanted:
-            return True
-        short, long = sorted((part, wanted), key=len)
-        if len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 8:
-            return True
-        common = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), 0)
-        if common >= 5 and len(long) - common <= 3:
-            return True
-    return False
+    return any(_alike(part, word) for part in words_of(column.name))
+
+
+def _alike(part: str, word: str) -> bool:
+    """Whether two words are forms of one: 'temp' and 'temperature', 'sale' and 'sales'."""
+    if (part := stem(part)) == (wanted := stem(word)):
+        return True
+    short, long = sorted((part, wanted), key=len)
+    if len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 8:
+        return True
+    common = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), 0)
+    return common >= 5 and len(long) - common <= 3
 
 
 def _is_value(word: str, facts: TableFacts) -> bool:

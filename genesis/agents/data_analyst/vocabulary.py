@@ -85,10 +85,45 @@ COMPARISONS = (
 IS_WORDS = words("is are was were equals = == of : as has being")
 NOT_WORDS = words("not isn't except excluding without other != <> aren't wasn't")
 
+OPEN_ENDS = {
+    **dict.fromkeys(words("more above higher greater over larger later after up older"), ">="),
+    **dict.fromkeys(words("less fewer below lower under smaller earlier before younger"), "<="),
+}
+"""What ends 'or' after a number, as in '3 or more', and the operator that it makes."""
+_AGE, _PRICE = frozenset(("age",)), words("price cost fare fee")
+_HEIGHT, _WEIGHT = words("height tall"), words("weight mass")
+_SPEED, _HEAT = frozenset(("speed",)), words("temp temperature")
+COMPARATIVES = {
+    "older": (">", _AGE), "younger": ("<", _AGE),
+    "costlier": (">", _PRICE), "dearer": (">", _PRICE), "cheaper": ("<", _PRICE),
+    "taller": (">", _HEIGHT), "heavier": (">", _WEIGHT), "lighter": ("<", _WEIGHT),
+    "faster": (">", _SPEED), "slower": ("<", _SPEED),
+    "hotter": (">", _HEAT), "warmer": (">", _HEAT), "colder": ("<", _HEAT), "cooler": ("<", _HEAT),
+}  # fmt: skip
+"""Comparatives that say of which column they are, by a word of its name."""
+SUPERLATIVES = {
+    "oldest": ("highest", _AGE), "youngest": ("lowest", _AGE),
+    "costliest": ("highest", _PRICE), "dearest": ("highest", _PRICE),
+    "cheapest": ("lowest", _PRICE), "tallest": ("highest", _HEIGHT),
+    "heaviest": ("highest", _WEIGHT), "lightest": ("lowest", _WEIGHT),
+    "fastest": ("highest", _SPEED), "slowest": ("lowest", _SPEED),
+    "hottest": ("highest", _HEAT), "warmest": ("highest", _HEAT),
+    "coldest": ("lowest", _HEAT), "coolest": ("lowest", _HEAT),
+}  # fmt: skip
+"""The same for superlatives."""
+NEGATIONS = words(
+    "not isn't except excluding exclude without != <> aren't wasn't weren't no don't doesn't "
+    "didn't never nor neither ignoring besides apart unless outside instead"
+)
+"""Words that turn a question around; one that no filter used must not be passed over."""
+
 REFUSED = words(
     "predict forecast predicted why second third fourth fifth percentile percentiles quartile "
-    "cumulative rolling moving growth increase decrease increased decreased difference change "
-    "changed outlier outliers regression cluster weighted geometric harmonic"
+    "cumulative rolling running moving growth increase decrease increased decreased increasing "
+    "decreasing difference differ differs differed change changed outlier outliers regression "
+    "grow grows grew grown growing rise rises rose risen fall falls fell decline declined "
+    "declines gain gained next previous ago today yesterday tomorrow cluster weighted weighed "
+    "geometric harmonic"
 )
 """Words that ask for something that is not offered; answering without them would mislead."""
 
@@ -114,6 +149,12 @@ STOP_WORDS = words(
     "altogether together descending ascending desc asc alphabetically s e g"
 )
 """Words that change nothing about what is asked."""
+
+HARMLESS = words(
+    "placed made recorded listed registered received taken given sold ordered bought reported "
+    "observed measured counted found shown included logged collected entered created issued"
+)
+"""Verbs that say no more than that the rows exist."""
 
 OVERVIEW_WORDS = words(
     "analyse analyze analysis profile explore overview summarise summarize summary describe "
