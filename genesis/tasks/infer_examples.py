@@ -17,7 +17,7 @@ from infrastructure.jsonvalue import JsonValue
 EXAMPLES_FILE = "task_examples.yaml"
 
 _PLACEHOLDER = "{x}"
-_TOPICS_PER_TEMPLATE = 2
+_TOPICS_PER_TEMPLATE = 4
 
 
 def read_examples(config: ConfigFile) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ Vectors = NDArray[np.float32]
 
 _EXAMPLE_GAMMA = 0.15
 _RIDGE = 0.5
-_CORRECTION_GAMMA = 0.65
+_CORRECTION_GAMMA = 0.5
 _CORRECTION_RIDGE = 0.05
 _SAME_REQUEST = 0.98
 _MAX_CORRECTIONS = 1000
@@ -37,11 +37,13 @@ class KernelReadout:
         places = np.array([self.labels.index(label) for label in labels])
         counts = np.bincount(places)
         penalties = _RIDGE * len(self.labels) * counts[places] / len(labels)
-        targets = np.eye(len(self.labels))[places]
-        kernel = np.exp(-_EXAMPLE_GAMMA * _square_distances(rows)).astype(np.float64)
+        # The penalties keep this system well-conditioned: single precision is exact enough.
+        kernel = np.exp(-_EXAMPLE_GAMMA * _square_distances(rows))
+        kernel[np.diag_indices_from(kernel)] += penalties.astype(np.float32)
+        targets = np.eye(len(self.labels), dtype=np.float32)[places]
         self._rows = rows
         self._squares = np.einsum("nd,nd->n", rows, rows)
-        self._weights = np.linalg.solve(kernel + np.diag(penalties), targets).astype(np.float32)
+        self._weights = np.linalg.solve(kernel, targets)
         self._corrected = np.zeros((0, rows.shape[1]), dtype=np.float32)
         self._corrected_labels: list[str] = []
         self._lacking = np.zeros((0, len(self.labels)), dtype=np.float32)

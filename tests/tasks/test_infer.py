@@ -56,6 +56,19 @@ def test_requests_of_every_type(text: str, task_type: str) -> None:
     assert TRAINED.infer(text).task_type == task_type
 
 
+@pytest.mark.parametrize(
+    ("body", "task_type"),
+    [
+        ("Docs for this feature, with a table of all values.", "documentation"),
+        ("It returns the wrong one. Steps to reproduce: 1. start 2. abort", "debugging"),
+        ("Hi, could anyone explain how that works? Thank you!", "general"),
+        ("# Motivation\n# Proposed design\n# Drawbacks\n# Alternatives", "system_design"),
+    ],
+)
+def test_the_body_decides_where_the_title_names_only_a_topic(body: str, task_type: str) -> None:
+    assert TRAINED.infer(f"Exit codes\n\n{body}").task_type == task_type
+
+
 @given(st.text(max_size=300))
 @settings(deadline=None)
 def test_any_text_gets_one_of_the_nine_types(text: str) -> None:
