@@ -17,6 +17,7 @@ from genesis.execution.slots import AgentSlots
 from genesis.planning.learnt import LearntPlanner
 from genesis.planning.model import ModelPlanner
 from genesis.planning.planner import Planner
+from genesis.planning.skill_planner import SkillPlanner
 from genesis.planning.template import TemplateBook, TemplatePlanner
 from genesis.routing.candidates import Exploration
 from genesis.routing.choose import ModelOption
@@ -79,7 +80,7 @@ def assemble(
     for agent in agents or ():
         registry.register(agent)
     slots = AgentSlots()
-    book = TemplateBook.load()
+    book = TemplateBook.load(cards=lambda: registry.cards)
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
     return Services(
@@ -162,6 +163,7 @@ def _planners(
         ),
         ModelPlanner(models, cards, book.deliverables),
         TemplatePlanner(book),
+        SkillPlanner(book),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genesis.planning.own_skills import OwnSkills
 from genesis.tasks.phrases import Phrases, prose
 from infrastructure.jsonvalue import JsonObject
 
@@ -57,11 +58,16 @@ class Deliverables:
     Args:
         known: what can be asked for, by datum.
         asked: what each task type asks for; a type that is not there asks for an answer.
+        own: what agents of the user's own can be asked for.
     """
 
     def __init__(
-        self, known: Mapping[str, DeliverableConfig], asked: Mapping[str, AskedConfig]
+        self,
+        known: Mapping[str, DeliverableConfig],
+        asked: Mapping[str, AskedConfig],
+        own: OwnSkills,
     ) -> None:
+        self._own = own
         self._known = {
             datum: _Deliverable(
                 frozenset(config.needs), frozenset(config.task_types), Phrases(config.phrases)
@@ -88,6 +94,10 @@ class Deliverables:
             and (not known.task_types or task_type in known.task_types)
             and known.phrases.first_in(text)
         ]
+        own = self._own.asked(text, given)
+        if own:
+            # Whoever asks for these asks for nothing that the type alone would suggest.
+            return tuple(dict.fromkeys([*own, *found]))
         chosen = [*config.always, *found]
         if config.principal and not set(config.principal) & set(chosen):
             chosen.append(self._principal(config.principal, at_hand))

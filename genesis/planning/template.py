@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,12 +10,14 @@ from pydantic import JsonValue as PydanticJson
 
 from genesis.errors import ConfigError, InvalidPlan, PlanningError
 from genesis.planning.branch import replace_failed
-from genesis.planning.deliverables import AskedConfig, DeliverableConfig, Deliverables
+from genesis.planning.deliverables import FALLBACK, AskedConfig, DeliverableConfig, Deliverables
 from genesis.planning.edges import derive_edges
+from genesis.planning.own_skills import OwnSkills
 from genesis.planning.planner import Goal, Plan
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.phrases import Phrases
 from genesis.tasks.task import Acceptance, Task
+from infrastructure.a2a.agent import AgentCard
 from infrastructure.config import ConfigFile, config_error, read_config
 
 TEMPLATES_FILE = "plan_templates.yaml"
@@ -112,6 +114,7 @@ class TemplateBook:
     Attributes:
         templates: in the order in which they are tried.
         given: how to give each datum, in words.
+        own: the skills that make what none of these names.
         deliverables: reads what a request asks for.
     """
 
@@ -119,15 +122,25 @@ class TemplateBook:
         self,
         templates: Sequence[Template],
         given: Mapping[str, str],
+        own: OwnSkills,
         deliverables: Deliverables,
     ) -> None:
         self.templates = tuple(templates)
         self.given = dict(given)
+        self.own = own
         self.deliverables = deliverables
 
     @classmethod
-    def load(cls, file: ConfigFile | None = None) -> TemplateBook:
+    def load(
+        cls,
+        file: ConfigFile | None = None,
+        cards: Callable[[], Sequence[AgentCard]] = lambda: (),
+    ) -> TemplateBook:
         """Read and check the configuration.
+
+        Args:
+            file: what was read; None reads `config/plan_templates.yaml`.
+            cards: the registered agents now.
 
         Raises:
             ConfigError: names the file, the key, and what is allowed.
@@ -151,7 +164,9 @@ class TemplateBook:
             )
             for one in read.templates
         ]
-        return cls(templates, read.given, Deliverables(read.deliverables, read.asked))
+        own = OwnSkills(cards, _named(read), frozenset(read.given))
+        deliverables = Deliverables(read.deliverables, read.asked, own)
+        return cls(templates, read.given, own, deliverables)
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -228,6 +243,13 @@ class TemplatePlanner:
             return makers[0]
         how = self._book.given.get(datum, f"the datum {datum!r}")
         raise PlanningError(f"this {goal.task_type} request lacks {how}")
+
+
+def _named(read: _TemplatesFile) -> frozenset[str]:
+    """Every datum that the configuration makes or asks for."""
+    asked = (datum for c in read.asked.values() for datum in (*c.always, *c.principal))
+    made = (datum for one in read.templates for task in one.tasks for datum in task.produces)
+    return frozenset([FALLBACK, *read.deliverables, *asked, *made])
 
 
 def _allowed_at(error: ValidationError) -> tuple[str, ...]:
