@@ -235,3 +235,17 @@ async def test_decisions_are_durable_before_an_agent_acts_on_them(make: Make) ->
         result = await orchestrator.execute_orchestrated_request(REQUEST)
     assert result.success
     assert {"RunAccepted", "PlanMade", "PlanValidated", "TasksRouted", "PlanPriced"} <= set(seen)
+
+
+@pytest.mark.usefixtures("two_ways")
+async def test_a_plan_that_does_not_validate_is_not_executed(make: Make) -> None:
+    calls: list[str] = []
+    async with make(max_plan_depth=1) as orchestrator:
+        register(orchestrator, calls, set())
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        told = str(await orchestrator.explain(result.run_id))
+    assert not result.success
+    assert calls == []
+    assert "its longest path has 2 tasks and at most 1 are allowed" in " ".join(result.errors)
+    assert "[aop] validation: sent back" in told
+    assert result.recorded
