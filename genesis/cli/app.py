@@ -31,6 +31,26 @@ Workspace = Annotated[
 ]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from genesis import __version__
+
+        typer.echo(f"genesis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """A multi-agent orchestrator that learns: plan, route, check, remember."""
+
+
 @app.command()
 def run(
     request: Request,

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -75,7 +76,7 @@ async def _examine() -> list[Finding]:
         flags = load_flags()
     except GenesisError:  # said of its file
         return findings
-    findings.append(_settings(settings))
+    findings += [_settings(settings), *_unknown_variables()]
     findings.append(Finding("flags", "ok", ", ".join(f"{k}={v}" for k, v in flags)))
     findings += [_folder("data folder", settings.data_dir), await _store(settings)]
     findings += [_sqlite(), _model(settings), *_packages()]
@@ -98,6 +99,16 @@ def _settings(settings: Settings) -> Finding:
     changed = {k: v for k, v in settings if v != getattr(Settings(), k)}
     text = ", ".join(f"{name}={value}" for name, value in changed.items())
     return Finding("settings", "ok", text or "all at their defaults")
+
+
+def _unknown_variables() -> Iterator[Finding]:
+    """Variables that look like settings and are none: a misspelt limit limits nothing."""
+    known = {f"GENESIS_{name.upper()}" for name in Settings.model_fields} | {"GENESIS_CONFIG_DIR"}
+    for name in sorted(set(os.environ) - known):
+        if name.startswith("GENESIS_"):
+            nearest = get_close_matches(name, known, 1)
+            remedy = f"did you mean {nearest[0]}?" if nearest else "remove it"
+            yield Finding(name, "warning", "is no setting and has no effect", remedy)
 
 
 def _folder(subject: str, folder: Path) -> Finding:

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, cast
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from genesis.cli.common import cli_settings, fail, print_json, run_async
 from genesis.cli.console import console
 from genesis.errors import InputError, UnknownRun
 from genesis.explain import explain
+from genesis.tasks.types import TASK_TYPES
 from infrastructure.clock import SystemClock
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.engine import Memori
@@ -247,6 +249,10 @@ def feedback_command(
         async with open_memory() as memory:
             return await memory.feedback(run_id, success, task_type, comment)
 
+    if task_type is not None and task_type not in TASK_TYPES:
+        nearest = get_close_matches(task_type, TASK_TYPES, 1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        console(stderr=True).print(f"{task_type!r} is a task type of your own{hint}", markup=False)
     said = run_async(work(), as_json=as_json)
     if as_json:
         print_json({"feedback": said})

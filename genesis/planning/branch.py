@@ -42,7 +42,7 @@ def replace_failed(
         failed = tasks.get(result.task_id)
         if failed is None or result.status is TaskStatus.SKIPPED:
             continue  # what was skipped has only waited; it runs after the replacement
-        other = _other_way(failed, goal.last, ways, result.error)
+        other = _other_way(failed, goal.last, ways)
         tasks = {
             (other.id if task_id == failed.id else task_id): (
                 other if task_id == failed.id else _rewired(task, failed.id, other.id)
@@ -63,9 +63,7 @@ def replace_failed(
         raise PlanningError(f"the failed branch cannot be replaced: {error}") from error
 
 
-def _other_way(
-    failed: Task, last: TaskDAG, ways: Callable[[str], Iterable[Task]], error: str
-) -> Task:
+def _other_way(failed: Task, last: TaskDAG, ways: Callable[[str], Iterable[Task]]) -> Task:
     obtainable = set(last.given).union(
         *(t.produces for t in last if t.id != failed.id and t.id not in last.descendants(failed.id))
     )
@@ -83,7 +81,7 @@ def _other_way(
                     acceptance=failed.acceptance or way.acceptance,
                 )
     made = ", ".join(failed.produces) or "its answer"
-    raise PlanningError(f"task {failed.id!r} failed ({error}) and nothing else makes {made}")
+    raise PlanningError(f"nothing else makes {made}, so task {failed.id!r} stays failed")
 
 
 def _fresh_id(task_id: str, last: TaskDAG) -> str:

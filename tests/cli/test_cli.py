@@ -186,3 +186,17 @@ def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").stdout
     for command in ("run", "plan", "runs", "show", "explain", "metrics", "feedback", "doctor"):
         assert command in text
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    assert cli("--version").stdout.startswith("genesis 2.")
+
+
+def test_a_misspelt_variable_or_task_type_is_pointed_at(cli: Cli) -> None:
+    done = cli("doctor", "--json", GENESIS_BUGET_USD="3")
+    (found,) = [
+        f for f in json.loads(done.stdout)["findings"] if f["subject"].endswith("BUGET_USD")
+    ]
+    assert (found["state"], "GENESIS_BUDGET_USD" in found["remedy"]) == ("warning", True)
+    run = str(cli.json("run", QUESTION)["run_id"])
+    assert "did you mean testing?" in cli("feedback", run, "--task-type", "testng").stderr
