@@ -159,7 +159,7 @@ async def test_a_failed_branch_without_another_way_is_an_error() -> None:
     plan = await planner.plan(Goal("Analyse it", "data_analysis", DATASET))
     assert plan is not None
     failed = TaskResult("answers", TaskStatus.FAILED, error="no such column")
-    with pytest.raises(PlanningError, match=r"'answers' failed \(no such column\)"):
+    with pytest.raises(PlanningError, match="nothing else makes data_answers"):
         await planner.plan(
             Goal("Analyse it", "data_analysis", DATASET, failed=(failed,), last=plan.dag)
         )
