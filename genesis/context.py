@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genesis.agents.registry import AgentRegistry
 from genesis.execution.attempt import TaskRunner
 from genesis.execution.scope import RunScope
@@ -69,6 +72,7 @@ class RunContext:
         scope: what an attempt at a task needs to know of the run.
         journal: takes every decision with its reason.
         session_id: groups runs.
+        vector: the request's embedding, float32 [d].
         started: monotonic seconds.
     """
 
@@ -76,6 +80,7 @@ class RunContext:
     scope: RunScope
     journal: Journal
     session_id: str
+    vector: NDArray[np.float32]
     started: float
 
     @property

@@ -6,14 +6,18 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genesis.context import RunContext, Services
 from genesis.events import RunAccepted, RunEnded
 from genesis.execution.scope import RunScope
 from genesis.graph import plan_graph, run_graph
 from genesis.journal import Journal, Listener
-from genesis.planning.given import check_request, find_given
+from genesis.planning.given import Given, check_request, find_given
 from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
 from genesis.state import RunState
+from genesis.tasks.inference import Inference
 from infrastructure.errors import GenesisError
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.finished_run import FinishedRun
@@ -24,6 +28,9 @@ from infrastructure.resilience.budget import Budget
 log = logging.getLogger("genesis")
 
 VERSION = "2.1"
+
+# Requests are about their beginning; a pasted log after it would drown what is asked.
+_EMBEDDED_CHARS = 2_000
 
 # Every attempt ends at the deadline by itself; this is what a step may need on top of it.
 _GRACE_S = 30.0
@@ -105,6 +112,18 @@ async def _accept(request: Request, services: Services) -> None:
     )
 
 
+def _read(request: Request, services: Services) -> tuple[Inference, Given, NDArray[np.float32]]:
+    """The request's task type, the data that come with it, and its embedding, float32 [d]."""
+    inferred = services.inferrer.infer(request.text)
+    given = find_given(
+        request.text,
+        services.settings.workspace,
+        request.given,
+        task_type=inferred.task_type,
+    )
+    return inferred, given, services.embedder.embed([request.text[:_EMBEDDED_CHARS]])[0]
+
+
 async def _begin(
     request: Request, services: Services, listener: Listener | None
 ) -> tuple[RunContext, RunState]:
@@ -113,14 +132,7 @@ async def _begin(
     await services.startup.agents()
     await services.startup.corrections()
     # In a thread: the first inference trains the classifier, and names are looked up on the disk.
-    inferred = await asyncio.to_thread(services.inferrer.infer, request.text)
-    given = await asyncio.to_thread(
-        find_given,
-        request.text,
-        settings.workspace,
-        request.given,
-        task_type=inferred.task_type,
-    )
+    inferred, given, vector = await asyncio.to_thread(_read, request, services)
     started = clock.monotonic()
     artifacts = settings.data_dir.resolve() / "runs" / request.run_id
     journal = Journal(request.run_id, clock, services.memory.append, listener)
@@ -138,6 +150,7 @@ async def _begin(
         ),
         journal=journal,
         session_id=request.session_id,
+        vector=vector,
         started=started,
     )
     journal.add(

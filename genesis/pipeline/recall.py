@@ -12,7 +12,6 @@ from genesis.events import MemoryRecalled, RecalledPattern, RecalledRun, TaskTyp
 from genesis.planning.planner import PastPlan
 from genesis.routing.belief import Belief
 from genesis.state import Recalled, RunState
-from genesis.tasks.request_vector import request_vector
 from infrastructure.errors import GenesisError
 from infrastructure.memory.workflow_memory import Recall
 
@@ -46,7 +45,7 @@ async def _search(state: RunState, context: RunContext) -> Recall:
     return await services.memory.recall(
         state.task_type,
         state.request,
-        request_vector(state.request, services.embedder),
+        context.vector,
         tuple(sorted(state.given.data)),
         min_success_rate=services.settings.min_success_rate,
         limit=_PAST_PLANS,

@@ -12,7 +12,6 @@ from genesis.context import RunContext
 from genesis.events import RunEnded
 from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.request_vector import request_vector
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
@@ -59,7 +58,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
         given=tuple(sorted(state.given.data)),
         plan=plan,
         structure=_structure(state.plan.dag) if state.plan else None,
-        vector=request_vector(state.request, context.services.embedder),
+        vector=context.vector,
         outcomes=tuple(_outcomes(state)),
         events=tuple(context.journal.take()),
         first_event=context.journal.next_number,

@@ -125,13 +125,13 @@ def _report(assignment: Assignment) -> TaskOutput:
     except (KeyError, TypeError) as error:
         raise AgentError(f"the profile or the answers lack {error}; make them again") from error
     report.write_text(text, encoding="utf-8")
-    told = f"Report of {table.facts.file}: {in_words(answered)}"
     data: JsonObject = {
         "markdown_path": str(report),
         "chart_path": str(chart),
         "sha256": table.sha256,
-        "summary": told,
+        "summary": in_words(answered),
     }
+    told = f"The report on {table.facts.file} is {report.name}, its chart {chart.name}."
     return TaskOutput(told, {"data_report": data}, (str(report), str(chart)))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from genesis.agents.data_analyst.agreement import Statement, columns_fault, same, value_fault
 from genesis.agents.data_analyst.evaluate import aggregate, evaluate
 from genesis.agents.data_analyst.ingest import dataset_path
+from genesis.agents.data_analyst.obligations import unmet
 from genesis.agents.data_analyst.png import png_fault
 from genesis.agents.data_analyst.profile import TOP_VALUES, plain_time
 from genesis.agents.data_analyst.query import Query
@@ -158,6 +159,9 @@ def _answers(submission: Submission, datum: JsonObject, table: Reread) -> str:
     _of_file(datum, table)
     asked, unclear = read_questions(_request(submission), table.facts)
     _require(asked, "not one question of the request is about this file")
+    if not unclear:
+        lost = unmet(_request(submission), [question.query for question in asked], table.facts)
+        _require(not lost, f"the answers do not account for {lost} in the request")
     left = _mappings(datum.get("answers"), "the list of answers")
     _require(left, "the list of answers is empty")
     text = Statement(submission.output.text)

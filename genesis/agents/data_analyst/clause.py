@@ -60,7 +60,8 @@ class Clause(Ranking):
     def _apart(self, found: Sequence[Query]) -> list[Query]:
         """'for Paris and Oslo' may want both together or each: both are answered."""
         several = [c.column for c in self.where if c.op == "in" and not c.part]
-        listed = {t.word for t in self.tokens} & {"and", "or"} == {"and"}
+        said = {t.word for t in self.tokens}
+        listed = said & {"and", "or"} == {"and"} or said & {"compared", "versus", "vs", "compare"}
         if len(several) != 1 or not listed:
             return []
         group, note = Group(several[0]), f"each {several[0]} apart"
@@ -176,6 +177,9 @@ class Clause(Ranking):
                 return self._query("share")
             self.groups = (Group(name),)
         if self.groups:
+            flags = [c.column for c in self.where if self.facts.column(c.column).flag]
+            if flags:
+                raise Unclear(f"the share of {flags[0]} in each group is not offered")
             order, limit = self._ranking()
             columns = self._of_kind("number")
             measured = columns[0][:1] if columns else ()
@@ -226,6 +230,7 @@ class Clause(Ranking):
         if not self.measured and not self.groups and self._has(COLUMN_WORDS):
             everything = [(column.name,) for column in self.facts.columns]
             return self._each(lambda name: self._query("distinct", (name,)), everything)
+        self._take_compared()
         if not self.measured:
             return []
         counted = self._has(COUNT_WORDS) or bool(self.groups)
@@ -271,6 +276,8 @@ class Clause(Ranking):
         functions = self._aggregates()
         if not functions:
             return []
+        self._take_compared()
+        self._take_listed()
         if not self.measured or (self.entities and self.measured == [self.entities[0].columns]):
             if functions == ["sum"] and self._has(COUNT_WORDS | ROW_WORDS):
                 return []
@@ -296,6 +303,24 @@ class Clause(Ranking):
 
             queries += self._each(make, readings)
         return queries
+
+    def _take_compared(self) -> None:
+        """'the sum of all prices greater than 50' is of the column compared."""
+        ops = (">", ">=", "<", "<=", "between")
+        compared = list(dict.fromkeys(c.column for c in self.where if c.op in ops))
+        if not self.measured and len(compared) == 1:
+            self.measured = [(compared[0],)]
+
+    def _take_listed(self) -> None:
+        """'rank the cities by mean price': a text beside what is measured is grouped by."""
+        listed = [n for n in self.measured if self.facts.column(n[0]).kind == "text"]
+        if self.groups or not listed or len(listed) == len(self.measured):
+            return
+        group, *others = listed[0]
+        if others or len(listed) > 1:
+            raise Unclear(f"what about {group}? Say 'by {group}' to group by it")
+        self.groups = (Group(group),)
+        self.measured = [names for names in self.measured if names != listed[0]]
 
     def _implied(self) -> list[str]:
         """'total sales' of a column "total_sales" still asks for a total."""

@@ -16,6 +16,8 @@ from genesis.agents.data_analyst.vocabulary import (
     OPEN_ENDS,
 )
 
+_OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<"}
+
 
 class FilterReader(ValueFilters, TimeFilters):
     """Reads the filters of one clause."""
@@ -154,6 +156,12 @@ class FilterReader(ValueFilters, TimeFilters):
             negated or self._token(step - 1).word in IS_WORDS
         ):
             return 0
+        object_ = step + 1
+        while self._token(object_).word in ("a", "an", "any", "the", "their"):
+            object_ += 1
+        if self._is_free_column(object_) and len(self._token(object_).columns) == 1:
+            self._add(self._token(object_).columns[0], "present" if negated else "missing", ())
+            return object_ + 1 - at
         self._add(self._token(at).columns[0], "present" if negated else "missing", ())
         return step + 1 - at
 
@@ -175,8 +183,10 @@ class FilterReader(ValueFilters, TimeFilters):
             if date:
                 self._date_condition(column, op, token.text)
             else:
-                negated = self._token(at - 1).word == "not"
-                self._add(column, "!=" if negated and op == "=" else op, (constant(token),))
+                if self._token(at - 1).word in ("not", "isn't", "aren't"):
+                    op = _OPPOSITE[op]
+                    self.found.used.add(at - 1)
+                self._add(column, op, (constant(token),))
             self.found.used.update(range(at - before, at))
             return size + width + after
         return self._comparative(at) or self._equal_number(at)

@@ -1,4 +1,4 @@
-"""Numbers and dates as people write them in a question, brought to one form each."""
+"""Numbers, dates and set phrases as people write them in a question, brought to one form each."""
 
 from __future__ import annotations
 
@@ -14,8 +14,24 @@ _MULTIPLE = re.compile(
 _CURRENCY = re.compile(r"[$€£]\s?(?=\d)")
 _PLUS = re.compile(r"(?<![\w.])(\d+)\+(?=\s|$)")
 _WORD_NUMBER = re.compile(
-    rf"\b(than|above|below|over|under|least|most|exceeds?|equals?|equal to|is)\s+"
+    rf"\b(than|above|below|over|under|least|most|exceeds?|equals?|equal to|is|of|has|have)\s+"
     rf"(zero|{'|'.join(NUMBERS)})\b",
+    re.IGNORECASE,
+)
+_EXCLUDING = re.compile(
+    r"\b(?:leaving out|leave out|not counting|not including|disregarding|ignoring|if we ignore|"
+    r"omitting|except for|apart from|aside from|with the exception of|all but|everything but)\b",
+    re.IGNORECASE,
+)
+_NEITHER = re.compile(r"\bneither\b(.{1,60}?)\bnor\b", re.IGNORECASE)
+_SORTED = re.compile(
+    r",?\s*\b(?:sorted|ordered|ranked|order|sort)\b[\w ]*?\b(?:from )?"
+    r"(?:(highest|largest|biggest|most|high) to (?:lowest|smallest|least|low)"
+    r"|(lowest|smallest|least|low) to (?:highest|largest|biggest|most|high))\b",
+    re.IGNORECASE,
+)
+_QUARTER = re.compile(
+    r"\b(?:the )?(?:(first|1st)|(second|2nd)|(third|3rd)|(fourth|last|4th)) quarter\b",
     re.IGNORECASE,
 )
 _MONTH = rf"({'|'.join(f'{month}|{month[:3]}' for month in MONTHS)}|sept)"
@@ -33,6 +49,8 @@ def plain_constants(text: str, facts: TableFacts) -> str:
 
     What is a value of the table as it stands is left alone.
     """
+    text = _EXCLUDING.sub("excluding", _NEITHER.sub(r"not \1 or", text))
+    text = _SORTED.sub(lambda m: " descending" if m[1] else " ascending", text)
     known = {value.casefold() for c in facts.of_kind("text") for value in c.values}
     text = _CURRENCY.sub("", _PLUS.sub(r"\1 or more", text))
     text = _MULTIPLE.sub(lambda m: m[0] if m[0].casefold() in known else _multiplied(m), text)
@@ -43,6 +61,7 @@ def plain_constants(text: str, facts: TableFacts) -> str:
     if facts.of_kind("date"):
         text = _DAY_MONTH.sub(lambda m: _iso(m[3], m[2], m[1]) or m[0], text)
         text = _MONTH_DAY.sub(lambda m: _iso(m[3], m[1], m[2]) or m[0], text)
+        text = _QUARTER.sub(lambda m: f"Q{m.lastindex}", text)
         text = _NUMERIC.sub(lambda m: _numeric(m) or m[0], text)
     return text
 

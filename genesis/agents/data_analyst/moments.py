@@ -83,7 +83,10 @@ class TimeFilters(FilterBase):
             return 1
         if token.word in ("q1", "q2", "q3", "q4") and (column := self._date_column()):
             self._add(column.name, "=", (float(token.word[1]),), "quarter")
-            return 1
+            step = at + 2 if self._token(at + 1).word in ("of", "in") else at + 1
+            year = self._token(step)
+            whole = year.kind == "number" and is_year(year) and self._year_condition("=", year)
+            return step + 1 - at if whole else 1
         month = month_number(token)
         if not month or (token.word in ("may", "march") and not token.text[:1].isupper()):
             return 0

@@ -31,6 +31,7 @@ _CONTAINING = {
     "ending": "ends with",
 }  # fmt: skip
 
+_JOINING = words("and or nor the from in ,")
 _OF_MANY = words("of many for all among only")
 _BEFORE_CONTAINING = words("that which is are was were do does did not don't doesn't didn't to")
 
@@ -41,6 +42,7 @@ class ValueFilters(FilterBase):
     def __init__(self, tokens: Sequence[Token], facts: TableFacts) -> None:
         super().__init__(tokens, facts)
         self._values = value_index(facts)
+        self._negated = ("", 0)
 
     def _value(self, at: int) -> int:
         """A text that is a value of some column, perhaps with the column's name before it."""
@@ -63,9 +65,12 @@ class ValueFilters(FilterBase):
                 continue
             if not negated and (start := self._excluded_rows(back)) >= 0:
                 negated, back = True, start - 1
+            if not negated and self._continues_negation(at, found):
+                negated = True
             if linked and named:
                 found = [pair for pair in found if pair[0] in named.columns]
-                self.found.used.add(back)
+                if self._token(back - 1).word not in ("each", "every", "per", "by"):
+                    self.found.used.add(back)
             if len({name for name, _ in found}) > 1:
                 others = ", ".join(dict.fromkeys(name for name, _ in found[1:]))
                 self.found.notes.append(
@@ -79,6 +84,7 @@ class ValueFilters(FilterBase):
                 else ("in" if len(actual) > 1 else "=")
             )
             self._add(name, op, actual)
+            self._negated = (name, at + span) if negated else ("", 0)
             self.found.used.update(range(max(back + 1, 0), at))
             return span
         return self._truth(at)
@@ -97,6 +103,12 @@ class ValueFilters(FilterBase):
         if not self._is_free_column(back) and not negated:
             back = at - 1
         return back, negated
+
+    def _continues_negation(self, at: int, found: Sequence[tuple[str, str]]) -> bool:
+        """'without Delta and United' leaves out both."""
+        name, end = self._negated
+        between = {token.word for token in self.tokens[end:at]}
+        return any(name == column for column, _ in found) and between <= _JOINING
 
     def _excluded_rows(self, at: int) -> int:
         """Where 'excluding' stands in 'excluding the orders from Oslo', or -1."""

@@ -39,8 +39,11 @@ _SOFT = re.compile(
     re.IGNORECASE,
 )
 _LEADS = words(
-    "which what who how when where is are show list give tell find compute calculate count "
-    "plot draw report compare describe summarise summarize"
+    "which what what's whats who who's how when where is are show list give tell find compute "
+    "calculate count plot draw report compare describe summarise summarize"
+)
+_REFERS_BACK = re.compile(
+    r"\b(?:is|are|was|were) (?:that|those|they|these)(?: in the file)?$", re.IGNORECASE
 )
 _ROUNDING = re.compile(r",?\s*(?:and )?round(?:ed)? to \w+ (?:decimal|digit|place)\w*(?: places)?")
 _END = "(" + "|".join(sorted((HIGH | LOW) - words("top bottom"))) + ")"
@@ -88,6 +91,8 @@ def read_questions(
             overview = overview or any(t.word in OVERVIEW_WORDS for t in tokens)
             continue
         try:
+            if _REFERS_BACK.search(text):
+                raise Unclear("it refers to another question; ask for it with its own columns")
             asked += [Question(text, query) for query in Clause(tokens, facts).queries()]
         except Unclear as reason:
             unclear.append(Misunderstood(text, str(reason)))

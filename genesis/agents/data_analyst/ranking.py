@@ -188,7 +188,10 @@ class Ranking(Scope):
         name = self.entities[0].columns[0]
         column = self.facts.column(name)
         rows = self._query("rows", (), order, limit)
-        if self.facts.is_label(column):
+        of_file = any(
+            self._names_file(word) for token in self.entities for word in words_of(token.text)
+        )
+        if self.facts.is_label(column) or of_file:
             return rows
         distinct = self._query("distinct", (name,), order, limit, notes=("different values",))
         mostly = column.distinct >= self.facts.rows * _MOSTLY_ONE_EACH

@@ -169,12 +169,8 @@ class Scope:
                 self.used.add(at)
             elif word in GRAINS and (found := self._grain(at)):
                 groups += found
-                at += (
-                    2
-                    if found[0].grain in ("month of year",)
-                    or (found[0].grain == "weekday" and word == "day")
-                    else 0
-                )
+                while at + 1 in self.used and self._word(at + 1) in ("of", "the", "week", "year"):
+                    at += 1
             else:
                 break
             at += 1
@@ -293,6 +289,8 @@ class Scope:
             raise Unclear(f"'{min(compared)}' compares with nothing: name a column and a value")
         self._check_negations()
         for at, token in enumerate(self.tokens):
+            if self._calculates(at):
+                raise Unclear(f"{token.text!r} of columns is more than these questions can express")
             if at in self.used or token.kind == "column" or token.kind == "mark":
                 continue
             if token.kind in ("quoted", "date", "number"):
@@ -315,6 +313,20 @@ class Scope:
             raise Unclear(self._unknown(ignored[0]))
         if ignored:
             self.notes.append("not used: " + ", ".join(repr(word) for word in ignored))
+
+    def _calculates(self, at: int) -> bool:
+        """'price times quantity', 'price * quantity'."""
+        if self.tokens[at].text.casefold() not in (
+            "*",
+            "+",
+            "times",
+            "multiplied",
+            "minus",
+            "plus",
+        ):
+            return False
+        sides = (self._free_column(at - 1), self._free_column(at + 1), self._free_column(at + 2))
+        return sides[0] is not None and (sides[1] is not None or sides[2] is not None)
 
     def _check_negations(self) -> None:
         """A 'not' that no filter took would be answered as if it were not there."""
@@ -340,9 +352,10 @@ class Scope:
         return noun or (participle and not told)
 
     def _is_file_noun(self, at: int) -> bool:
-        return bool(self._word(at)) and stem(self._word(at)) in map(
-            stem, words_of(self.facts.file.split(".")[0])
-        )
+        return bool(self._word(at)) and self._names_file(self._word(at))
+
+    def _names_file(self, word: str) -> bool:
+        return stem(word) in map(stem, words_of(self.facts.file.split(".")[0]))
 
     def _restricts(self, at: int) -> bool:
         step = at - 1

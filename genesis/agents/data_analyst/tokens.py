@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"|\d{4}/\d{1,2}/\d{1,2}|\d{4}-\d{2}(?!\d)"
     r"|(?:(?<=\s)|(?<=^)|(?<=[(=<>]))[-+]\d+(?:\.\d+)?"
     r"|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?![\w])"
-    r"|<=|>=|==|!=|<>|[<>=%/]"
+    r"|<=|>=|==|!=|<>|[<>=%/*+]"
     r"|[^\W_](?:[\w.&'’-]*\w)?|,",  # noqa: RUF001 - apostrophes as people type them
     re.UNICODE,
 )
@@ -249,7 +249,10 @@ def _name_superlatives(tokens: Sequence[Token], facts: TableFacts) -> list[Token
 
 
 def _partly(word: str, column: ColumnFacts) -> bool:
-    return any(_alike(part, word) for part in words_of(column.name))
+    parts = words_of(column.name)
+    if word.endswith("ed") and not column.flag:  # 'delayed flights' is no measure of delays
+        parts = tuple(part for part in parts if part.endswith("ed"))
+    return any(_alike(part, word) for part in parts)
 
 
 def _alike(part: str, word: str) -> bool:

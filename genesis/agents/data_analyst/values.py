@@ -35,7 +35,8 @@ def value_index(facts: TableFacts) -> dict[str, list[tuple[str, str]]]:
             if not value.strip():
                 continue
             keys = {folded(value), folded(" ".join(words_of(value)))}
-            if len(value) > 3 and len(value.split()) == 1 and value.isalpha():
+            alone = len(value.split()) == 1 and value.isalpha()
+            if len(value) > 3 and alone and not value.casefold().endswith("s"):
                 plural = value.casefold()
                 keys |= {plural + "s", plural[:-1] + "ies" if plural.endswith("y") else plural}
             for key in keys:

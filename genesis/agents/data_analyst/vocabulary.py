@@ -123,7 +123,7 @@ REFUSED = words(
     "decreasing difference differ differs differed change changed outlier outliers regression "
     "grow grows grew grown growing rise rises rose risen fall falls fell decline declined "
     "declines gain gained next previous ago today yesterday tomorrow cluster weighted weighed "
-    "geometric harmonic"
+    "geometric harmonic negative positive"
 )
 """Words that ask for something that is not offered; answering without them would mislead."""
 
