@@ -96,7 +96,7 @@ async def show_run(orchestrator: GenesisOrchestrator, request: str) -> Orchestra
     console.print(f"\n{result.output}\n", markup=False)
     for artifact in result.artifacts:
         console.print(f"wrote {Path(artifact).name}", markup=False)
-    for line in failure_lines(result) if not result.success else ():
+    for line in failure_lines(result):
         console.print(line, markup=False)
     console.print(receipt(result), style="dim")
     return result

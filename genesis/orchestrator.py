@@ -25,7 +25,6 @@ from infrastructure.clock import new_id
 from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.compaction_service import CompactionService
-from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.memory.orchestrator_memory_tool import MemoryTool
 
 if TYPE_CHECKING:
@@ -195,7 +194,7 @@ class GenesisOrchestrator:
         Raises:
             UnknownRun: no run has this id.
         """
-        await self._known_run(run_id)
+        await self._require_known(run_id)
         return explain(run_id, await self._services.memory.events(run_id))
 
     async def record_feedback(
@@ -211,9 +210,11 @@ class GenesisOrchestrator:
             UnknownRun: no run has this id.
             InputError: nothing to correct was given.
         """
-        run = await self._known_run(run_id)
-        await self._services.memory.feedback(run_id, success, task_type, comment)
-        if task_type is not None and self.flags.memory_enabled:
+        memory = self._services.memory
+        await self._require_known(run_id)
+        await memory.feedback(run_id, success, task_type, comment)
+        run = await memory.run(run_id)
+        if run is not None and task_type is not None and self.flags.memory_enabled:
             self._services.inferrer.learn(run.request, task_type)
 
     async def drain(self) -> None:
@@ -240,11 +241,9 @@ class GenesisOrchestrator:
     ) -> None:
         await self.aclose()
 
-    async def _known_run(self, run_id: str) -> RunRecord:
-        run = await self._services.memory.run(run_id)
-        if run is None:
+    async def _require_known(self, run_id: str) -> None:
+        if not await self._services.memory.is_known(run_id):
             raise UnknownRun(f"there is no run {run_id!r}")
-        return run
 
     def _infer_task_type(self, user_request: str) -> str:
         return self._services.inferrer.infer(user_request).task_type

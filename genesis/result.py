@@ -106,7 +106,7 @@ class OrchestrationResult(_Frozen):
         recorded: whether the run was stored in memory.
         cost_usd: US dollars, all attempts and planning.
         duration_s: seconds.
-        errors: what went wrong, one sentence each; empty on success.
+        errors: what went wrong, one sentence each; on success at most that it was not stored.
     """
 
     run_id: str
@@ -238,7 +238,7 @@ def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
         recorded=state.recorded,
         cost_usd=context.spent_usd,
         duration_s=context.elapsed_s,
-        errors=list(state.errors),
+        errors=[*state.errors, *([state.unstored] if state.unstored else [])],
     )
 
 

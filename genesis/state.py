@@ -81,7 +81,7 @@ class RunState:
         report: step 3.
         ladders, changed_by_memory: step 4.
         results: step 5, by task id; only verified ones are kept when a branch is planned again.
-        recorded: step 6.
+        recorded, unstored: step 6; why the run could not be stored, which costs its memory alone.
         objections: why the plan was sent back; empty when it was not.
         rounds: how often a plan was sent back or planned again.
         errors: why the run cannot go on; a step that adds one ends the run at `record`.
@@ -99,6 +99,7 @@ class RunState:
     changed_by_memory: tuple[str, ...] = ()
     results: Mapping[str, TaskResult] = field(default_factory=dict[str, TaskResult])
     recorded: bool = False
+    unstored: str = ""
     objections: tuple[str, ...] = ()
     rounds: int = 0
     errors: tuple[str, ...] = ()

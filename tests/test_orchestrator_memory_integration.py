@@ -184,6 +184,14 @@ async def test_feedback_corrects_metrics_and_inference(make: Make) -> None:
             await orchestrator.record_feedback("no-such-run", success=True)
 
 
+async def test_feedback_reaches_workflows_stored_by_hand(make: Make) -> None:
+    async with make() as orchestrator:
+        stored = await orchestrator.memory.store_workflow("custom", ["a"], True, 1.0, "one")
+        await orchestrator.record_feedback(stored, success=False)
+        metrics = await orchestrator.memory.get_task_success_metrics("custom")
+    assert (metrics.successful_executions, metrics.failed_executions) == (0, 1)
+
+
 async def test_compaction_is_off_the_answers_path_and_loses_nothing(make: Make) -> None:
     async with make() as orchestrator:
         for text in (QUESTION, SIMILAR, QUESTION):

@@ -156,6 +156,7 @@ async def test_a_store_that_fails_in_the_middle_costs_no_answer(make: Make) -> N
     result = await orchestrator.execute_orchestrated_request(REQUEST)
     assert result.output == "a nice day"
     assert [task.status for task in result.tasks] == ["completed"]
+    assert result.success
     assert not result.recorded
     assert "not stored" in " ".join(result.errors)
 

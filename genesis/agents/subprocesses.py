@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infrastructure.errors import AgentError
 
@@ -114,13 +115,13 @@ async def run_bounded(
     out, err = _Tail(output_cap), _Tail(output_cap)
     transports: list[asyncio.ReadTransport] = []
     try:
-        process = await _start(command, cwd, clean_environment(environment), (out, err), transports)
+        process = await _known_when_started(
+            _start(command, cwd, clean_environment(environment), (out, err), transports)
+        )
         try:
             timed_out = await _wait(process, timeout_s, interrupt_s)
         finally:
-            _kill_group(process.pid)
-            await process.wait()
-            await _group_ended(process.pid)
+            await _end(process)
         await _drained(out, err)
     finally:
         for transport in transports:
@@ -133,6 +134,30 @@ async def run_bounded(
         truncated=out.dropped or err.dropped,
         duration_s=time.monotonic() - started,
     )
+
+
+async def _known_when_started(
+    start: Coroutine[Any, Any, asyncio.subprocess.Process],
+) -> asyncio.subprocess.Process:
+    """The started process; cancelled meanwhile, its group is ended before that goes on.
+
+    asyncio, when its start is cancelled, ends the process alone and not what that has started.
+    """
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await _end(starting.result())
+        raise
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of the group, and wait until it is gone."""
+    _kill_group(process.pid)
+    await process.wait()
+    await _group_ended(process.pid)
 
 
 async def _start(

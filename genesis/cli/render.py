@@ -204,8 +204,9 @@ def receipt(result: OrchestrationResult, budget_usd: float | None = None) -> str
 
 
 def failure_lines(result: OrchestrationResult) -> list[str]:
-    """What went wrong, task by task, and the next command."""
-    lines = [f"failed: {error}" for error in result.errors]
-    if result.version != "1.0":
+    """What went wrong, and the next command; a success may only lack its record."""
+    word = "warning" if result.success else "failed"
+    lines = [f"{word}: {error}" for error in result.errors]
+    if not result.success and result.version != "1.0":
         lines.append(f"why: genesis explain {result.run_id}")
     return lines

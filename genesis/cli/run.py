@@ -57,9 +57,8 @@ async def _run(options: RunOptions, *, as_json: bool) -> OrchestrationResult:
         out.print(result.output, markup=False)
     for artifact in result.artifacts:
         err.print(f"wrote {artifact}", markup=False, soft_wrap=True)
-    if not result.success:
-        for line in failure_lines(result):
-            err.print(line, markup=False, soft_wrap=True)
+    for line in failure_lines(result):
+        err.print(line, markup=False, soft_wrap=True)
     err.print(receipt(result, options.budget), markup=False, soft_wrap=True)
     return result
 

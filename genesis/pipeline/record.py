@@ -38,7 +38,7 @@ async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any
         await context.services.memory.finish(_finished(state, context, ended))
     except StoreError as error:
         log.error("Step 6: storing run %s failed: %s", context.scope.run_id, error)
-        return {"errors": (*state.errors, f"the run was not stored: {error}")}
+        return {"unstored": f"the run was not stored: {error}"}
     return {"recorded": True}
 
 

@@ -217,6 +217,14 @@ class WorkflowMemory:
             )
         )
 
+    async def is_known(self, run_id: str) -> bool:
+        """Whether a run, or a workflow that no run made, has this id."""
+        memori = await self.ready()
+        return await memori.read(
+            lambda tx: runs.get_run(tx, run_id) is not None
+            or bool(workflows.run_executions(tx, run_id))
+        )
+
     async def events(self, run_id: str) -> list[dict[str, JsonValue]]:
         """A run's journal in order, live or folded."""
         memori = await self.ready()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,32 @@ async def test_cancelling_kills_the_whole_group(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert all(ends(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_cancelling_while_it_starts_leaves_nothing_behind(tmp_path: Path, turns: int) -> None:
+    running = asyncio.create_task(run_bounded(python(FORKING), cwd=tmp_path, timeout_s=60))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    # The event loop stands still, so that the start, if it has begun, is overtaken by its process.
+    forked = threading.Event()
+    watch = threading.Thread(target=set_when_there, args=(tmp_path / "ready", forked))
+    watch.start()
+    started = forked.wait(1.5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    forked.set()
+    watch.join()
+    if started:
+        assert all(ends(pid) for pid in await pids_of(tmp_path))
+
+
+def set_when_there(file: Path, there: threading.Event) -> None:
+    """Set the event when the file exists, or stop when it is set elsewhere."""
+    while not there.wait(0.01):
+        if file.exists():
+            there.set()
 
 
 async def test_a_time_out_kills_the_whole_group(tmp_path: Path) -> None:
