@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
+from genesis.agents.data_analyst.leftovers import Unclear
 from genesis.agents.data_analyst.query import Condition, Group, Query
 from genesis.agents.data_analyst.ranking import MAX_READINGS, Ranking
-from genesis.agents.data_analyst.scope import Unclear, measures
+from genesis.agents.data_analyst.scope import measures
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,
@@ -167,6 +168,9 @@ class Clause(Ranking):
         if not self._has(SHARE_WORDS):
             return []
         numbers = self._of_kind("number")
+        joined = {"and", "both"} & {token.word for token in self.tokens}
+        if len(self.where) > 1 and not (self.groups or numbers or joined):
+            return self._share_among(self.where[:-1], self.where[-1])
         if self.where and not self.groups and len(numbers) <= 1:
             return self._query("share", numbers[0][:1] if numbers else ())
         if not self.groups and len(self.measured) == 1 and not self.where:
@@ -185,6 +189,14 @@ class Clause(Ranking):
             measured = columns[0][:1] if columns else ()
             return self._query("share", measured, order or "desc", limit)
         raise Unclear("say which rows the share is of, as in 'share of rows where city is Paris'")
+
+    def _share_among(self, base: tuple[Condition, ...], last: Condition) -> list[Query]:
+        """'the share of patients in Oslo who survived' is of those in Oslo."""
+        columns = {condition.column for condition in base}
+        if last.op != "=" or last.part or last.column in columns:
+            raise Unclear("a share of some of the rows is offered for one value of another column")
+        self.where, self.groups = base, (Group(last.column),)
+        return self._query("share", (), "desc")
 
     def _trend(self) -> list[Query]:
         timed = [group for group in self.groups if group.grain]

@@ -42,7 +42,7 @@ def _assumed(query: Query) -> str:
 
 
 def _filters(query: Query) -> str:
-    if not query.where or query.metric == "share":
+    if not query.where or (query.metric == "share" and not query.groups):
         return ""
     return " where " + " and ".join(map(condition_text, query.where))
 

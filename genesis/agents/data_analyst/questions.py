@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from genesis.agents.data_analyst.clause import Clause
 from genesis.agents.data_analyst.columns import TableFacts
+from genesis.agents.data_analyst.leftovers import Unclear
 from genesis.agents.data_analyst.query import Group, Query
-from genesis.agents.data_analyst.scope import Unclear, measures
+from genesis.agents.data_analyst.scope import measures
 from genesis.agents.data_analyst.tokens import Protected, Token, mark_columns
 from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,

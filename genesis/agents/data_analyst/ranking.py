@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from genesis.agents.data_analyst.columns import words_of
+from genesis.agents.data_analyst.leftovers import Unclear
 from genesis.agents.data_analyst.query import Query
-from genesis.agents.data_analyst.scope import Scope, Unclear
+from genesis.agents.data_analyst.scope import Scope
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
     COMMON_WORDS,

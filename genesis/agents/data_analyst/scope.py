@@ -6,39 +6,23 @@ from collections.abc import Sequence
 
 from genesis.agents.data_analyst.columns import ColumnFacts, TableFacts, stem, words_of
 from genesis.agents.data_analyst.conditions import FilterReader
+from genesis.agents.data_analyst.leftovers import Leftovers, Unclear
 from genesis.agents.data_analyst.query import Group
-from genesis.agents.data_analyst.tokens import Token, nearest
+from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,
-    COLUMN_WORDS,
     COMMON_WORDS,
-    COMPARING,
-    CORRELATION_WORDS,
     COUNT_WORDS,
-    DUPLICATE_WORDS,
     GRAINS,
-    HARMLESS,
     HIGH,
-    KNOWN_WORDS,
     LOW,
     MISSING_WORDS,
-    NEGATIONS,
     NUMBERS,
-    RATIO_WORDS,
     REFUSED,
-    ROW_WORDS,
-    SHARE_WORDS,
-    TREND_WORDS,
     words,
 )
 
 _GROUPERS = words("by per each every across grouped")
-_BEING = words("is are was were been be being not got")
-_OF = words("in for from at where of by with per among within on to")
-
-
-class Unclear(Exception):
-    """A sub-question cannot be read; the message says why."""
 
 
 def measures(facts: TableFacts) -> tuple[ColumnFacts, ...]:
@@ -51,23 +35,19 @@ def measures(facts: TableFacts) -> tuple[ColumnFacts, ...]:
     return tuple(good or numbers)
 
 
-class Scope:
+class Scope(Leftovers):
     """The filters, limit, groups and measured columns of one sub-question."""
 
     def __init__(self, tokens: Sequence[Token], facts: TableFacts) -> None:
-        self.tokens = tokens
-        self.facts = facts
+        super().__init__(tokens, facts)
         filters = FilterReader(tokens, facts).read()
         if filters.problem:
             raise Unclear(filters.problem)
         self.where = tuple(filters.conditions)
         self.used = filters.used
         self.notes = list(filters.notes)
-        self.groups: tuple[Group, ...] = ()
         self.alternatives: tuple[Group, ...] = ()
         self.limit: int | None = None
-        self.measured: list[tuple[str, ...]] = []
-        self.entities: list[Token] = []
         self.words = {
             t.word
             for i, t in enumerate(tokens)
@@ -79,18 +59,6 @@ class Scope:
         self._take_groups()
         self.measured = self._take_columns()
         self._check_leftovers()
-
-    def _word(self, at: int) -> str:
-        if not 0 <= at < len(self.tokens) or self.tokens[at].kind == "column":
-            return ""
-        return self.tokens[at].word
-
-    def _free_column(self, at: int) -> Token | None:
-        inside = 0 <= at < len(self.tokens) and at not in self.used
-        return self.tokens[at] if inside and self.tokens[at].kind == "column" else None
-
-    def _has(self, words: frozenset[str]) -> bool:
-        return bool(self.words & words)
 
     def _take_limit(self) -> int | None:
         """'top 5', '3 highest', 'the three cities with the'."""
@@ -169,6 +137,9 @@ class Scope:
                 self.used.add(at)
             elif word in GRAINS and (found := self._grain(at)):
                 groups += found
+                other = self._free_column(at + 2)
+                if self._word(at + 1) == "of" and other is not None:
+                    raise Unclear(f"'{word} of {other.text}' is no part of a date")
                 while at + 1 in self.used and self._word(at + 1) in ("of", "the", "week", "year"):
                     at += 1
             else:
@@ -278,128 +249,3 @@ class Scope:
         if not named and (bare or counted):
             named = self.entities
         return list(dict.fromkeys(token.columns for token in named))
-
-    def _check_leftovers(self) -> None:
-        """Words that mean nothing here must not be passed over where they restrict the question."""
-        ignored: list[str] = []
-        paired = self._has(CORRELATION_WORDS | RATIO_WORDS | {"relationship"})
-        harmless = {"between"} if paired else {"over"} if "time" in self.words else set[str]()
-        compared = self.words & COMPARING - harmless
-        if compared:
-            raise Unclear(f"'{min(compared)}' compares with nothing: name a column and a value")
-        self._check_negations()
-        for at, token in enumerate(self.tokens):
-            if self._calculates(at):
-                raise Unclear(f"{token.text!r} of columns is more than these questions can express")
-            if at in self.used or token.kind == "column" or token.kind == "mark":
-                continue
-            if token.kind in ("quoted", "date", "number"):
-                raise Unclear(self._unknown(token.text))
-            if token.word in KNOWN_WORDS:
-                continue
-            if not self._is_noun_of_rows(at):
-                if self._restricts(at) or self._narrows(at) or token.word.endswith("est"):
-                    raise Unclear(self._unknown(token.text))
-                ignored.append(token.text)
-        if (
-            ignored
-            and not self.measured
-            and not self.groups
-            and not self._has(
-                MISSING_WORDS | DUPLICATE_WORDS | ROW_WORDS | COLUMN_WORDS | TREND_WORDS
-            )
-            and not (self.where and self._has(COUNT_WORDS | SHARE_WORDS))
-        ):
-            raise Unclear(self._unknown(ignored[0]))
-        if ignored:
-            self.notes.append("not used: " + ", ".join(repr(word) for word in ignored))
-
-    def _calculates(self, at: int) -> bool:
-        """'price times quantity', 'price * quantity'."""
-        if self.tokens[at].text.casefold() not in (
-            "*",
-            "+",
-            "times",
-            "multiplied",
-            "minus",
-            "plus",
-        ):
-            return False
-        sides = (self._free_column(at - 1), self._free_column(at + 1), self._free_column(at + 2))
-        return sides[0] is not None and (sides[1] is not None or sides[2] is not None)
-
-    def _check_negations(self) -> None:
-        """A 'not' that no filter took would be answered as if it were not there."""
-        left = self.words & NEGATIONS
-        absent = self.words & MISSING_WORDS and self.words & frozenset(AGGREGATE_WORDS)
-        if left and absent and left <= {"excluding", "ignoring", "without"}:
-            self.words -= MISSING_WORDS  # 'mean price, ignoring missing values' is the mean price
-        elif left and not ({"why", "whether", "or"} & self.words):
-            raise Unclear(f"'{min(left)}' excludes something that could not be read")
-
-    def _narrows(self, at: int) -> bool:
-        """Whether an unknown word picks some of the rows: 'red cars', 'orders were refunded'."""
-        word, following = self._word(at), at + 1
-        if word in HARMLESS:
-            return False
-        noun = following < len(self.tokens) and (
-            self.tokens[following].entity
-            or self._word(following) in ROW_WORDS - {"values", "value"}
-            or (self._word(following) not in KNOWN_WORDS and self._is_file_noun(following))
-        )
-        participle = word.endswith("ed") and self._word(at - 1) in _BEING
-        told = any(step in self.used for step in range(at + 1, at + 4))
-        return noun or (participle and not told)
-
-    def _is_file_noun(self, at: int) -> bool:
-        return bool(self._word(at)) and self._names_file(self._word(at))
-
-    def _names_file(self, word: str) -> bool:
-        return stem(word) in map(stem, words_of(self.facts.file.split(".")[0]))
-
-    def _restricts(self, at: int) -> bool:
-        step = at - 1
-        while self._word(step) in ("the", "a", "an", "all", "any", "only"):
-            step -= 1
-        word = self._word(step)
-        measured = word in AGGREGATE_WORDS or word in HIGH | LOW
-        following = self._free_column(at + 1) is not None
-        if self._word(at - 1) in ("which", "what", "who"):
-            return True
-        return (word in _OF or measured or word in ("and", "or", "is", "=")) and not following
-
-    def _is_noun_of_rows(self, at: int) -> bool:
-        """Whether a word names what the rows are: 'how many cars', 'which airport'."""
-        in_file = self._is_file_noun(at)
-        before = self._word(at - 1)
-        if before in ("which", "what") and not in_file and not self._names_rows():
-            return False
-        counted = before in ("many", "which", "what", "of") and (
-            bool(self.where) or bool(self._has(HIGH | LOW))
-        )
-        if before == "of" and self._word(at - 2) not in (
-            "number",
-            "count",
-            "percentage",
-            "share",
-            "proportion",
-            "fraction",
-            "percent",
-        ):
-            counted = False
-        if in_file or counted:
-            if counted and not in_file:
-                self.notes.append(f"{self.tokens[at].text!r} is read as rows")
-            return True
-        return False
-
-    def _names_rows(self) -> bool:
-        """Whether 'which airport' asks for one row, and rows have names to tell it by."""
-        titled = any({"name", "title"} & set(words_of(c.name)) for c in self.facts.columns)
-        return titled and not (self.words & frozenset(AGGREGATE_WORDS) - {"max", "min"})
-
-    def _unknown(self, word: str) -> str:
-        names = [column.name for column in self.facts.columns]
-        near = nearest(word, names)
-        meant = f"; did you mean '{near}'?" if near else "."
-        return f"'{word}' is no column or value of this file{meant} Columns: {', '.join(names)}"

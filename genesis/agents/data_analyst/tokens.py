@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     r"|[^\W_](?:[\w.&'’-]*\w)?|,",  # noqa: RUF001 - apostrophes as people type them
     re.UNICODE,
 )
+_PARTING = re.compile(r"\w[.,;!?] \w|\w (?:and|or|&) \w")
 _DATE = re.compile(r"\d{4}[-/]\d{1,2}(?:[-/]\d{1,2})?(?:[T ].*)?")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 MAX_SPAN = 6
@@ -74,6 +75,7 @@ class Protected:
                     continue
                 text = self._hide_name(text, name)
         text = _QUOTED.sub(lambda found: self._hide_quoted(found, names), text)
+        text = self._hide_values(text, facts)
         self.text = plain_constants(text, facts)
 
     def _hide_name(self, text: str, name: str) -> str:
@@ -82,6 +84,16 @@ class Protected:
             pattern = re.escape(name)
         token = Token(name, "column", (name,))
         return re.sub(pattern, lambda _: f" {self._hold(token)} ", text, flags=re.IGNORECASE)
+
+    def _hide_values(self, text: str, facts: TableFacts) -> str:
+        """'St. Mary' and 'Smith, John' hold marks that would part a sentence."""
+        lower = text.casefold()
+        for value in {value for c in facts.of_kind("text") for value in c.values}:
+            if _PARTING.search(value) and value.casefold() in lower:
+                pattern = rf"(?<!\w){re.escape(value)}(?!\w)"
+                mark = f" {self._hold(Token(value, 'quoted'))} "
+                text = re.sub(pattern, lambda _, mark=mark: mark, text, flags=re.IGNORECASE)
+        return text
 
     def _hide_quoted(self, found: re.Match[str], names: Sequence[str]) -> str:
         content = next(group for group in found.groups() if group is not None)

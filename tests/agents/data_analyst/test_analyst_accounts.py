@@ -61,6 +61,8 @@ ANSWERED: list[tuple[str, list[Any]]] = [
     ),
     ("What is the sum of all prices greater than 100?", [850.0]),
     ("Rank the cities by mean quantity", [[("Bergen", 2.5), ("Oslo", 3.0), ("Rome", 5.5)]]),
+    ("What share of Oslo orders are of product lamp?", [[("desk", 0.5), ("lamp", 0.5)]]),
+    ("What share of rows have city Oslo and product lamp?", [1 / 6]),
     ("How many orders are neither from Oslo nor Rome?", [2]),
 ]  # fmt: skip
 
@@ -89,6 +91,9 @@ async def test_every_word_counts(tmp_path: Path, question: str, expected: list[A
         "What is the total price times quantity by city?",
         "How many rows are in Oslo but not in March?",
         "What is the mean price of bananas?",
+        "How many orders have insurance?",
+        "How many orders expired?",
+        "How many unknown cities are there?",
         "How many orders have a price greater than the mean?",
     ],
 )
