@@ -221,8 +221,9 @@ class WorkflowMemory:
         """Whether a run, or a workflow that no run made, has this id."""
         memori = await self.ready()
         return await memori.read(
-            lambda tx: runs.get_run(tx, run_id) is not None
-            or bool(workflows.run_executions(tx, run_id))
+            lambda tx: (
+                runs.get_run(tx, run_id) is not None or bool(workflows.run_executions(tx, run_id))
+            )
         )
 
     async def events(self, run_id: str) -> list[dict[str, JsonValue]]:
