@@ -174,13 +174,19 @@ class TestRecall:
         maker = agent("maker", obedient, [skill("alpha"), refine, skill("beta")])
         bench.declare([task("alpha", "beta", operation="refine"), task("beta")])
         async with bench.orchestrator(maker) as orchestrator:
-            first = await orchestrator.execute_orchestrated_request("Make alpha for Monday")
+            first = await orchestrator.execute_orchestrated_request(
+                "Implement alpha in the morning"
+            )
         # A new declaration would plan otherwise; only memory knows of the refined way.
         bench.declare([task("alpha")])
         async with bench.orchestrator(maker) as orchestrator:
-            second = await orchestrator.execute_orchestrated_request("Make alpha for Tuesday")
+            second = await orchestrator.execute_orchestrated_request(
+                "Implement alpha in the evening"
+            )
         async with bench.orchestrator(maker, memory=False) as orchestrator:
-            forgetful = await orchestrator.execute_orchestrated_request("Make alpha for Tuesday")
+            forgetful = await orchestrator.execute_orchestrated_request(
+                "Implement alpha in the evening"
+            )
         operations = [[t.operation for t in r.tasks] for r in (first, second, forgetful)]
         assert operations == [["make_beta", "refine"], ["make_beta", "refine"], ["make_alpha"]]
         assert second.success

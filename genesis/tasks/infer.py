@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ __all__ = ["Inference", "Inferrer", "KeywordInferrer", "TaskTypeInferrer"]
 
 _CONFIDENCE_SOFTENING = 0.17
 _MAX_LABEL_CHARS = 100
+_KEPT_FITS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +36,39 @@ _log = logging.getLogger(__name__)
 class _Trained:
     """A fitted classifier with what turns a request into its features."""
 
-    def __init__(self, features: RequestFeatures, examples: Iterable[tuple[str, str]]) -> None:
-        texts, labels = zip(*examples, strict=True)
+    def __init__(self, features: RequestFeatures, examples: Sequence[tuple[str, str]]) -> None:
         self.features = features
-        rows = features.rows([read_request(text) for text in texts])
-        self.readout = KernelReadout(rows, labels)
+        self.readout = _fits.readout(features, examples).copy()
 
     def row(self, text: str) -> NDArray[np.float32]:
         return self.features.rows([read_request(text)])[0]
+
+
+class _Fits:
+    """The latest fits: every orchestrator of a process with the same examples shares one.
+
+    A fit takes about a second and never changes; corrections are made to copies.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readouts: dict[tuple[object, ...], KernelReadout] = {}
+
+    def readout(
+        self, features: RequestFeatures, examples: Sequence[tuple[str, str]]
+    ) -> KernelReadout:
+        key = (features.fingerprint, *examples)
+        with self._lock:
+            if key not in self._readouts:
+                texts, labels = zip(*examples, strict=True)
+                rows = features.rows([read_request(text) for text in texts])
+                while len(self._readouts) >= _KEPT_FITS:
+                    del self._readouts[next(iter(self._readouts))]
+                self._readouts[key] = KernelReadout(rows, labels)
+            return self._readouts[key]
+
+
+_fits = _Fits()
 
 
 class TaskTypeInferrer:

@@ -41,6 +41,15 @@ class RequestFeatures:
         self._embedder = embedder
         self._keywords = keywords
 
+    @property
+    def fingerprint(self) -> str:
+        """The same for features that come out the same.
+
+        Raises:
+            ModelError: the embedder is not installed.
+        """
+        return f"{self._embedder.name} {self._embedder.version} {self._keywords.fingerprint}"
+
     def rows(self, requests: Sequence[RequestText]) -> Vectors:
         """One row per request, [n, d].
 

@@ -7,6 +7,7 @@ deliverable wins: the opening verb and the main clause count in full, what follo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -77,12 +78,17 @@ class KeywordInferrer:
     Args:
         config: the parsed keyword file; None reads `config/task_types.yaml`.
 
+    Attributes:
+        fingerprint: the same for the same keywords.
+
     Raises:
         ConfigError: the file is not of the declared shape.
     """
 
     def __init__(self, config: ConfigFile | None = None) -> None:
-        self._words = _vocabulary(config or read_config(KEYWORDS_FILE))
+        config = config or read_config(KEYWORDS_FILE)
+        self._words = _vocabulary(config)
+        self.fingerprint = hashlib.sha256(repr(config.data).encode()).hexdigest()
 
     @property
     def types(self) -> tuple[str, ...]:

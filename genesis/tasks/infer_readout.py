@@ -8,6 +8,7 @@ others keep their answers, and the fit itself is never touched.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,12 @@ class KernelReadout:
         self._corrected = np.zeros((0, rows.shape[1]), dtype=np.float32)
         self._corrected_labels: list[str] = []
         self._lacking = np.zeros((0, len(self.labels)), dtype=np.float32)
+
+    def copy(self) -> KernelReadout:
+        """A readout that shares the fit; what either is corrected by later is its own."""
+        twin = copy(self)
+        twin.labels = list(self.labels)
+        return twin
 
     def score(self, row: Vectors) -> dict[str, float]:
         """The score of each label for one row of features, [d]."""
