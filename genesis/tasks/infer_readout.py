@@ -21,6 +21,9 @@ _CORRECTION_GAMMA = 0.5
 _CORRECTION_RIDGE = 0.05
 _SAME_REQUEST = 0.98
 _MAX_CORRECTIONS = 1000
+_MAX_STEPS = 500
+_EXACT = 1e-8  # of the squared targets, which are 0 or 1
+_TINY = np.float32(1e-30)
 
 
 class KernelReadout:
@@ -38,13 +41,14 @@ class KernelReadout:
         places = np.array([self.labels.index(label) for label in labels])
         counts = np.bincount(places)
         penalties = _RIDGE * len(self.labels) * counts[places] / len(labels)
-        # The penalties keep this system well-conditioned: single precision is exact enough.
-        kernel = np.exp(-_EXAMPLE_GAMMA * _square_distances(rows))
+        # The penalties keep this system well-conditioned: single precision is exact enough, and
+        # a few dozen steps are. NumPy's solver would copy the kernel in double precision.
+        kernel = _gaussian(rows, _EXAMPLE_GAMMA)
         kernel[np.diag_indices_from(kernel)] += penalties.astype(np.float32)
         targets = np.eye(len(self.labels), dtype=np.float32)[places]
         self._rows = rows
         self._squares = np.einsum("nd,nd->n", rows, rows)
-        self._weights = np.linalg.solve(kernel, targets)
+        self._weights = _solved(kernel, targets)
         self._corrected = np.zeros((0, rows.shape[1]), dtype=np.float32)
         self._corrected_labels: list[str] = []
         self._lacking = np.zeros((0, len(self.labels)), dtype=np.float32)
@@ -73,7 +77,7 @@ class KernelReadout:
         self._corrected_labels = [*(self._corrected_labels[place] for place in kept), label]
         places = [self.labels.index(known) for known in self._corrected_labels]
         fitted = np.stack([self._fitted(corrected) for corrected in self._corrected])
-        kernel = np.exp(-_CORRECTION_GAMMA * _square_distances(self._corrected))
+        kernel = _gaussian(self._corrected, _CORRECTION_GAMMA)
         lacking = np.eye(len(self.labels))[places] - fitted
         ridge = _CORRECTION_RIDGE * np.eye(len(kernel))
         self._lacking = np.linalg.solve(kernel + ridge, lacking).astype(np.float32)
@@ -89,6 +93,34 @@ class KernelReadout:
         return np.exp(-_CORRECTION_GAMMA * np.sum((self._corrected - row) ** 2, axis=1))
 
 
-def _square_distances(rows: Vectors) -> Vectors:
+def _solved(kernel: Vectors, targets: Vectors) -> Vectors:
+    """Weights [n, k] with `kernel @ weights = targets`, for a positive definite kernel [n, n].
+
+    Conjugate gradients (Hestenes and Stiefel, 1952), one for each column.
+    """
+    weights = np.zeros_like(targets)
+    rest, step = targets.copy(), targets.copy()
+    size = np.sum(rest * rest, axis=0)
+    for _ in range(_MAX_STEPS):
+        turned = kernel @ step
+        length = size / np.maximum(np.sum(step * turned, axis=0), _TINY)
+        weights += length * step
+        rest -= length * turned
+        left = np.sum(rest * rest, axis=0)
+        if np.all(left < _EXACT * np.sum(targets, axis=0)):
+            break
+        step = rest + left / np.maximum(size, _TINY) * step
+        size = left
+    return weights
+
+
+def _gaussian(rows: Vectors, gamma: float) -> Vectors:
+    """exp(-gamma d²) of every pair of rows, [n, n]; in place, as it is the largest thing here."""
     squares = np.einsum("nd,nd->n", rows, rows)
-    return np.maximum(squares[:, None] + squares[None, :] - 2 * rows @ rows.T, 0)
+    kernel = rows @ rows.T
+    kernel *= -2
+    kernel += squares[:, None]
+    kernel += squares[None, :]
+    np.maximum(kernel, 0, out=kernel)
+    kernel *= -gamma
+    return np.exp(kernel, out=kernel)
