@@ -80,6 +80,7 @@ def assemble(
     for agent in agents or ():
         registry.register(agent)
     slots = AgentSlots()
+    rules = RuleBook.load()
     book = TemplateBook.load(cards=lambda: registry.cards)
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
@@ -97,7 +98,7 @@ def assemble(
         registry=registry,
         planners=_planners(settings, models, registry, book),
         deliverables=book.deliverables,
-        router=_router(settings, flags, registry, breakers, slots, models),
+        router=_router(settings, flags, rules, registry, breakers, slots, models),
         runner=TaskRunner(
             registry,
             Deliveries(registry, breakers, slots, clock),
@@ -105,7 +106,7 @@ def assemble(
             timeout_s=settings.task_timeout_s,
             check_timeout_s=settings.task_timeout_s,
         ),
-        startup=Startup(registry, inferrer, memory if flags.memory_enabled else None),
+        startup=Startup(registry, rules, inferrer, memory if flags.memory_enabled else None),
     )
 
 
@@ -170,6 +171,7 @@ def _planners(
 def _router(
     settings: Settings,
     flags: FeatureFlags,
+    rules: RuleBook,
     registry: AgentRegistry,
     breakers: Breakers,
     slots: AgentSlots,
@@ -186,7 +188,7 @@ def _router(
         # Exploration guards nothing, so a fast generator will do.
         exploration = Exploration(random.Random(), settings.exploration_floor)  # noqa: S311
     return Router(
-        RuleBook.load(),
+        rules,
         cards=lambda: registry.cards,
         healthy=healthy,
         load=load,

@@ -175,8 +175,9 @@ class _Rule:
 class RuleBook:
     """All rules, highest priority first; ties keep the file's order."""
 
-    def __init__(self, rules: Iterable[_Rule] = ()) -> None:
+    def __init__(self, rules: Iterable[_Rule] = (), source: str = "") -> None:
         self._rules = tuple(sorted(rules, key=lambda rule: -rule.priority))
+        self._source = source
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -203,7 +204,24 @@ class RuleBook:
         rules = [_rule(entry, line, source) for entry, line in _entries(data, node, source)]
         _refuse_repeated(rules, source)
         _refuse_conflicts(rules, source)
-        return cls(rules)
+        return cls(rules, source)
+
+    def require_known(self, cards: Sequence[AgentCard]) -> None:
+        """Refuse rules that send tasks to nobody; whom a rule only forbids need not be there.
+
+        Raises:
+            ConfigError: names the rule, and the agents that are registered.
+        """
+        for rule in self._rules:
+            for effect in rule.effects:
+                if effect.action == "forbid" or any(effect.target.means(card) for card in cards):
+                    continue
+                names = ", ".join(card.name for card in cards) or "none"
+                raise ConfigError(
+                    f"{self._source}, line {rule.line}, rule {rule.name!r}",
+                    f"then.{effect.action}",
+                    f"no agent is registered that is {effect.target}; registered: {names}",
+                )
 
     def effects(self, task: Task, facts: Facts) -> RuleEffects:
         """What the rules that hold do to a task."""

@@ -10,6 +10,7 @@ from route_samples import TASK, agent
 
 from genesis.errors import ConfigError
 from genesis.routing.rules import Facts, RuleBook
+from infrastructure.a2a.agent import AgentCard, Skill
 
 A, B = agent("a"), agent("b", skill="other")
 
@@ -136,3 +137,17 @@ def test_the_folder_of_the_environment_is_read(
     monkeypatch.setenv("GENESIS_CONFIG_DIR", str(tmp_path))
     with pytest.raises(ConfigError, match=rf"{file}, line 2"):
         RuleBook.load()
+
+
+def test_a_rule_that_sends_tasks_to_nobody_is_refused_once_the_agents_are_known() -> None:
+    text = (
+        "rules:\n"
+        "  - {name: away, then: {forbid: ghost}, because: it is not here}\n"
+        "  - {name: mine, then: {assign: nobody}, because: I like it}\n"
+    )
+    book = RuleBook.parse(text, "rules.yaml")
+    card = AgentCard("somebody", "", (Skill("help", ""),))
+    with pytest.raises(ConfigError, match=r"line 3, rule 'mine'.*nobody; registered: somebody"):
+        book.require_known([card])
+    book = RuleBook.parse(text.replace("nobody", "somebody"), "rules.yaml")
+    book.require_known([card])
