@@ -47,6 +47,7 @@ class _Counts:
     first_over_12: int
     second_over_12: int
     numeric_dates: int
+    dotted_dates: int
     sentinels: int
     epoch: int
     epoch_ms: int
@@ -132,6 +133,7 @@ def _count(connection: duckdb.DuckDBPyConnection, column: str, missing: Sequence
         "first_over_12": f"{numeric_date} AND TRY_CAST({number % 1} AS INTEGER) > 12",
         "second_over_12": f"{numeric_date} AND TRY_CAST({number % 2} AS INTEGER) > 12",
         "numeric_dates": numeric_date,
+        "dotted_dates": f"{numeric_date} AND {_matches(x, '[0-9]+[.].*')}",
         "sentinels": f"{x} IN ({text_list(formats.SENTINEL_TEXTS)})",
         "epoch": f"{_matches(x, '[0-9]{9,10}')} AND {_between(x, 1)}",
         "epoch_ms": f"{_matches(x, '[0-9]{12,13}')} AND {_between(x, 1000)}",
@@ -252,8 +254,12 @@ def _join(*notes: str) -> str:
 def _date(
     connection: duckdb.DuckDBPyConnection, name: str, column: str, c: _Counts, wanted: int
 ) -> ColumnType | None:
-    """A date column; whether the day or the month comes first is what the column itself shows."""
-    day_first = c.first_over_12 > 0 and c.first_over_12 >= c.second_over_12
+    """A date column; whether the day or the month comes first is what the column itself shows.
+
+    Dates with dots that leave it open put the day first, as all who write them so do.
+    """
+    shown = c.first_over_12 > 0 or c.dotted_dates * 2 > c.numeric_dates
+    day_first = shown and c.first_over_12 >= c.second_over_12
     x = f"trim({column}, ' \t\r\n')"
     sql = date_sql(x, day_first)
     if c.offsets > 1:

@@ -218,13 +218,14 @@ class _Column:
         return None
 
     def _day_first(self) -> bool:
-        first = second = 0
+        first = second = dotted = 0
         for text, n in self._present.items():
             if re.fullmatch(formats.NUMERIC_DATE + "([T ].*)?", text, re.ASCII):
                 parts = re.split("[/.-]", text)
                 first += n * (int(parts[0]) > 12)
                 second += n * (int(parts[1]) > 12)
-        return first > 0 and first >= second
+                dotted += n if "." in text.split()[0] else -n
+        return (first > 0 or dotted > 0) and first >= second
 
 
 def _reader(pattern: str, convert: Callable[[str], Value]) -> Callable[[str], Value]:
