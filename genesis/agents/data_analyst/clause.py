@@ -403,6 +403,8 @@ class Clause(Ranking):
             return self._each(lambda name: self._query("mean", (name,), notes=(note,)), numbers)
         if numbers:
             return self._each(lambda name: self._query("describe", (name,)), numbers)
+        if "when" in self.words and (dates := self._of_kind("date")):
+            return self._each(lambda name: self._query("period", (name,)), dates)
         if self.measured:
             return self._each(lambda name: self._query("values", (name,)), self.measured)
         return []

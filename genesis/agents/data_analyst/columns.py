@@ -87,4 +87,6 @@ def stem(word: str) -> str:
             return word[: -len(ending)] + instead
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
         return word[:-1]
+    if word.endswith("ie") and len(word) > 3:
+        return word[:-2] + "y"  # as "movies" becomes
     return word

@@ -114,6 +114,9 @@ class FilterReader(ValueFilters, TimeFilters):
         if not self._is_alone(step):
             return 0
         column = self.facts.column(self._token(step).columns[0])
+        if column.flag:
+            self._add_flag(column.name, False)
+            return step + 1 - at
         none = column.kind == "number" and not column.missing and word in ("no", "without")
         self._add(column.name, "=" if none else "missing", (0.0,) if none else ())
         if self._token(at - 1).word in ("do", "does", "did"):

@@ -30,6 +30,10 @@ _SORTED = re.compile(
     r"|(lowest|smallest|least|low) to (?:highest|largest|biggest|most|high))\b",
     re.IGNORECASE,
 )
+_FIRST = re.compile(
+    r",?\s*\b(?:(highest|largest|biggest|greatest|most)|(?:lowest|smallest|fewest|least)) first\b",
+    re.IGNORECASE,
+)
 _QUARTER = re.compile(
     r"\b(?:the )?(?:(first|1st)|(second|2nd)|(third|3rd)|(fourth|last|4th)) quarter\b",
     re.IGNORECASE,
@@ -51,6 +55,7 @@ def plain_constants(text: str, facts: TableFacts) -> str:
     """
     text = _EXCLUDING.sub("excluding", _NEITHER.sub(r"not \1 or", text))
     text = _SORTED.sub(lambda m: " descending" if m[1] else " ascending", text)
+    text = _FIRST.sub(lambda m: " descending" if m[1] else " ascending", text)
     known = {value.casefold() for c in facts.of_kind("text") for value in c.values}
     text = _CURRENCY.sub("", _PLUS.sub(r"\1 or more", text))
     text = _MULTIPLE.sub(lambda m: m[0] if m[0].casefold() in known else _multiplied(m), text)

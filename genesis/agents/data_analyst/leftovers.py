@@ -77,6 +77,8 @@ class Leftovers:
         compared = self.words & COMPARING - harmless
         if compared:
             raise Unclear(f"'{min(compared)}' compares with nothing: name a column and a value")
+        if "same" in self.words:
+            raise Unclear("'same' compares columns or rows with one another, which is not offered")
         self._check_negations()
         for at, token in enumerate(self.tokens):
             if self._calculates(at):
@@ -140,6 +142,8 @@ class Leftovers:
         counting = self._has(frozenset(("many",)))
         if counting and self._word(at - 1) in ("have", "has", "had", "having"):
             return True
+        if counting and not self.where and self._heads_column(at):
+            return True
         column = self._free_column(at + 1)
         if counting and column and self.facts.column(column.columns[0]).kind == "text":
             return True
@@ -152,6 +156,13 @@ class Leftovers:
         participle = word.endswith("ed") and self._word(at - 1) in _BEING
         told = any(step in self.used for step in range(at + 1, at + 4))
         return noun or (participle and not told)
+
+    def _heads_column(self, at: int) -> bool:
+        """'how many station changes': what is counted are changes, not stations."""
+        step = at - 1
+        while self._free_column(step):
+            step -= 1
+        return step < at - 1 and self._word(step) in ("many", "of")
 
     def _restricts(self, at: int) -> bool:
         step = at - 1

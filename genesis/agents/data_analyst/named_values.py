@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genesis.agents.data_analyst.columns import YES, TableFacts, words_of
+from genesis.agents.data_analyst.columns import YES, TableFacts, stem, words_of
 from genesis.agents.data_analyst.filters import FilterBase
 from genesis.agents.data_analyst.tokens import MAX_SPAN, Token
 from genesis.agents.data_analyst.values import folded, striking, value_index
 from genesis.agents.data_analyst.vocabulary import (
+    BY_WORDS,
+    GRAINS,
+    HARMLESS,
     IS_WORDS,
     KNOWN_WORDS,
     NOT_WORDS,
@@ -32,6 +35,14 @@ _CONTAINING = {
 }  # fmt: skip
 
 _JOINING = words("and or nor the from in ,")
+_STATES = words("open new used stored available single individual different given same actual")
+"""Words of any question that may also be the state of a thing."""
+_TELLING = words("is are was were be been being still currently now already not isn't aren't")
+_ENDS = {
+    "from": words("start from origin source departure begin src"),
+    "to": words("end to destination dest target arrival"),
+}
+"""Words in the name of a column of places that 'from' or 'to' before a place means."""
 _OF_MANY = words("of many for all among only")
 _BEFORE_CONTAINING = words("that which is are was were do does did not don't doesn't didn't to")
 
@@ -61,7 +72,10 @@ class ValueFilters(FilterBase):
                 and part[0].kind != "quoted"
                 and not linked
                 and not striking(part[0], found)
+                and not self._is_state(at)
             ):
+                continue
+            if span == 1 and not linked and self._is_grain(at):
                 continue
             if not negated and (start := self._excluded_rows(back)) >= 0:
                 negated, back = True, start - 1
@@ -71,6 +85,8 @@ class ValueFilters(FilterBase):
                 found = [pair for pair in found if pair[0] in named.columns]
                 if self._token(back - 1).word not in ("each", "every", "per", "by"):
                     self.found.used.add(back)
+            if len({name for name, _ in found}) > 1:
+                found = self._told_apart(at, found)
             if len({name for name, _ in found}) > 1:
                 others = ", ".join(dict.fromkeys(name for name, _ in found[1:]))
                 self.found.notes.append(
@@ -87,7 +103,44 @@ class ValueFilters(FilterBase):
             self._negated = (name, at + span) if negated else ("", 0)
             self.found.used.update(range(max(back + 1, 0), at))
             return span
-        return self._truth(at)
+        return self._owned(at) or self._truth(at)
+
+    def _is_state(self, at: int) -> bool:
+        """'are still open', 'open orders': a common word that is a value where a state is told."""
+        token, before, after = self._token(at), self._token(at - 1).word, self._token(at + 1)
+        if token.word not in _STATES:
+            return False
+        rows = after.entity or after.word in ROW_WORDS or after.kind == "column"
+        names = after.kind == "word" and after.word not in KNOWN_WORDS
+        return before in _TELLING or rows or names
+
+    def _is_grain(self, at: int) -> bool:
+        """'hour of the day', 'per day', 'which day' speak of time also where "day" is a value."""
+        step = at - 1
+        while self._token(step).word in ("the", "each", "every"):
+            step -= 1
+        before = self._token(step).word
+        timed = before in BY_WORDS | {"each", "which", "what"} or (
+            before == "of" and self._token(step - 1).word in GRAINS
+        )
+        return self._token(at).word in GRAINS and timed
+
+    def _told_apart(self, at: int, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Of columns alike ("start_station", "end_station") those that the question means."""
+        names = list(dict.fromkeys(name for name, _ in found))
+        shared = set[str].intersection(*(set(words_of(name)) for name in names))
+        if not shared:
+            return found
+        said = {stem(word) for token in self.tokens for word in words_of(token.text)}
+        ends = _ENDS.get(self._token(at - 1).word, frozenset[str]())
+        for meant in (ends, said - shared):
+            fitting = [name for name in names if meant & set(map(stem, words_of(name)))]
+            if len(fitting) == 1:
+                return [pair for pair in found if pair[0] == fitting[0]]
+        self.found.problem = (
+            f"{self._token(at).text!r} may be of {' or '.join(names)}; name one of them"
+        )
+        return found
 
     def _before_value(self, at: int) -> tuple[int, bool]:
         """Where a column before a value may be, and whether a 'not' lies between."""
@@ -157,7 +210,7 @@ class ValueFilters(FilterBase):
     def _derived(self, token: Token) -> list[tuple[str, str]]:
         """'European' for the value 'Europe', 'rainy' for 'rain'."""
         word = token.word
-        if len(word) < 5 or word in KNOWN_WORDS:
+        if len(word) < 5 or word in KNOWN_WORDS | HARMLESS:
             return []
         for size in range(len(word) - 1, max(3, len(word) - 4), -1):
             found = [
@@ -205,6 +258,21 @@ class ValueFilters(FilterBase):
             self.found.used.add(at - 1)
         self._add_flag(column, before != "not")
         return 1
+
+    def _owned(self, at: int) -> int:
+        """'have a pool', 'with at least 4 rooms and a pool': a yes-or-no column as a thing."""
+        if self._token(at).word not in ("a", "an", "any") or not self._is_free_column(at + 1):
+            return 0
+        names = self._token(at + 1).columns
+        before = self._token(at - 1).word
+        having = {"have", "has", "had", "having", "with"} & {t.word for t in self.tokens[:at]}
+        chained = before in ("and", ",") and having
+        if len(names) != 1 or not self.facts.column(names[0]).flag:
+            return 0
+        if not (chained or before in ("have", "has", "had", "having", "with")):
+            return 0
+        self._add_flag(names[0], True)
+        return 2
 
     def _add_flag(self, column: str, holds: bool) -> None:
         facts = self.facts.column(column)

@@ -51,6 +51,7 @@ _FUNCTIONS = (
 _HIGHEST = re.compile(r"\b(?:highest|largest|biggest|greatest|(?<!at )most(?! recent))\b", re.I)
 _LOWEST = re.compile(r"\b(?:lowest|smallest|fewest)\b", re.I)
 _SORTED = re.compile(r"\b(\w+est|most|high) to (\w+est|least|low)\b", re.I)
+_FIRST = re.compile(r"\b\w+est first\b", re.I)
 _ASKED = re.compile(r"\bhow many\b|\bwhat(?:'s| is| are)\b", re.I)
 _SPOKEN = frozenset(
     re.findall(

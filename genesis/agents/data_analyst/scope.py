@@ -140,7 +140,13 @@ class Scope(Leftovers):
                 other = self._free_column(at + 2)
                 if self._word(at + 1) == "of" and other is not None:
                     raise Unclear(f"'{word} of {other.text}' is no part of a date")
-                while at + 1 in self.used and self._word(at + 1) in ("of", "the", "week", "year"):
+                while at + 1 in self.used and self._word(at + 1) in (
+                    "of",
+                    "the",
+                    "day",
+                    "week",
+                    "year",
+                ):
                     at += 1
             else:
                 break
@@ -206,12 +212,10 @@ class Scope(Leftovers):
     def _grain(self, at: int) -> list[Group]:
         """A part of the date column, or the column of years, named by the token at `at`."""
         word, grain = self._word(at), GRAINS[self._word(at)]
-        following = [self._word(at + 1), self._word(at + 2), self._word(at + 3)]
-        folded = following[:2] == ["of", "year"] or following == ["of", "the", "year"]
-        in_week = following[:2] == ["of", "week"] or following == ["of", "the", "week"]
-        if grain == "month" and folded:
+        whole, width = self._whole_of(at)
+        if grain == "month" and whole == "year":
             grain = "month of year"
-        if grain == "day" and in_week:
+        if grain == "day" and whole == "week":
             grain = "weekday"
         for column in self.facts.of_kind("number", "text"):
             if stem(word) == "".join(map(stem, words_of(column.name))):
@@ -231,11 +235,20 @@ class Scope(Leftovers):
             raise Unclear(f"'{word}' needs times of day, and {column.name} has none")
         if len(dates) > 1 and not named:
             self.notes.append(f"{word} is taken from {column.name}")
-        self.used.update({at, *(range(at, at + len(following) + 1) if folded or in_week else ())})
+        folded = grain in ("month of year", "weekday", "hour of day")
+        self.used.update(range(at, at + 1 + (width if folded else 0)))
         for position, token in enumerate(self.tokens):
             if token.kind == "column" and column.name in token.columns:
                 self.used.add(position)
         return [Group(column.name, grain)]
+
+    def _whole_of(self, at: int) -> tuple[str, int]:
+        """'year' of 'month of the year', 'day' of 'hour of day', and how many words say so."""
+        after = at + 2 + (self._word(at + 2) == "the")
+        whole = self._word(after)
+        if self._word(at + 1) != "of" or whole not in ("day", "week", "year"):
+            return "", 0
+        return whole, after - at
 
     def _take_columns(self) -> list[tuple[str, ...]]:
         """The remaining columns, each with the columns that its word may mean."""

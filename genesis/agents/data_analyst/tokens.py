@@ -151,7 +151,17 @@ def mark_columns(tokens: Sequence[Token], facts: TableFacts) -> list[Token]:
                 marked[start : start + span] = [Token(text, "column", found)]
             start += 1
     marked = _mark_partly_named(_mark_loosely(marked, facts), facts)
-    return _name_superlatives(marked, facts)
+    return _name_superlatives([_as_entity(token, facts) for token in marked], facts)
+
+
+def _as_entity(token: Token, facts: TableFacts) -> Token:
+    """'listings' of listings.csv names the rows, also where a column "Listing" numbers them."""
+    if len(token.columns) != 1 or token.text == token.columns[0]:
+        return token
+    column = facts.column(token.columns[0])
+    rows = list(map(stem, words_of(facts.file.split(".")[0])))
+    own = set(map(stem, words_of(column.name))) <= set(rows)
+    return replace(token, entity=token.entity or (own and facts.is_label(column)))
 
 
 def _column_at(

@@ -152,7 +152,7 @@ STOP_WORDS = words(
 
 HARMLESS = words(
     "placed made recorded listed registered received taken given sold ordered bought reported "
-    "observed measured counted found shown included logged collected entered created issued"
+    "observed measured counted found shown included logged collected entered created issued opened"
 )
 """Verbs that say no more than that the rows exist."""
 

@@ -1,0 +1,75 @@
+"""Questions as people ask them every day: states, yes and no, hours, two places, dotted dates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from analyst_support import agrees, values, written
+
+from infrastructure.errors import AgentError
+
+TRIPS = """trip,begun,start_station,end_station,tariff,status,bell,km
+1,2024-05-01 07:10:00,Harbor,Museum,day,open,Y,2.5
+2,2024-05-01 23:20:00,Museum,Harbor,night,closed,N,4
+3,2024-05-02 07:30:00,Harbor,Harbor,day,open,N,6
+4,2024-05-03 07:45:00,Museum,Museum,day,closed,Y,8
+5,2024-06-03 08:00:00,Harbor,Museum,night,closed,Y,1
+"""
+
+ANSWERED: list[tuple[str, list[Any]]] = [
+    ("How many trips are open?", [2]),
+    ("How many trips are still open?", [2]),
+    ("What is the mean km of open trips?", [4.25]),
+    ("Mean km by hour of the day", [[(7, 5.5), (8, 1.0), (23, 4.0)]]),
+    ("What hour of the day has the highest mean km?", [[(7, 5.5)]]),
+    ("How many trips were made per hour of the day?", [[(7, 3), (8, 1), (23, 1)]]),
+    ("What is the mean km of the day tariff?", [[("day", 5.5)]]),
+    ("How many trips went from Harbor to Museum?", [2]),
+    ("How many trips have a bell?", [3]),
+    ("How many trips have no bell?", [2]),
+    ("How many trips without a bell?", [2]),
+    ("How many trips have at least 2 km and a bell?", [2]),
+    ("Mean km by tariff, highest first", [[("day", 5.5), ("night", 2.5)]]),
+    ("When were they begun?", [[("2024-05-01 07:10:00", "2024-06-03 08:00:00")]]),
+]
+
+
+@pytest.mark.parametrize(("question", "expected"), ANSWERED, ids=[q for q, _ in ANSWERED])
+async def test_everyday_questions_are_answered(
+    tmp_path: Path, question: str, expected: list[Any]
+) -> None:
+    answers = await written(tmp_path, "trips.csv", TRIPS, question).answers()
+    found = values(answers)
+    assert answers["not_understood"] == []
+    assert len(found) == len(expected), found
+    for value, wanted in zip(found, expected, strict=True):
+        assert agrees(value, wanted), (value, wanted)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many trips start and end at the same station?",
+        "How many trips involve Harbor?",
+        "How many station changes were there?",
+        "How many trips are under 500?",
+    ],
+)
+async def test_what_cannot_be_told_apart_is_refused(tmp_path: Path, question: str) -> None:
+    with pytest.raises(AgentError, match="not understood"):
+        await written(tmp_path, "trips.csv", TRIPS, question).answers()
+
+
+async def test_a_verb_is_not_taken_for_a_state(tmp_path: Path) -> None:
+    text = "ticket,agent,status\n1,Ana,open\n2,Bob,closed\n3,Bob,closed\n"
+    asked = written(tmp_path, "tickets.csv", text, "Which agent opened the most tickets?")
+    assert agrees(values(await asked.answers())[0], [("Bob", 2)])
+
+
+@pytest.mark.parametrize("year", ["2024", "24"])
+async def test_dotted_dates_put_the_day_first(tmp_path: Path, year: str) -> None:
+    text = f"day,heat\n01.05.{year} 00:15,20\n02.05.{year} 10:30,24\n03.06.{year} 00:00,30\n"
+    asked = written(tmp_path, "log.csv", text, "What is the mean heat by month?")
+    assert agrees(values(await asked.answers())[0], [("2024-05", 22.0), ("2024-06", 30.0)])
