@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rounds import ROUNDS, in_rounds
 
 from infrastructure.errors import SchemaTooNew, StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import Tx
@@ -20,7 +21,6 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.migration import Migration
 from infrastructure.memory.memori.schema import MIGRATIONS, applied, migrate
 
-CRASH_ROUNDS = int(os.environ.get("ROUNDS", "10"))
 WRITERS = 32
 
 
@@ -434,10 +434,11 @@ def start(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     )
 
 
+@in_rounds
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "memori.db"
     acknowledged: set[str] = set()
-    for number in range(CRASH_ROUNDS):
+    for number in range(ROUNDS):
         with start(path, f"round{number}-", 1_000_000) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -448,7 +449,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path)
                         rest.strip() for rest in process.stdout if rest.endswith("\n")
                     )
     store = Memori.open(path)
-    assert len(acknowledged) > CRASH_ROUNDS
+    assert len(acknowledged) > ROUNDS
     assert acknowledged <= store.read_sync(keys)
     assert store.read_sync(lambda tx: tx.execute("PRAGMA integrity_check").fetchone()) == ("ok",)
     store.close()

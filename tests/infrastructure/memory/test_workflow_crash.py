@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rounds import ROUNDS, in_rounds
 from workflow_fixtures import finished
 
 from infrastructure.memory.memori.dialect import Tx
@@ -29,13 +30,13 @@ async def main(path):
 
 asyncio.run(main(sys.argv[1]))
 """
-_ROUNDS = 3
 _ACKNOWLEDGED = 15
 
 
+@in_rounds
 async def test_killed_while_recording_and_compacting(tmp_path: Path) -> None:
     path = tmp_path / "genesis.db"
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         last = _killed(path)
         memory = WorkflowMemory(Memori.open(path))
         rows = await memory.workflows("s")
