@@ -39,6 +39,10 @@ def evaluate(query: Query, table: Reread) -> list[Row]:
             return [present(query, (cell,)) for cell in sorted(cells, key=_order)][
                 :MAX_VALUES_LISTED
             ]
+        case "first rows" | "last rows" as metric:
+            size = min(query.limit or 0, len(kept))
+            shown = kept[:size] if metric == "first rows" else kept[len(kept) - size :]
+            return [present(query, [table.cells[c][i] for c in query.columns]) for i in shown]
         case "share" if not query.groups:
             return [(_share_kept(query, table, kept),)]
         case "extreme":

@@ -108,6 +108,8 @@ def _named(text: str, facts: TableFacts) -> list[str]:
     for column in sorted(facts.columns, key=lambda c: len(c.name), reverse=True):
         if len(column.name) < 4 or column.name.casefold() in _SPOKEN:
             continue
+        if facts.is_label(column) and column.name.casefold() in facts.file.casefold():
+            continue  # 'the cheapest listing' is of the rows of listings.csv
         pattern = rf"(?<!\w){_spelt(column.name)}(?!\w)"
         if re.search(pattern, text, re.I):
             found.append(column.name)

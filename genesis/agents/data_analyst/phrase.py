@@ -74,11 +74,8 @@ def _body(query: Query, rows: Sequence[Sequence[JsonValue]]) -> str:
             return f"{len(rows)} columns: {', '.join(str(row[0]) for row in rows)}"
         case "values":
             return f"{query.columns[0]} has the values {_listed(rows)}"
-        case "missing" if query.order:
-            most = "most" if query.order == "desc" else "fewest"
-            return f"{_names(rows, 1)} {_has(rows)} the {most} missing values: {number(rows[0][1])}"
         case "missing":
-            return f"Missing values: {_listed(rows)}"
+            return _missing(query, rows)
         case "period":
             return f"{query.columns[0]} runs from {rows[0][0]} to {rows[0][1]}"
         case "ratio" if not query.groups:
@@ -92,10 +89,20 @@ def _body(query: Query, rows: Sequence[Sequence[JsonValue]]) -> str:
             return ", ".join(f"{head}: {number(cell)}" for head, cell in figures)
         case "trend":
             return _trend(query, rows)
+        case "first rows" | "last rows" as metric:
+            many = f"{metric.split()[0].capitalize()} {_rows(len(rows))}"
+            return f"{many} ({' / '.join(query.columns)}): {_listed(rows, len(query.columns))}"
         case "extreme":
             return _extreme(query, rows)
         case _:
             return _grouped(query, rows)
+
+
+def _missing(query: Query, rows: Sequence[Sequence[JsonValue]]) -> str:
+    if not query.order:
+        return f"Missing values: {_listed(rows)}"
+    most = "most" if query.order == "desc" else "fewest"
+    return f"{_names(rows, 1)} {_has(rows)} the {most} missing values: {number(rows[0][1])}"
 
 
 def _scalar(query: Query, value: JsonValue) -> str:
@@ -106,7 +113,7 @@ def _scalar(query: Query, value: JsonValue) -> str:
         return f"The {AGGREGATES[query.metric]} {column} is {number(value)}"
     match query.metric:
         case "rows":
-            return f"{number(value)} row{'' if value == 1 else 's'}"
+            return _rows(value)
         case "missing total":
             where = f" in {column}" if column else ""
             return f"{number(value)} missing value{'' if value == 1 else 's'}{where}"
@@ -126,6 +133,10 @@ def _scalar(query: Query, value: JsonValue) -> str:
             if value is None:
                 return f"The correlation of {a} and {b} is not defined"
             return f"The correlation of {a} and {b} is {number(value)}"
+
+
+def _rows(count: JsonValue) -> str:
+    return f"{number(count)} row{'' if count == 1 else 's'}"
 
 
 def _has(rows: Sequence[Sequence[JsonValue]]) -> str:

@@ -70,7 +70,7 @@ class Query:
     Attributes:
         metric: an aggregate, or "rows", "columns", "missing", "missing total", "duplicates",
             "distinct", "values", "share", "ratio", "correlation", "extreme", "period",
-            "describe" or "trend".
+            "describe", "trend", "first rows" or "last rows".
         columns: the measured columns, in the order that the metric wants.
         groups: what rows are grouped by.
         where: filters that all must hold.
@@ -133,6 +133,8 @@ def headings(query: Query) -> tuple[str, ...]:
             return ("column", "missing")
         case "columns":
             return ("column",)
+        case "first rows" | "last rows":
+            return query.columns
         case "values":
             return (column,)
         case "ratio":

@@ -15,6 +15,7 @@ from genesis.agents.data_analyst.columns import TableFacts
 from genesis.agents.data_analyst.leftovers import Unclear
 from genesis.agents.data_analyst.query import Group, Query
 from genesis.agents.data_analyst.scope import measures
+from genesis.agents.data_analyst.showing import rows_shown
 from genesis.agents.data_analyst.tokens import Protected, Token, mark_columns
 from genesis.agents.data_analyst.vocabulary import (
     AGGREGATE_WORDS,
@@ -94,7 +95,9 @@ def read_questions(
         try:
             if _REFERS_BACK.search(text):
                 raise Unclear("it refers to another question; ask for it with its own columns")
-            asked += [Question(text, query) for query in Clause(tokens, facts).queries()]
+            shown = rows_shown(tokens, facts)
+            queries = [shown] if shown else Clause(tokens, facts).queries()
+            asked += [Question(text, query) for query in queries]
         except Unclear as reason:
             unclear.append(Misunderstood(text, str(reason)))
         except ValueError:  # a date such as 2015-02-31

@@ -160,6 +160,8 @@ def _render(query: Query, names: list[str], writer: _Writer) -> str:
             return f"SELECT DISTINCT {column} FROM data{where} ORDER BY 1 LIMIT {MAX_VALUES_LISTED}"  # noqa: S608 - quoted identifiers, values as parameters
         case "extreme":
             return _extreme(query, writer)
+        case "first rows" | "last rows":
+            return _shown(query, writer)
         case _:
             return _aggregate(query, names, writer)
 
@@ -206,6 +208,16 @@ def _extreme(query: Query, writer: _Writer) -> str:
         f"QUALIFY rank() OVER (ORDER BY {column} {direction}) <= {query.limit} "
         f"ORDER BY {column} {direction}, {places}"
     )
+
+
+def _shown(query: Query, writer: _Writer) -> str:
+    """Rows as they are; the database keeps the order in which the file gave them."""
+    listed = ", ".join(map(quoted, query.columns))
+    text = f"SELECT {listed} FROM data{_where(query, writer)} LIMIT {query.limit}"  # noqa: S608 - quoted identifiers, values as parameters
+    if query.metric == "first rows":
+        return text
+    counted = f"SELECT count(*) FROM data{_where(query, writer)}"  # noqa: S608 - as above
+    return f"{text} OFFSET (SELECT greatest(({counted}) - {query.limit}, 0))"
 
 
 def _missing(query: Query, names: list[str], writer: _Writer) -> str:

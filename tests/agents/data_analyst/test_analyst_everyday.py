@@ -73,3 +73,38 @@ async def test_dotted_dates_put_the_day_first(tmp_path: Path, year: str) -> None
     text = f"day,heat\n01.05.{year} 00:15,20\n02.05.{year} 10:30,24\n03.06.{year} 00:00,30\n"
     asked = written(tmp_path, "log.csv", text, "What is the mean heat by month?")
     assert agrees(values(await asked.answers())[0], [("2024-05", 22.0), ("2024-06", 30.0)])
+
+
+FIRST = (1, "2024-05-01 07:10:00", "Harbor", "Museum", "day", "open", "Y", 2.5)
+LAST = (5, "2024-06-03 08:00:00", "Harbor", "Museum", "night", "closed", "Y", 1.0)
+CLOSED = (4, "2024-05-03 07:45:00", "Museum", "Museum", "day", "closed", "Y", 8.0)
+
+SHOWN: list[tuple[str, list[Any], int]] = [
+    ("Show me the first 3 rows", [FIRST], 3),
+    ("Show the first row", [FIRST], 1),
+    ("Give me a few rows", [FIRST], 5),
+    ("Can you show me a sample of 2 rows?", [FIRST], 2),
+    ("Show me 2 trips", [FIRST], 2),
+    ("List the last two records of the file", [CLOSED, LAST], 2),
+    ("Show the last row where status is open", [], 1),
+    ("First 10 rows with tariff night", [], 2),
+]
+
+
+@pytest.mark.parametrize(("question", "ends", "size"), SHOWN, ids=[q for q, _, _ in SHOWN])
+async def test_rows_are_shown(tmp_path: Path, question: str, ends: list[Any], size: int) -> None:
+    asked = written(tmp_path, "trips.csv", TRIPS, question)
+    answers = await asked.answers()
+    (shown,) = values(answers)
+    assert len(shown) == size
+    assert all(any(agrees(list(row.values()), list(end)) for row in shown) for end in ends)
+    await asked.do("profile_data")
+    report = await asked.do("write_data_report")
+    verdict = await asked.check("write_data_report", report)
+    assert verdict.passed, verdict.reason
+
+
+@pytest.mark.parametrize("question", ["Show the last 2 trips", "Show the first 2 rows of gold"])
+async def test_rows_that_may_be_others_are_refused(tmp_path: Path, question: str) -> None:
+    with pytest.raises(AgentError, match="not understood"):
+        await written(tmp_path, "trips.csv", TRIPS, question).answers()
