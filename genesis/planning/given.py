@@ -15,10 +15,12 @@ from genesis.planning.mentions import Mention, mentions
 from genesis.planning.workspace import DATA_SUFFIXES, Workspace, is_data_file
 from genesis.tasks.phrases import Phrases, prose, words_of
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.text import cut
 
 MAX_REQUEST_CHARS = 100_000
 PATH_DATA = ("dataset", "source", "project", "script")
 _MAX_CONTROL_SHARE = 0.01
+_SHOWN_CHARS = 120
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 _RUN_TESTS = Phrases(
@@ -152,6 +154,8 @@ class _Finder:
             )
 
     def _take_folder(self, path: Path) -> None:
+        if is_data_file(path):
+            raise InputError(f"{path.name!r} is a folder, not a data file; name a file in it")
         kinds = self.workspace.kinds(path)
         source = path if "source" in kinds else self.workspace.package_in(path)
         if source is not None:
@@ -180,10 +184,15 @@ class _Finder:
         if mention.to_be_made or (self._task_type in _MAKING and known):
             self.notes.append(f"{mention.text!r} does not exist yet")
             return
+        shown = repr(cut(mention.text, _SHOWN_CHARS))
+        if self.workspace.holds(mention.text):
+            raise InputError(
+                f"the request names {shown}, which is a broken link or no ordinary file"
+            )
         nearest = self.workspace.nearest(mention.text)
         hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise InputError(
-            f"the request names {mention.text!r}, which does not exist in the workspace "
+            f"the request names {shown}, which does not exist in the workspace "
             f"{self.workspace.root}{hint}"
         )
 

@@ -60,6 +60,13 @@ class Workspace:
             raise InputError(f"{name} {text!r} does not exist in the workspace {self.root}{hint}")
         return path
 
+    def holds(self, text: str) -> bool:
+        """Whether something lies at this place of the workspace, of whatever kind."""
+        try:
+            return os.path.lexists(self.root / text)
+        except (OSError, ValueError):  # too long a name
+            return False
+
     def find(self, mention: Mention) -> Path | None:
         """The existing file or folder that a mention means; None when there is none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,20 @@ def test_whatever_is_written_nothing_outside_is_ever_given(
     for name, value in given.data.items():
         if name != "script_args":
             assert Path(str(value)).resolve().is_relative_to(workspace.resolve())
+
+
+def test_what_is_no_ordinary_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "broken.csv").symlink_to(tmp_path / "gone.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match=r"'folder\.csv' is a folder"):
+        find_given("How many rows are in folder.csv?", tmp_path)
+    for name in ("broken.csv", "pipe.csv"):
+        with pytest.raises(InputError, match="broken link or no ordinary file"):
+            find_given(f"How many rows are in {name}?", tmp_path)
+
+
+def test_a_long_name_is_not_echoed_whole(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        find_given(f"How many rows are in {'x' * 5000}.csv?", tmp_path)
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
