@@ -30,6 +30,10 @@ from genesis.agents.data_analyst.vocabulary import (
 _BEING = words("is are was were been be being not got")
 _DOING = words("do does did")
 _CLOSING = words("in the of this that file data dataset here there all total overall altogether")
+_REACHING = words("got gets scored scores achieved reached earned")
+"""Verbs between 'who' and 'the highest' that say only that it is theirs."""
+_MEASURED = words("score scores mark marks figure reading readings")
+"""Nouns after a column that say only that it is measured: 'no Math score'."""
 _OF = words("in for from at where of by with per among within on to")
 
 
@@ -87,7 +91,8 @@ class Leftovers:
                 continue
             if token.kind in ("quoted", "date", "number"):
                 raise Unclear(self._unknown(token.text))
-            if token.word in KNOWN_WORDS:
+            noun = token.word in _MEASURED and at > 0 and self.tokens[at - 1].kind == "column"
+            if token.word in KNOWN_WORDS or noun:
                 continue
             if not self._is_noun_of_rows(at):
                 if self._restricts(at) or self._narrows(at) or token.word.endswith("est"):
@@ -172,7 +177,8 @@ class Leftovers:
         measured = word in AGGREGATE_WORDS or word in HIGH | LOW
         following = self._free_column(at + 1) is not None
         if self._word(at - 1) in ("which", "what", "who"):
-            return True
+            reaches = self._word(at) in _REACHING and self._word(at - 1) == "who"
+            return not (reaches and self._word(at + 1) in ("the", *HIGH, *LOW))
         return (word in _OF or measured or word in ("and", "or", "is", "=")) and not following
 
     def _is_noun_of_rows(self, at: int) -> bool:

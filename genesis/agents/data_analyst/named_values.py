@@ -73,6 +73,7 @@ class ValueFilters(FilterBase):
                 and not linked
                 and not striking(part[0], found)
                 and not self._is_state(at)
+                and not self._is_letter(at, found)
             ):
                 continue
             if span == 1 and not linked and self._is_grain(at):
@@ -113,6 +114,11 @@ class ValueFilters(FilterBase):
         rows = after.entity or after.word in ROW_WORDS or after.kind == "column"
         names = after.kind == "word" and after.word not in KNOWN_WORDS
         return before in _TELLING or rows or names
+
+    def _is_letter(self, at: int, found: Sequence[tuple[str, str]]) -> bool:
+        """'got an A': a capital after an article."""
+        text, article = self._token(at).text, self._token(at - 1).word in ("a", "an")
+        return article and text.isupper() and any(value == text for _, value in found)
 
     def _is_grain(self, at: int) -> bool:
         """'hour of the day', 'per day', 'which day' speak of time also where "day" is a value."""
@@ -245,7 +251,7 @@ class ValueFilters(FilterBase):
         """A yes-or-no column as an adjective or verb: 'returned orders', 'were not returned'."""
         before, after = self._token(at - 1).word, self._token(at + 1)
         stated = before in words("were was are is been got not who that people rows records")
-        stated = stated or self._token(at - 1).entity
+        stated = stated or self._token(at - 1).entity or self._is_label(at - 1)
         describes = after.entity or (after.kind == "word" and after.word not in KNOWN_WORDS)
         rows = after.word in ("rows", "records", "entries")
         prefix = words_of(column)[:1]
@@ -258,6 +264,12 @@ class ValueFilters(FilterBase):
             self.found.used.add(at - 1)
         self._add_flag(column, before != "not")
         return 1
+
+    def _is_label(self, at: int) -> bool:
+        """'students' of 'how many students passed', where each row is another student."""
+        names = self._token(at).columns
+        many = self._token(at - 1).word in _OF_MANY
+        return many and len(names) == 1 and self.facts.is_label(self.facts.column(names[0]))
 
     def _owned(self, at: int) -> int:
         """'have a pool', 'with at least 4 rooms and a pool': a yes-or-no column as a thing."""

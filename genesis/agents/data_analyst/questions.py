@@ -47,6 +47,16 @@ _LEADS = words(
 _REFERS_BACK = re.compile(
     r"\b(?:is|are|was|were) (?:that|those|they|these)(?: in the file)?$", re.IGNORECASE
 )
+_ODD = re.compile(
+    r"(?:is|are|was|were|do you see|can you see|do you find|check|look|find|does)?\W*"
+    r"(?:there|if there is|whether there is|for|me|the (?:file|data(?: ?set)?|table) have)?\s*"
+    r"(?:anything|something|any|some|what(?:'s| is)|the)?\s*"
+    r"(?:odd|strange|wrong|unusual|suspicious|weird|off|problems?|issues?|(?:data )?quality|"
+    r"(?:data )?quality (?:problems?|issues?)|problematic|oddities|anomal(?:y|ies)|errors?)"
+    r"(?: (?:in|with|about|of) (?:the|this|my) (?:file|data ?set|data|table))?",
+    re.IGNORECASE,
+)
+"""'Is anything odd in the file?': what can be told are its gaps and its duplicates."""
 _ROUNDING = re.compile(r",?\s*(?:and )?round(?:ed)? to \w+ (?:decimal|digit|place)\w*(?: places)?")
 _END = "(" + "|".join(sorted((HIGH | LOW) - words("top bottom"))) + ")"
 _BOTH_ENDS = re.compile(
@@ -95,9 +105,7 @@ def read_questions(
         try:
             if _REFERS_BACK.search(text):
                 raise Unclear("it refers to another question; ask for it with its own columns")
-            shown = rows_shown(tokens, facts)
-            queries = [shown] if shown else Clause(tokens, facts).queries()
-            asked += [Question(text, query) for query in queries]
+            asked += [Question(text, query) for query in _queries(text, tokens, facts)]
         except Unclear as reason:
             unclear.append(Misunderstood(text, str(reason)))
         except ValueError:  # a date such as 2015-02-31
@@ -105,6 +113,14 @@ def read_questions(
     if not asked and not unclear:
         asked = overview_questions(facts)
     return tuple(asked), tuple(unclear)
+
+
+def _queries(text: str, tokens: Sequence[Token], facts: TableFacts) -> Sequence[Query]:
+    if _ODD.fullmatch(text):
+        notes = ("only gaps and duplicate rows are looked for",)
+        return Query("missing", notes=notes), Query("duplicates", notes=notes)
+    shown = rows_shown(tokens, facts)
+    return [shown] if shown else Clause(tokens, facts).queries()
 
 
 def overview_questions(facts: TableFacts) -> list[Question]:

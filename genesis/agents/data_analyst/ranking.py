@@ -19,7 +19,7 @@ from genesis.agents.data_analyst.vocabulary import (
 )
 
 _UNGROUPED = words("columns missing duplicates values extreme period describe")
-_COUNTING = words("most fewest least top bottom common frequent")
+_COUNTING = words("most fewest least top bottom common frequent busiest quietest")
 _MOSTLY_ONE_EACH = 0.9
 """Different names per row from which on every row counts as one named thing."""
 MAX_READINGS = 4

@@ -15,8 +15,10 @@ AGGREGATE_WORDS = {
     "std": "std", "stdev": "std", "stddev": "std", "deviation": "std", "variance": "var",
     "means": "mean", "medians": "median",
 }  # fmt: skip
-HIGH = words("highest largest greatest biggest most max maximum top best peak longest tallest")
-LOW = words("lowest smallest least fewest min minimum bottom worst shortest")
+HIGH = words(
+    "highest largest greatest biggest most max maximum top best peak longest tallest busiest"
+)
+LOW = words("lowest smallest least fewest min minimum bottom worst shortest quietest")
 MISSING_WORDS = words(
     "missing null nulls nan nans na blank blanks empty absent incomplete unknowns gaps"
 )

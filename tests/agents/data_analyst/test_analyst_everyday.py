@@ -108,3 +108,45 @@ async def test_rows_are_shown(tmp_path: Path, question: str, ends: list[Any], si
 async def test_rows_that_may_be_others_are_refused(tmp_path: Path, question: str) -> None:
     with pytest.raises(AgentError, match="not understood"):
         await written(tmp_path, "trips.csv", TRIPS, question).answers()
+
+
+EXAMS = """student,math,grade,passed
+Ann,91,A,True
+Bob,,B,False
+Cid,55,B,True
+Dan,40,F,False
+"""
+
+GRADED: list[tuple[str, list[Any]]] = [
+    ("How many students passed?", [2]),
+    ("How many students got a B?", [2]),
+    ("How many students got an A?", [1]),
+    ("How many students have no math score?", [1]),
+    ("Who got the highest math score?", [[("Ann", 91)]]),
+]
+
+
+@pytest.mark.parametrize(("question", "expected"), GRADED, ids=[q for q, _ in GRADED])
+async def test_marks(tmp_path: Path, question: str, expected: list[Any]) -> None:
+    found = values(await written(tmp_path, "exams.csv", EXAMS, question).answers())
+    assert agrees(found, expected), found
+
+
+async def test_the_busiest_hour_has_most_rows(tmp_path: Path) -> None:
+    asked = written(tmp_path, "trips.csv", TRIPS, "Which hour is busiest?")
+    assert agrees(values(await asked.answers())[0], [(7, 3)])
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is anything odd in the file?", "Are there any problems with the data?", "Anything strange?"],
+)
+async def test_what_is_odd_is_gaps_and_duplicates(tmp_path: Path, question: str) -> None:
+    missing, duplicates = values(await written(tmp_path, "exams.csv", EXAMS, question).answers())
+    assert {"column": "math", "missing": 1} in missing
+    assert duplicates == 0
+
+
+async def test_odd_rows_are_not_counted(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="not understood"):
+        await written(tmp_path, "exams.csv", EXAMS, "How many odd students are there?").answers()
