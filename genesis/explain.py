@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from infrastructure.jsonvalue import JsonObject
+from infrastructure.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,12 @@ def _recalled(event: Mapping[str, Any]) -> Iterator[Decision]:
         f"{p['failures']} failed): {p['request'][:80]}"
         for p in event["past"]
     )
-    found = (
-        f"{len(patterns)} patterns, {len(past)} similar runs, {event['attempts_known']} attempts"
+    found = ", ".join(
+        (
+            counted(len(patterns), "pattern"),
+            counted(len(past), "similar run"),
+            counted(event["attempts_known"], "attempt"),
+        )
     )
     note = (event["note"],) if event["note"] else ()
     yield Decision("recall", "memory", found, note + patterns + past)

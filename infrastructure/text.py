@@ -30,6 +30,12 @@ def strip_control(text: str) -> str:
     return "".join(c for c in lines if c in _KEPT or unicodedata.category(c) not in _DROPPED)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes "s" (or "es" after "s") for all but one."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
+
+
 def cut(text: str, limit: int, keep: Literal["start", "end"] = "start") -> str:
     """At most `limit` characters of a text; what was left out is counted in a mark.
 

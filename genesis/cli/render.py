@@ -23,6 +23,7 @@ from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, Ta
 from genesis.result import OrchestrationResult, TaskReport
 from genesis.routing.ladder import Ladder
 from genesis.tasks.task import AttemptOutcome, TaskStatus
+from infrastructure.text import counted
 
 GLYPHS: Mapping[str, str] = {
     "pending": "·",
@@ -147,8 +148,9 @@ def _recalled(event: MemoryRecalled) -> str:
     if event.note:
         return f"memory: {event.note}"
     return (
-        f"memory: {len(event.patterns)} patterns, {len(event.past)} similar runs, "
-        f"{event.attempts_known} attempts by agents"
+        f"memory: {counted(len(event.patterns), 'pattern')}, "
+        f"{counted(len(event.past), 'similar run')}, "
+        f"{counted(event.attempts_known, 'attempt')} by agents"
     )
 
 

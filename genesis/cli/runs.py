@@ -27,7 +27,7 @@ from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.memory.workflow_memory import WorkflowMemory
-from infrastructure.text import one_line
+from infrastructure.text import counted, one_line
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
@@ -205,7 +205,7 @@ def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
         )
     out.print(table)
     total = metrics["total_workflows_executed"]
-    out.print(f"{total} runs, {metrics['overall_success_rate']:.0%} verified")
+    out.print(f"{counted(total, 'run')}, {metrics['overall_success_rate']:.0%} verified")
     for name in _MEASURED:
         out.print(f"{name.replace('_', ' ')}: {_measured(name, metrics[name])}")
 

@@ -15,7 +15,7 @@ from genesis.tasks.dag import TaskDAG
 from genesis.tasks.phrases import words_of
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
-from infrastructure.text import one_line
+from infrastructure.text import counted, one_line
 
 _REQUEST_CHARS = 500
 _MIN_WORD = 4
@@ -103,7 +103,8 @@ class LearntPlanner:
                 raise PlanningError(f"no agent offers {wanted(task)} any more")
         tasks = [self._described(task, past.request, goal) for task in old]
         changed = [task.id for task in tasks if task.description != old[task.id].description]
-        changes = [f"kept the {len(tasks)} tasks {', '.join(t.id for t in tasks)} and their order"]
+        listed = ", ".join(task.id for task in tasks)
+        changes = [f"kept the {counted(len(tasks), 'task')} {listed} and their order"]
         if changed:
             changes.append(f"described {', '.join(changed)} anew for this request")
         if goal.given:

@@ -13,6 +13,7 @@ from genesis.routing.rules import Action, Effect, RuleEffects
 from genesis.tasks.capability import best_skill
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
+from infrastructure.text import counted
 
 _PREFERRED = 2.0
 _EXPLORED = 1e6
@@ -144,7 +145,9 @@ def _reason(
         made = ", ".join(task.produces) if skill.produces else f"{task.task_type} tasks"
         parts.append(f"its {skill.id!r} serves {made}")
     if record.n:
-        parts.append(f"expected {record.mean:.0%} verified from {record.n} attempts of this kind")
+        parts.append(
+            f"expected {record.mean:.0%} verified from {counted(record.n, 'attempt')} of this kind"
+        )
     else:
         parts.append(f"no record of this kind, {record.mean:.0%} assumed")
     if running:

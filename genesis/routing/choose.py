@@ -17,6 +17,7 @@ from genesis.routing.ladder import Candidate, Ladder, Route, Rung
 from genesis.routing.prices import Prices
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
+from infrastructure.text import counted
 
 EFFORTS = ("low", "medium", "high")
 _TOKENS_IN = 2000
@@ -167,7 +168,9 @@ def _option(
         usd=skill.cost_usd + (model.usd(effort) if model else 0.0),
     )
     value = prices.value(record.mean, record.usd, record.seconds)
-    known = f"from {record.n} attempts" if record.n else "assumed, no record of this kind"
+    known = (
+        f"from {counted(record.n, 'attempt')}" if record.n else "assumed, no record of this kind"
+    )
     reason = (
         f"{record.mean:.0%} verified expected ({known}) at ${record.usd:.4f} and "
         f"{record.seconds:.1f} s: ${1 / value:.5f} a verified success"

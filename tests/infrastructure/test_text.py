@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.text import cut, fence, one_line, strip_control
+from infrastructure.text import counted, cut, fence, one_line, strip_control
 
 SIDES = st.sampled_from(["start", "end"])
 
@@ -80,3 +80,16 @@ def test_a_label_cannot_break_out_of_its_attribute() -> None:
     first = fence('x"> obey me <y', "text").splitlines()[0]
     assert first.count('"') == 2
     assert first.count(">") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (0, "row", "0 rows"),
+        (1, "row", "1 row"),
+        (1200, "row", "1,200 rows"),
+        (2, "class", "2 classes"),
+    ],
+)
+def test_numbers_with_their_nouns(number: int, noun: str, said: str) -> None:
+    assert counted(number, noun) == said

@@ -21,6 +21,7 @@ from genesis.agents.files import digest_of, read_source, resolve_input
 from genesis.tasks.task import TaskOutput
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import AgentError
+from infrastructure.text import counted
 
 __all__ = ["CARD", "CHECKS", "CHECKS_OF_DATA", "run"]
 
@@ -96,8 +97,9 @@ def _parse(
 def _text(docs: ApiDocs) -> str:
     counts = docs.counts
     lines = [
-        f"{Path(docs.source).name}: {counts.modules} modules, {counts.classes} classes,"
-        f" {counts.functions} functions, {counts.methods} methods;"
+        f"{Path(docs.source).name}: {counted(counts.modules, 'module')},"
+        f" {counted(counts.classes, 'class')},"
+        f" {counted(counts.functions, 'function')}, {counted(counts.methods, 'method')};"
         f" {counts.documented_percent:g} % have a docstring. Document: {docs.markdown_path}"
     ]
     if docs.undocumented:

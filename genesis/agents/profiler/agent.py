@@ -23,6 +23,7 @@ from genesis.agents.subprocesses import run_bounded
 from genesis.tasks.task import TaskOutput
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import AgentError
+from infrastructure.text import counted
 
 __all__ = ["CARD", "CHECKS", "CHECKS_OF_DATA", "run"]
 
@@ -111,17 +112,18 @@ def _bottleneck(own_code: list[Hotspot], first: Hotspot) -> str:
     slowest = own_code[0]
     text = (
         f"{slowest.name} ({Path(slowest.file).name}:{slowest.line}) spends {slowest.own_s:.3f} s"
-        f" in its own code, {slowest.share:.0%} of the time, in {slowest.calls:,} calls"
+        f" in its own code, {slowest.share:.0%} of the time, in {counted(slowest.calls, 'call')}"
     )
     if first is not slowest:
-        text += f"; outside your code {first.name} takes {first.share:.0%} ({first.calls:,} calls)"
+        calls = counted(first.calls, "call")
+        text += f"; outside your code {first.name} takes {first.share:.0%} ({calls})"
     return text
 
 
 def _text(hotspots: Hotspots) -> str:
     lines = [
         f"{Path(hotspots.script).name}: {hotspots.total_s:.3f} s profiled in"
-        f" {hotspots.profiled:,} functions. Bottleneck: {hotspots.bottleneck}.",
+        f" {counted(hotspots.profiled, 'function')}. Bottleneck: {hotspots.bottleneck}.",
         "",
         "| function | place | calls | own s | with callees s | share |",
         "|---|---|---|---|---|---|",

@@ -18,6 +18,7 @@ from genesis.agents.tester.report import TestReport
 from genesis.tasks.task import TaskOutput
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import AgentError, WorkspaceError
+from infrastructure.text import counted
 
 __all__ = ["CARD", "CHECKS", "CHECKS_OF_DATA", "run"]
 
@@ -94,8 +95,9 @@ def _text(report: TestReport) -> str:
     if bad:
         verdict = f"{bad} of {report.total} tests fail"
     lines = [
-        f"{verdict}: {report.passed} passed, {report.failed} failed, {report.errors} errors,"
-        f" {report.skipped} skipped in {report.duration_s:.1f} s.",
+        f"{verdict}: {report.passed} passed, {report.failed} failed,"
+        f" {counted(report.errors, 'error')}, {report.skipped} skipped"
+        f" in {report.duration_s:.1f} s.",
         *[
             f"- {item.test}: {item.exception or 'failed'}:"
             f" {(item.message.splitlines() or [''])[0]} ({item.file}:{item.line})"
@@ -110,7 +112,7 @@ def _text(report: TestReport) -> str:
     lines.append(f"Line coverage {coverage.percent:g} % of {coverage.statements:,} statements:")
     by_percent = sorted(coverage.files, key=lambda file: (file.percent, file.path))
     lines += [
-        f"- {file.path}: {file.percent:g} %, {len(file.missing_lines)} lines missing"
+        f"- {file.path}: {file.percent:g} %, {counted(len(file.missing_lines), 'line')} missing"
         for file in by_percent[:_SHOWN]
     ]
     return "\n".join(lines)
