@@ -295,7 +295,8 @@ class Clause(Ranking):
                 return []
             raise Unclear(self._no_column(functions[0]))
         order, limit = self._ranking()
-        if not self.groups and order and self._words_besides_minmax():
+        dated = "when" in self.words and set(functions) <= {"min", "max"}
+        if not self.groups and order and (dated or self._words_besides_minmax()):
             return []
         if not self.groups or (set(functions) <= {"min", "max"} and not self._ranks_groups()):
             order, limit = "", None
@@ -325,6 +326,7 @@ class Clause(Ranking):
 
     def _take_listed(self) -> None:
         """'rank the cities by mean price': a text beside what is measured is grouped by."""
+        self.measured = [n for n in self.measured if not self._is_told_of(n)] or self.measured
         listed = [n for n in self.measured if self.facts.column(n[0]).kind == "text"]
         if self.groups or not listed or len(listed) == len(self.measured):
             return
@@ -333,6 +335,16 @@ class Clause(Ranking):
             raise Unclear(f"what about {group}? Say 'by {group}' to group by it")
         self.groups = (Group(group),)
         self.measured = [names for names in self.measured if names != listed[0]]
+
+    def _is_told_of(self, names: tuple[str, ...]) -> bool:
+        """'the mean score of students who passed' is of the rows, not by student."""
+        text = self.facts.column(names[0]).kind == "text"
+        return text and any(
+            token.columns == names
+            and self._word(at - 1) in ("of", "for", "among")
+            and self._word(at + 1) in ("who", "that", "which", "whose")
+            for at, token in enumerate(self.tokens)
+        )
 
     def _implied(self) -> list[str]:
         """'total sales' of a column "total_sales" still asks for a total."""
@@ -379,10 +391,14 @@ class Clause(Ranking):
         many = "many" in self.words or ("number" in self.words)
         names = self.measured[0]
         column = self.facts.column(names[0])
+        filtered = {condition.column for condition in self.where}
+        if "many" in self.words and names[0] not in filtered and len(names) == 1:
+            if column.flag and len(self.measured) == 1:
+                return self._flagged(names[0])
+            self._check_counted(column)
         if many and not self.where:
             note = "different values are counted"
             return self._each(lambda n: self._query("distinct", (n,), notes=(note,)), [names])
-        filtered = {condition.column for condition in self.where}
         if many and (names[0] in filtered or self.facts.is_label(column)):
             return self._query("rows")
         if many:

@@ -89,7 +89,7 @@ class Leftovers:
                 raise Unclear(f"{token.text!r} of columns is more than these questions can express")
             if at in self.used or token.kind == "column" or token.kind == "mark":
                 continue
-            if token.kind in ("quoted", "date", "number"):
+            if token.kind in ("quoted", "date", "number") or self._is_fresh(at):
                 raise Unclear(self._unknown(token.text))
             noun = token.word in _MEASURED and at > 0 and self.tokens[at - 1].kind == "column"
             if token.word in KNOWN_WORDS or noun:
@@ -97,6 +97,7 @@ class Leftovers:
             if not self._is_noun_of_rows(at):
                 if self._restricts(at) or self._narrows(at) or token.word.endswith("est"):
                     raise Unclear(self._unknown(token.text))
+                self._check_unspoken(token.word)
                 ignored.append(token.text)
         if (
             ignored
@@ -110,6 +111,14 @@ class Leftovers:
             raise Unclear(self._unknown(ignored[0]))
         if ignored:
             self.notes.append("not used: " + ", ".join(repr(word) for word in ignored))
+
+    def _check_unspoken(self, word: str) -> None:
+        """'how many did Ana close' must not pass over the value "closed"."""
+        for column in self.facts.of_kind("text"):
+            for value in column.values:
+                if value.casefold() in (f"{word}d", f"{word}ed"):
+                    meant = f"'{value}' of {column.name}"
+                    raise Unclear(f"'{word}' is no value of this file; did you mean {meant}?")
 
     def _check_negations(self) -> None:
         """A 'not' that no filter took would be answered as if it were not there."""
@@ -161,6 +170,12 @@ class Leftovers:
         participle = word.endswith("ed") and self._word(at - 1) in _BEING
         told = any(step in self.used for step in range(at + 1, at + 4))
         return noun or (participle and not told)
+
+    def _is_fresh(self, at: int) -> bool:
+        """'how many new orders', 'available items' where nothing says which those are."""
+        following = at + 1 < len(self.tokens) and self.tokens[at + 1]
+        picks = self._word(at) in ("new", "used", "available") and "many" in self.words
+        return bool(picks and following and (following.entity or self._is_file_noun(at + 1)))
 
     def _heads_column(self, at: int) -> bool:
         """'how many station changes': what is counted are changes, not stations."""

@@ -113,7 +113,15 @@ class ValueFilters(FilterBase):
             return False
         rows = after.entity or after.word in ROW_WORDS or after.kind == "column"
         names = after.kind == "word" and after.word not in KNOWN_WORDS
-        return before in _TELLING or rows or names
+        joined = any(self._is_value_like(at, at + 2 * side) for side in (1, -1))
+        return before in _TELLING or rows or names or joined
+
+    def _is_value_like(self, at: int, other: int) -> bool:
+        """'open or pending': two values of one column with an 'or' between."""
+        if self._token((at + other) // 2).word not in ("or", "and", ","):
+            return False
+        own, near = (self._values.get(self._token(i).word, []) for i in (at, other))
+        return bool({name for name, _ in own} & {name for name, _ in near})
 
     def _is_letter(self, at: int, found: Sequence[tuple[str, str]]) -> bool:
         """'got an A': a capital after an article."""
@@ -254,6 +262,10 @@ class ValueFilters(FilterBase):
         stated = stated or self._token(at - 1).entity or self._is_label(at - 1)
         describes = after.entity or (after.kind == "word" and after.word not in KNOWN_WORDS)
         rows = after.word in ("rows", "records", "entries")
+        listed = before in ("the", "me", "all", "list", "show", *_OF_MANY)
+        if listed and after.kind == "column" and len(after.columns) == 1:
+            thing = self.facts.column(after.columns[0])
+            describes = describes or (thing.kind == "text" and not thing.flag)
         prefix = words_of(column)[:1]
         if prefix[:1] and prefix[0] in ("is", "has", "was") and before in _OF_MANY:
             short = prefix[0] not in words_of(self._token(at).text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from genesis.agents.data_analyst.columns import words_of
+from genesis.agents.data_analyst.columns import YES, ColumnFacts, stem, words_of
 from genesis.agents.data_analyst.leftovers import Unclear
-from genesis.agents.data_analyst.query import Query
+from genesis.agents.data_analyst.query import Condition, Query
 from genesis.agents.data_analyst.scope import Scope
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
@@ -14,6 +14,7 @@ from genesis.agents.data_analyst.vocabulary import (
     COUNT_WORDS,
     HIGH,
     LOW,
+    NEGATIONS,
     ROW_WORDS,
     words,
 )
@@ -199,6 +200,28 @@ class Ranking(Scope):
         if not mostly and not self.where and not self.groups:
             return distinct
         return [*rows, *distinct] if mostly else [*distinct, *rows]
+
+    def _flagged(self, name: str) -> list[Query]:
+        """'how many people own a car' beside "owns_car" counts those who do."""
+        if "whether" in self.words or self.words & NEGATIONS:
+            raise Unclear(f"say whether {name} is to be yes, no or missing")
+        self.measured = []
+        self.where = (*self.where, self._said_yes(name))
+        return self._query("rows")
+
+    def _said_yes(self, name: str) -> Condition:
+        column = self.facts.column(name)
+        if column.kind == "text":
+            said = tuple(v for v in column.values if v.strip().casefold() in YES)
+            return Condition(name, "=" if len(said) == 1 else "in", said)
+        return Condition(name, "=", (True if column.kind == "boolean" else 1.0,))
+
+    def _check_counted(self, column: ColumnFacts) -> None:
+        """'how many units' is no question about the different values of "unit_cost"."""
+        name = column.name
+        said = {stem(w) for t in self.tokens if t.columns == (name,) for w in words_of(t.text)}
+        if column.kind == "number" and not set(map(stem, words_of(name))) <= said:
+            raise Unclear(f"of {name} no things can be counted; ask for its mean, total, ...")
 
     def _labels(self, readings: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         """The columns that tell a reader which row is meant, at most three."""

@@ -129,6 +129,9 @@ class Scope(Leftovers):
             if word in ("the", "each", "every", "different", "and", "by", "of", "values", ","):
                 at += 1
                 continue
+            if word == "number" and self._is_quantity(at + 2):
+                at += 2
+                continue
             token = self._free_column(at)
             if token is not None and self._sorts_rather(at):
                 break
@@ -152,6 +155,14 @@ class Scope(Leftovers):
                 break
             at += 1
         return groups
+
+    def _is_quantity(self, at: int) -> bool:
+        """'by number of bedrooms' where the bedrooms are a column of numbers."""
+        token = self._free_column(at)
+        measured = self._has(frozenset(AGGREGATE_WORDS)) and self._word(at - 1) == "of"
+        if token is None or token.entity or not measured or self._sorts_rather(at):
+            return False
+        return self.facts.column(token.columns[0]).kind == "number"
 
     def _sorts_rather(self, at: int) -> bool:
         """In 'top 5 cities by price' the column after 'by' is measured, not grouped by."""

@@ -150,3 +150,49 @@ async def test_what_is_odd_is_gaps_and_duplicates(tmp_path: Path, question: str)
 async def test_odd_rows_are_not_counted(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="not understood"):
         await written(tmp_path, "exams.csv", EXAMS, "How many odd students are there?").answers()
+
+
+HOMES = """home,city,bedrooms,unit_price,pool,sold,status,agent,seen
+Oak,Oslo,2,100,yes,True,open,Ana,2024-01-05
+Elm,Oslo,3,300,no,False,pending,Ana,2024-02-05
+Fir,Rome,3,500,yes,True,closed,Bob,2024-03-05
+Ash,Rome,2,700,yes,False,closed,Ana,2024-04-05
+"""
+
+TOLD: list[tuple[str, list[Any]]] = [
+    ("How many people in Rome own a pool?", [2]),
+    ("What is the mean unit_price of homes that were sold?", [300.0]),
+    ("Mean unit_price by number of bedrooms", [[(2, 400.0), (3, 400.0)]]),
+    ("How many open or pending homes are there?", [2]),
+    ("How many homes are pending or open?", [2]),
+    ("What is the max unit_price and when was it?", [[("2024-04-05", "Ash", 700)]]),
+    ("Show me the sold statuses", [["closed", "open"]]),
+]
+
+
+@pytest.mark.parametrize(("question", "expected"), TOLD, ids=[q for q, _ in TOLD])
+async def test_what_is_told_of_things_filters(
+    tmp_path: Path, question: str, expected: list[Any]
+) -> None:
+    found = values(await written(tmp_path, "homes.csv", HOMES, question).answers())
+    assert agrees(found, expected), found
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many units are in Rome?",
+        "How many homes did Ana close?",
+        "How many new homes are in Rome?",
+        "How many people did not say whether they own a pool?",
+    ],
+)
+async def test_what_is_not_in_the_file_is_refused(tmp_path: Path, question: str) -> None:
+    with pytest.raises(AgentError, match="not understood"):
+        await written(tmp_path, "homes.csv", HOMES, question).answers()
+
+
+async def test_a_part_of_a_name_that_filters_is_not_counted(tmp_path: Path) -> None:
+    text = "home,Year Built\nOak,1940\nElm,1949\nFir,1990\n"
+    asked = written(tmp_path, "homes.csv", text, "How many were built before 1950?")
+    assert values(await asked.answers()) == [2]
