@@ -268,7 +268,8 @@ class ValueFilters(FilterBase):
             describes = describes or (thing.kind == "text" and not thing.flag)
         prefix = words_of(column)[:1]
         if prefix[:1] and prefix[0] in ("is", "has", "was") and before in _OF_MANY:
-            short = prefix[0] not in words_of(self._token(at).text)
+            things = prefix[0] == "has" and self._token(at).word.endswith("s")
+            short = prefix[0] not in words_of(self._token(at).text) and not things
             stated = stated or short  # 'of managers', 'how many managers' beside "is_manager"
         if not (stated or describes or rows) or before in ("by", "per"):
             return 0

@@ -205,6 +205,9 @@ class Ranking(Scope):
         """'how many people own a car' beside "owns_car" counts those who do."""
         if "whether" in self.words or self.words & NEGATIONS:
             raise Unclear(f"say whether {name} is to be yes, no or missing")
+        said = next(at for at, token in enumerate(self.tokens) if token.columns == (name,))
+        if self._word(said - 1) == "many" and self.tokens[said].word.endswith("s"):
+            raise Unclear(f"{name} says yes or no; its things cannot be counted")
         self.measured = []
         self.where = (*self.where, self._said_yes(name))
         return self._query("rows")

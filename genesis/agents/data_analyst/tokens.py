@@ -243,7 +243,12 @@ def _mark_partly_named(tokens: list[Token], facts: TableFacts) -> list[Token]:
     for token in tokens:
         plain = token.kind == "word" and len(token.word) > 2 and token.word not in GRAINS
         if plain and token.word not in KEYWORDS and token.word not in taken:
-            found = tuple(c.name for c in facts.columns if _partly(token.word, c))
+            rows = stem(token.word) in map(stem, words_of(facts.file.split(".")[0]))
+            found = tuple(
+                c.name
+                for c in facts.columns
+                if _partly(token.word, c) and not (rows and c.kind == "date")
+            )  # 'orders' of orders.csv are its rows, also beside "order_time"
             unnamed = tuple(name for name in found if name not in exact)
             if found and not _is_value(token.word, facts):
                 naming = tuple(name for name in found if _NAMING & set(words_of(name)))

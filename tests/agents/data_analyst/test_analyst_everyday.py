@@ -196,3 +196,28 @@ async def test_a_part_of_a_name_that_filters_is_not_counted(tmp_path: Path) -> N
     text = "home,Year Built\nOak,1940\nElm,1949\nFir,1990\n"
     asked = written(tmp_path, "homes.csv", text, "How many were built before 1950?")
     assert values(await asked.answers()) == [2]
+
+
+ORDERS = """order_time,drink,takeaway,has_coupon,payment,maker
+2024-02-01 10:00,tea,Y,yes,card,Kim
+2024-02-01 10:00,mocha,N,no,card,Kim
+2024-02-03 11:00,tea,Y,no,cash,Lou
+"""
+
+ORDERED: list[tuple[str, list[Any]]] = [
+    ("How many orders were placed?", [3]),
+    ("How many takeaway orders were paid by card?", [1]),
+    ("Which maker made the most orders?", [[("Kim", 2)]]),
+    ("How many orders had a coupon?", [1]),
+]
+
+
+@pytest.mark.parametrize(("question", "expected"), ORDERED, ids=[q for q, _ in ORDERED])
+async def test_rows_named_like_a_time(tmp_path: Path, question: str, expected: list[Any]) -> None:
+    found = values(await written(tmp_path, "cafe_orders.csv", ORDERS, question).answers())
+    assert agrees(found, expected), found
+
+
+async def test_things_had_are_not_counted(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="cannot be counted"):
+        await written(tmp_path, "cafe_orders.csv", ORDERS, "How many coupons are there?").answers()
