@@ -6,6 +6,7 @@ from genesis.agents.data_analyst.columns import words_of
 from genesis.agents.data_analyst.filters import Filters
 from genesis.agents.data_analyst.moments import DATE_WORDS, TimeFilters
 from genesis.agents.data_analyst.named_values import ValueFilters
+from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.values import constant, is_year, merge
 from genesis.agents.data_analyst.vocabulary import (
     COMPARATIVES,
@@ -13,6 +14,7 @@ from genesis.agents.data_analyst.vocabulary import (
     COMPARISONS,
     IS_WORDS,
     MISSING_WORDS,
+    NOT_WORDS,
     OPEN_ENDS,
 )
 
@@ -28,8 +30,8 @@ class FilterReader(ValueFilters, TimeFilters):
         while at < len(self.tokens):
             took = 0
             for reader in (
-                self._between, self._missing, self._contained, self._compared, self._value,
-                self._time,
+                self._between, self._missing, self._contained, self._signed, self._compared,
+                self._value, self._time,
             ):  # fmt: skip
                 took = reader(at)
                 if took:
@@ -220,9 +222,35 @@ class FilterReader(ValueFilters, TimeFilters):
         column = self._pick(self._token(at), False)
         if column is None:
             return 0
+        if others := self._alternatives(step + 1):
+            values = (constant(token), *map(constant, others))
+            self._add(column.name, "not in" if negated else "in", values)
+            return step + 1 + 2 * len(others) - at
         op, width = self._open_end(step + 1)
         self._add(column.name, op or ("!=" if negated else "="), (constant(token),))
         return step + 1 + width - at
+
+    def _alternatives(self, at: int) -> list[Token]:
+        """'or 5' after 'a satisfaction of 4', ', 4 or 5' after one of 3: the other numbers."""
+        others: list[Token] = []
+        while self._token(at).word in ("or", ",") and self._token(at + 1).kind == "number":
+            others.append(self._token(at + 1))
+            at += 2
+        following = self._token(at)
+        ends = following.kind != "column" and following.word not in ("or", "and", "%", ",")
+        told = bool(others) and self._token(at - 2).word == "or" and ends
+        return others if told and following.word not in COMPARING | set(OPEN_ENDS) else []
+
+    def _signed(self, at: int) -> int:
+        """'negative amounts', 'with a positive balance': the side of zero of a column."""
+        op = {"negative": "<", "positive": ">"}.get(self._token(at).word, "")
+        if not op or not self._is_free_column(at + 1) or len(self._token(at + 1).columns) != 1:
+            return 0
+        column = self._pick(self._token(at + 1), False)
+        if column is None or self._token(at - 1).word in NOT_WORDS | {"no", "or", "and"}:
+            return 0
+        self._add(column.name, op, (0.0,))
+        return 2
 
     def _open_end(self, at: int) -> tuple[str, int]:
         """'or more', 'and above', 'or less' after a number: the operator and its tokens."""

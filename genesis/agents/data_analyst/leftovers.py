@@ -36,6 +36,17 @@ _MEASURED = words("score scores mark marks figure reading readings")
 """Nouns after a column that say only that it is measured: 'no Math score'."""
 _OF = words("in for from at where of by with per among within on to")
 
+_ALIKE = (
+    words("trip ride journey"), words("match game fixture"), words("student pupil"),
+    words("order purchase"), words("employee worker"), words("movie film"),
+    words("car vehicle"), words("home house property"),
+)  # fmt: skip
+_ROWS_OF_OTHERS = {noun: alike for alike in _ALIKE for noun in alike} | dict.fromkeys(
+    words("player team person customer sale product station item user ticket patient city driver"),
+    frozenset[str](),
+)
+"""Nouns that name the rows of a file, each with those that mean the same."""
+
 
 class Unclear(Exception):
     """A sub-question cannot be read; the message says why."""
@@ -71,7 +82,15 @@ class Leftovers:
         return bool(self._word(at)) and self._names_file(self._word(at))
 
     def _names_file(self, word: str) -> bool:
-        return stem(word) in map(stem, words_of(self.facts.file.split(".")[0]))
+        rows = set(map(stem, words_of(self.facts.file.split(".")[0])))
+        return stem(word) in rows or self._names_alike(stem(word), rows)
+
+    def _names_alike(self, noun: str, rows: set[str]) -> bool:
+        """'trips' of rides.csv are its rows; so are 'matches' of dated rows of no other name."""
+        if not rows & _ROWS_OF_OTHERS.keys():
+            dated = bool(self.facts.of_kind("date"))
+            return noun in ("match", "game", "trip", "ride") and dated
+        return bool(_ROWS_OF_OTHERS.get(noun, frozenset[str]()) & rows)
 
     def _check_leftovers(self) -> None:
         """Words that mean nothing here must not be passed over where they restrict the question."""
@@ -216,7 +235,8 @@ class Leftovers:
         ):
             counted = False
         if in_file or counted:
-            if counted and not in_file:
+            file = set(map(stem, words_of(self.facts.file.split(".")[0])))
+            if stem(self._word(at)) not in file:
                 self.notes.append(f"{self.tokens[at].text!r} is read as rows")
             return True
         return False

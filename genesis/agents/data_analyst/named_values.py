@@ -43,6 +43,8 @@ _ENDS = {
     "to": words("end to destination dest target arrival"),
 }
 """Words in the name of a column of places that 'from' or 'to' before a place means."""
+_PAYING = words("payment pay paid tender")
+"""Words in the name of a column of ways to pay."""
 _OF_MANY = words("of many for all among only")
 _BEFORE_CONTAINING = words("that which is are was were do does did not don't doesn't didn't to")
 
@@ -78,7 +80,7 @@ class ValueFilters(FilterBase):
                 continue
             if span == 1 and not linked and self._is_grain(at):
                 continue
-            if not negated and (start := self._excluded_rows(back)) >= 0:
+            if not negated and (start := self._excluded(at, back, found)) >= 0:
                 negated, back = True, start - 1
             if not negated and self._continues_negation(at, found):
                 negated = True
@@ -176,6 +178,22 @@ class ValueFilters(FilterBase):
         name, end = self._negated
         between = {token.word for token in self.tokens[end:at]}
         return any(name == column for column, _ in found) and between <= _JOINING
+
+    def _excluded(self, at: int, back: int, found: Sequence[tuple[str, str]]) -> int:
+        """Where what excludes a value stands, or -1."""
+        return max(self._excluded_rows(back), self._not_done(at, found))
+
+    def _not_done(self, at: int, found: Sequence[tuple[str, str]]) -> int:
+        """Where 'not' stands in 'not paid in cash', 'not located in Oslo', or -1."""
+        step = at - 1
+        while self._token(step).word in ("in", "by", "with", "via", "a", "the"):
+            step -= 1
+        parts = {part for name, _ in found for part in words_of(name)}
+        paid = self._token(step).word == "paid" and parts & _PAYING
+        placed = self._token(step).word in ("located", "based", "situated")
+        told = (paid or placed) and step < at - 1 and self._token(step).kind == "word"
+        negating = ("not", "isn't", "aren't", "wasn't", "weren't")
+        return step - 1 if told and self._token(step - 1).word in negating else -1
 
     def _excluded_rows(self, at: int) -> int:
         """Where 'excluding' stands in 'excluding the orders from Oslo', or -1."""

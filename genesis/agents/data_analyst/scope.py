@@ -190,6 +190,8 @@ class Scope(Leftovers):
             "was",
             "were",
             "different",
+            "busiest",
+            "quietest",
         ) or (
             step < len(self.tokens)
             and step in self.used
@@ -211,7 +213,8 @@ class Scope(Leftovers):
                 return []
             self.used.add(step)
             return [self._column_group(token)]
-        if self._word(step) in GRAINS and step == at + 1:
+        busy = self._word(step - 1) in ("busiest", "quietest")
+        if self._word(step) in GRAINS and (step == at + 1 or busy):
             found = self._grain(step)
             if found and found[0].grain == "month":
                 column = self.facts.column(found[0].column)
