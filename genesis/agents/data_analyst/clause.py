@@ -164,7 +164,34 @@ class Clause(Ranking):
             )
         return self._each(lambda name: self._query("period", (name,)), dates[:1])
 
+    def _rate(self, name: str) -> list[Query]:
+        """'pass rate per class' is the part of each class whose yes-or-no column says yes."""
+        said = self._said_yes(name)
+        others = tuple(condition for condition in self.where if condition.column != name)
+        numbers = [n for n in self._of_kind("number") if n != (name,)]
+        if self.facts.column(name).missing or numbers or len(others) + 1 < len(self.where):
+            raise Unclear(f"the share of {name} in each group cannot be told")
+        if any(c.column == name and c != said for c in self.where):
+            raise Unclear(f"the share of those not {name} in each group is not offered")
+        self.where, self.measured = others, []
+        if not self.groups:
+            self.where = (*others, said)
+            return [] if others else self._query("share")
+        order, limit = self._ranking()
+        return self._query("rate", (name,), order, limit, notes=(f"the share whose {name} is yes",))
+
+    def _rated(self) -> str:
+        """The one yes-or-no column that a rate or a share in each group is of, or empty."""
+        said = {token.word for token in self.tokens}
+        only = [n for n in self.measured if len(n) == 1 and self.facts.column(n[0]).flag]
+        if len(only) != 1 or len(self.measured) != 1:
+            return ""
+        asked = {"rate", "rates"} & said or (self._has(SHARE_WORDS) and self.groups)
+        return only[0][0] if asked and not self._has(frozenset(AGGREGATE_WORDS)) else ""
+
     def _share(self) -> list[Query]:
+        if rated := self._rated():
+            return self._rate(rated)
         if not self._has(SHARE_WORDS):
             return []
         numbers = self._of_kind("number")
@@ -183,7 +210,7 @@ class Clause(Ranking):
         if self.groups:
             flags = [c.column for c in self.where if self.facts.column(c.column).flag]
             if flags:
-                raise Unclear(f"the share of {flags[0]} in each group is not offered")
+                return self._rate(flags[0])
             order, limit = self._ranking()
             columns = self._of_kind("number")
             measured = columns[0][:1] if columns else ()
@@ -365,7 +392,8 @@ class Clause(Ranking):
 
     def _count(self) -> list[Query]:
         rows = self._has(ROW_WORDS)
-        if not (self._has(COUNT_WORDS) or rows or "%" in self.words):
+        found = {"any", "there"} <= self.words and bool(self.where) and not self.measured
+        if not (self._has(COUNT_WORDS) or rows or found or "%" in self.words):
             return []
         order, limit = self._ranking()
         if self._counts_entities() and not rows:
@@ -421,6 +449,8 @@ class Clause(Ranking):
             return self._each(lambda name: self._query("describe", (name,)), numbers)
         if "when" in self.words and (dates := self._of_kind("date")):
             return self._each(lambda name: self._query("period", (name,)), dates)
+        if "rate" in self.words and self.measured:
+            raise Unclear(f"which rate of {self.measured[0][0]}? Ask for a share of rows")
         if self.measured:
             return self._each(lambda name: self._query("values", (name,)), self.measured)
         return []

@@ -9,15 +9,21 @@ from genesis.agents.data_analyst.named_values import ValueFilters
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.values import constant, is_year, merge
 from genesis.agents.data_analyst.vocabulary import (
+    AGGREGATE_WORDS,
     COMPARATIVES,
     COMPARING,
     COMPARISONS,
     IS_WORDS,
+    LENGTHS,
+    MEASURING,
     MISSING_WORDS,
     NOT_WORDS,
     OPEN_ENDS,
+    UNITS,
 )
 
+_SPANNING = ("over", "after", "since", "from", "before", "until", "through", "up")
+"""Words that compare only with a number or a date; 'sales over time' compares nothing."""
 _OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<"}
 
 
@@ -58,7 +64,9 @@ class FilterReader(ValueFilters, TimeFilters):
         if self._is_free_column(back):
             column = self._pick(self.tokens[back], date)
             if column:
-                return column.name, at - back, 0
+                return column.name, at - back, self._own_unit(column.name, after)
+        if not date and (measured := self._by_unit(at, after)):
+            return measured
         skip = after
         while self._token(skip).word in ("of", "in", "for", "the"):
             skip += 1
@@ -69,9 +77,40 @@ class FilterReader(ValueFilters, TimeFilters):
         if date and (column := self._date_column()):
             return column.name, 0, 0
         numbers = self.facts.of_kind("number")
+        if self._token(at).word in LENGTHS or self._token(skip).word in UNITS:
+            numbers = ()
         if not date and len(numbers) == 1 and self._token(skip).kind != "column":
             return numbers[0].name, 0, 0
         return "", 0, 0
+
+    def _own_unit(self, name: str, at: int) -> int:
+        """1 for the unit that a column bears in its name: 'weight over 5 kg' of "weight_kg"."""
+        token = self._token(at)
+        unit = UNITS.get(token.word, frozenset[str]())
+        borne = UNITS.get(words_of(name)[-1], frozenset[str]()) if words_of(name) else unit
+        if unit and borne and unit != borne:
+            self.found.problem = f"{name} is not in {token.text}; ask for it in its own unit"
+        return int(bool(unit) and unit == borne and token.kind == "word")
+
+    def _by_unit(self, at: int, after: int) -> tuple[str, int, int] | None:
+        """'longer than 5 km' is of the one column in km, 'cost under 5' of that of prices."""
+        numbers = self.facts.of_kind("number")
+        written = self._token(after).word
+        unit = UNITS.get(written, frozenset[str]())
+        meant = MEASURING.get(self._token(at - 1).word, frozenset[str]())
+        told = [c for c in numbers if meant & set(words_of(c.name))]
+        borne = [c for c in numbers if unit & set(words_of(c.name)[-1:])]
+        if "min" in unit:  # "temp_min" is no column of minutes
+            borne = [c for c in borne if words_of(c.name)[-1] != "min" or c in told]
+        bare = [c for c in told if not set(words_of(c.name)) & UNITS.keys()]
+        if unit and not borne and len(bare) == 1:
+            borne = bare
+            self.found.notes.append(f"{bare[0].name} is taken to be in {written}")
+        fitting = borne if unit else told
+        if len(fitting) != 1:
+            return None
+        taken = int(bool(meant) and self._token(at - 1).kind == "word")
+        return fitting[0].name, taken, int(bool(unit))
 
     def _between(self, at: int) -> int:
         word = self._token(at).word
@@ -170,7 +209,35 @@ class FilterReader(ValueFilters, TimeFilters):
         self._add(self._token(at).columns[0], "present" if negated else "missing", ())
         return step + 1 - at
 
+    def _beside(self, at: int) -> int:
+        """'quantity below reorder level': two columns of numbers of the same row."""
+        left, op, step = self._token(at), "", at + 1
+        while self._token(step).word in IS_WORDS - {"of", "=", "=="}:
+            step += 1
+        for phrase, meant in COMPARISONS:
+            size = len(phrase)
+            words = tuple(self._token(step + i).word for i in range(size))
+            if meant in (">", ">=", "<", "<=") and words == phrase and words[0] not in _SPANNING:
+                op, step = meant, step + size
+                break
+        while self._token(step).word in ("the", "their", "its"):
+            step += 1
+        right = self._token(step)
+        if not op or not self._is_free_column(step) or left.columns == right.columns:
+            return 0
+        plain = all(
+            not t.entity and [self.facts.column(n).kind for n in t.columns] == ["number"]
+            for t in (left, right)
+        )
+        before = {self._token(at - 1).word, self._token(at - 2).word}
+        if not plain or before & {*AGGREGATE_WORDS, *NOT_WORDS, "no", "than", "by"}:
+            return 0
+        self._add(left.columns[0], f"{op} column", right.columns)
+        return step + 1 - at
+
     def _compared(self, at: int) -> int:
+        if self._is_free_column(at) and (took := self._beside(at)):
+            return took
         for phrase, op in COMPARISONS:
             size = len(phrase)
             if tuple(self._token(at + i).word for i in range(size)) != phrase:
@@ -283,4 +350,4 @@ class FilterReader(ValueFilters, TimeFilters):
         if len(fitting) != 1:
             return 0
         self._add(fitting[0].name, op, (constant(number),))
-        return 3
+        return 3 + self._own_unit(fitting[0].name, at + 3)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from genesis.agents.data_analyst.columns import YES
 from genesis.agents.data_analyst.query import AGGREGATES, Condition, Group, Query
 from genesis.agents.data_analyst.reread import Reread, Value
 from genesis.agents.data_analyst.sql import MAX_VALUES_LISTED, present
@@ -69,9 +70,21 @@ def _order(value: object) -> tuple[int, object]:
 def _kept(where: Sequence[Condition], table: Reread) -> list[int]:
     kept: Iterable[int] = range(table.facts.rows)
     for condition in where:
-        cells, test = table.cells[condition.column], _test(condition)
+        cells = table.cells[condition.column]
+        if condition.other:
+            kept = _beside(condition, table, kept)
+            continue
+        test = _test(condition)
         kept = [i for i in kept if test(cells[i])]
     return list(kept)
+
+
+def _beside(condition: Condition, table: Reread, kept: Iterable[int]) -> list[int]:
+    """The rows that have both cells, and in which they compare as wanted."""
+    left, right = table.cells[condition.column], table.cells[condition.other]
+    op = condition.op.split()[0]
+    pairs = ((i, left[i], right[i]) for i in kept)
+    return [i for i, a, b in pairs if a is not None and b is not None and _holds(op, a, (b,))]
 
 
 def _test(condition: Condition) -> Callable[[Value], bool]:
@@ -249,6 +262,9 @@ def _figures(query: Query, table: Reread, kept: Sequence[int]) -> list[Value]:
     match query.metric:
         case "distinct":
             return [len(set(values))]
+        case "rate":
+            said = [str(value).strip().casefold() in {*YES, "1", "1.0"} for value in values]
+            return [math.fsum(said) / len(said) if said else None]
         case "period":
             return [aggregate("min", values), aggregate("max", values)]
         case "describe":

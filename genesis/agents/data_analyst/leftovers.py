@@ -135,7 +135,8 @@ class Leftovers:
         """'how many did Ana close' must not pass over the value "closed"."""
         for column in self.facts.of_kind("text"):
             for value in column.values:
-                if value.casefold() in (f"{word}d", f"{word}ed"):
+                spoken = (f"{word}d", f"{word}ed", stem(word))
+                if value.casefold() in spoken and len(value) > 2:
                     meant = f"'{value}' of {column.name}"
                     raise Unclear(f"'{word}' is no value of this file; did you mean {meant}?")
 
@@ -235,6 +236,8 @@ class Leftovers:
         ):
             counted = False
         if in_file or counted:
+            if not in_file:
+                self._check_unspoken(self._word(at))
             file = set(map(stem, words_of(self.facts.file.split(".")[0])))
             if stem(self._word(at)) not in file:
                 self.notes.append(f"{self.tokens[at].text!r} is read as rows")

@@ -46,7 +46,7 @@ _FUNCTIONS = (
     (r"standard deviation\b", ("std", "describe")),
     (r"correlation\b", ("correlation",)),
     (r"duplicate\w*", ("duplicates",)),
-    (r"(?:percentage|proportion)\b", ("share",)),
+    (r"(?:percentage|proportion)\b", ("share", "rate")),
 )
 _HIGHEST = re.compile(r"\b(?:highest|largest|biggest|greatest|(?<!at )most(?! recent))\b", re.I)
 _LOWEST = re.compile(r"\b(?:lowest|smallest|fewest)\b", re.I)

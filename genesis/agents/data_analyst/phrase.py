@@ -53,6 +53,8 @@ def condition_text(condition: Condition) -> str:
     values = [
         number(value) if isinstance(value, float) else str(value) for value in condition.values
     ]
+    if condition.other:
+        return f"{column} {condition.op.split()[0]} {condition.other}"
     match condition.op:
         case "missing" | "present":
             return f"{column} is {condition.op}"
@@ -161,7 +163,7 @@ def _listed(rows: Sequence[Sequence[JsonValue]], size: int = 1) -> str:
 
 def _measure_name(query: Query) -> str:
     of = query.columns[0] if query.columns else "rows"
-    return {"rows": "number of rows", "share": f"share of {of}"}.get(
+    return {"rows": "number of rows", "share": f"share of {of}", "rate": f"share of {of}"}.get(
         query.metric, headings(query)[len(query.groups)]
     )
 

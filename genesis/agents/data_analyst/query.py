@@ -25,7 +25,8 @@ class Condition:
     Attributes:
         column: its name.
         op: "=", "!=", ">", ">=", "<", "<=", "between", "in", "not in", "missing",
-            "present", or of texts "contains", "starts with", "ends with" and each with "not ".
+            "present", "< column" and its like of another column of the same row, or of texts
+            "contains", "starts with", "ends with" and each with "not ".
         values: what is compared with; dates as ISO text.
         part: "year", "quarter", "month" or "weekday" (Monday is 1) when only that part of a date
             is compared.
@@ -35,6 +36,11 @@ class Condition:
     op: str
     values: tuple[str | float | bool, ...] = ()
     part: str = ""
+
+    @property
+    def other(self) -> str:
+        """The column of the same row that this one is compared with, or empty."""
+        return str(self.values[0]) if self.op.endswith(" column") else ""
 
     def to_json(self) -> JsonObject:
         """As plain JSON."""
@@ -69,8 +75,8 @@ class Query:
 
     Attributes:
         metric: an aggregate, or "rows", "columns", "missing", "missing total", "duplicates",
-            "distinct", "values", "share", "ratio", "correlation", "extreme", "period",
-            "describe", "trend", "first rows" or "last rows".
+            "distinct", "values", "share", "rate" (of yes in each group), "ratio", "correlation",
+            "extreme", "period", "describe", "trend", "first rows" or "last rows".
         columns: the measured columns, in the order that the metric wants.
         groups: what rows are grouped by.
         where: filters that all must hold.
@@ -97,6 +103,7 @@ class Query:
             *self.labels,
             *self.columns,
             *(condition.column for condition in self.where),
+            *(condition.other for condition in self.where if condition.other),
         )
         return tuple(dict.fromkeys(named))
 

@@ -128,6 +128,10 @@ def _measure(query: Query, names: list[str]) -> list[str]:
                 f"{totals[0]} / nullif({totals[1]}, 0)",
                 f"avg({a} / nullif({b}, 0))",
             ]
+        case "rate":
+            said = f"lower(trim(CAST({columns[0]} AS VARCHAR)))"
+            yes = f"CAST({said} IN ('yes', 'y', 'true', 't', '1', '1.0') AS INTEGER)"
+            return [f"avg(CASE WHEN {columns[0]} IS NOT NULL THEN {yes} END)"]
         case "correlation":
             return [f"corr({columns[0]}, {columns[1]})"]
         case "period":
@@ -276,6 +280,8 @@ def _condition(condition: Condition, writer: _Writer) -> str:
     if condition.part:
         part = "isodow" if condition.part == "weekday" else condition.part
         column = f"date_part('{part}', {column})"
+    if condition.other:
+        return f"{column} {condition.op.split()[0]} {quoted(condition.other)}"
     values = [writer.value(value) for value in condition.values]
     match condition.op:
         case "missing":

@@ -75,6 +75,7 @@ COMPARISONS = (
     (("larger", "than"), ">"), (("bigger", "than"), ">"), (("later", "than"), ">"),
     (("less", "than"), "<"), (("fewer", "than"), "<"), (("lower", "than"), "<"),
     (("smaller", "than"), "<"), (("earlier", "than"), "<"),
+    (("longer", "than"), ">"), (("shorter", "than"), "<"),
     (("at", "least"), ">="), (("at", "most"), "<="), (("up", "to"), "<="),
     (("over",), ">"), (("above",), ">"), (("exceeds",), ">"), (("exceeding",), ">"),
     (("exceed",), ">"), (("exceeded",), ">"), (("after",), ">"), (("since",), ">="),
@@ -103,6 +104,25 @@ COMPARATIVES = {
     "hotter": (">", _HEAT), "warmer": (">", _HEAT), "colder": ("<", _HEAT), "cooler": ("<", _HEAT),
 }  # fmt: skip
 """Comparatives that say of which column they are, by a word of its name."""
+_LASTING = words("duration runtime length minutes hours seconds")
+_UNITS = (
+    words("km kms kilometers kilometres kilometer kilometre"), words("mile miles mi"),
+    words("minute minutes mins min"), words("hour hours hrs hr"), words("second seconds secs sec"),
+    words("day days"), words("kg kgs kilos kilograms"), words("gram grams"), words("cm"),
+    words("meter meters metres"), words("year years"), words("euro euros eur"),
+    words("dollar dollars usd"),
+)  # fmt: skip
+UNITS = {unit: alike for alike in _UNITS for unit in alike}
+"""Units by each way to write them; a column may bear one as the last word of its name."""
+MEASURING = {
+    **dict.fromkeys(words("cost costs costing"), _PRICE),
+    **dict.fromkeys(words("lasted lasting lasts last took"), _LASTING),
+    **dict.fromkeys(words("earn earns earning"), words("income salary wage wages earnings")),
+    **dict.fromkeys(words("weigh weighs weighing weighed"), _WEIGHT),
+}
+"""Verbs before a comparison that say of which column it is, by a word of its name."""
+LENGTHS = words("longer shorter")
+"""Comparatives of both distances and durations: the unit tells which."""
 SUPERLATIVES = {
     "oldest": ("highest", _AGE), "youngest": ("lowest", _AGE),
     "costliest": ("highest", _PRICE), "dearest": ("highest", _PRICE),
