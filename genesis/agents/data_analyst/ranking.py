@@ -10,12 +10,14 @@ from genesis.agents.data_analyst.query import Condition, Query
 from genesis.agents.data_analyst.scope import Scope
 from genesis.agents.data_analyst.tokens import Token
 from genesis.agents.data_analyst.vocabulary import (
+    AGGREGATE_WORDS,
     COMMON_WORDS,
     COUNT_WORDS,
     HIGH,
     LOW,
     NEGATIONS,
     ROW_WORDS,
+    SHARE_WORDS,
     words,
 )
 
@@ -211,6 +213,31 @@ class Ranking(Scope):
         self.measured = []
         self.where = (*self.where, self._said_yes(name))
         return self._query("rows")
+
+    def _rate(self, name: str) -> list[Query]:
+        """'pass rate per class' is the part of each class whose yes-or-no column says yes."""
+        said = self._said_yes(name)
+        others = tuple(condition for condition in self.where if condition.column != name)
+        numbers = [n for n in self._of_kind("number") if n != (name,)]
+        if self.facts.column(name).missing or numbers or len(others) + 1 < len(self.where):
+            raise Unclear(f"the share of {name} in each group cannot be told")
+        if any(c.column == name and c != said for c in self.where):
+            raise Unclear(f"the share of those not {name} in each group is not offered")
+        self.where, self.measured = others, []
+        if not self.groups:
+            self.where = (*others, said)
+            return [] if others else self._query("share")
+        order, limit = self._ranking()
+        return self._query("rate", (name,), order, limit, notes=(f"the share whose {name} is yes",))
+
+    def _rated(self) -> str:
+        """The one yes-or-no column that a rate or a share in each group is of, or empty."""
+        said = {token.word for token in self.tokens}
+        only = [n for n in self.measured if len(n) == 1 and self.facts.column(n[0]).flag]
+        if len(only) != 1 or len(self.measured) != 1:
+            return ""
+        asked = {"rate", "rates"} & said or (self._has(SHARE_WORDS) and self.groups)
+        return only[0][0] if asked and not self._has(frozenset(AGGREGATE_WORDS)) else ""
 
     def _said_yes(self, name: str) -> Condition:
         column = self.facts.column(name)
