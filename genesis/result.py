@@ -68,7 +68,7 @@ class RecalledReport(_Frozen):
     Attributes:
         patterns: recalled patterns as "steps (successes of executions)".
         similar_runs: ids of similar past runs, most similar first.
-        attempts_known: attempts by agents at such tasks that routing learnt from.
+        attempts_known: attempts by agents, at tasks of all kinds, that routing's beliefs rest on.
         changed: what would have been otherwise without memory; empty when nothing.
     """
 

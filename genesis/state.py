@@ -21,7 +21,7 @@ class Recalled:
     Attributes:
         patterns: successful step sequences in words.
         past: plans of similar requests.
-        belief: what is known of each agent at such tasks.
+        belief: what is known of each agent, at tasks of all kinds.
         attempts_known: attempts that the belief rests on.
     """
 

@@ -16,7 +16,6 @@ from infrastructure.config import Settings, load_settings
 from infrastructure.errors import BudgetExceeded, ConfigError, GenesisError, InputError
 from infrastructure.text import strip_control
 
-OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 OVER_BUDGET: Final = 3

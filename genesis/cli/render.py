@@ -91,17 +91,19 @@ class RunView:
         for change in event.changed_by_memory:
             self._say(f"changed by memory: {change}")
         self._tasks = {
-            str(task["id"]): {"state": "pending", "agent": "", "note": ""}
+            str(task["id"]): {"state": TaskStatus.PENDING.value, "agent": "", "note": ""}
             for task in self._plan.get("tasks", ())
         }
         if self._live is not None and not self._live.is_started:
             self._live.start()
 
     def _progress(self, event: TaskStarted | AttemptStarted | AttemptEnded | TaskEnded) -> None:
-        row = self._tasks.setdefault(event.task_id, {"state": "pending", "agent": "", "note": ""})
+        row = self._tasks.setdefault(
+            event.task_id, {"state": TaskStatus.PENDING.value, "agent": "", "note": ""}
+        )
         line = ""
         if isinstance(event, TaskStarted):
-            row["state"] = "running"
+            row["state"] = TaskStatus.RUNNING.value
         elif isinstance(event, AttemptStarted):
             row.update(agent=event.agent, note=f"attempt {event.number}")
         elif isinstance(event, AttemptEnded):

@@ -17,7 +17,7 @@ from genesis.tasks.task import TaskStatus
 
 
 async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-    """Add the plan of the first planner that has one: learnt, then model, then template."""
+    """Add the plan of the first planner that has one: learnt, model, template, own skills."""
     context = runtime.context
     goal = replace(state.goal(), budget=context.scope.budget)
     try:

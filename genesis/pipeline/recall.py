@@ -1,4 +1,4 @@
-"""Step 0: infer the task type and recall what is known of such requests."""
+"""Step 0: say the task type and recall what is known of such requests."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def _event(found: Recall, recalled: Recalled) -> MemoryRecalled:
             for p in recalled.past
         ),
         attempts_known=recalled.attempts_known,
-        note="" if recalled.attempts_known else "nothing is known of such requests yet",
+        note="" if recalled.attempts_known else "nothing is known yet",
     )

@@ -358,8 +358,8 @@ def test_a_limit_of_words_is_exact(limit: int, words: int) -> None:
 
 @given(st.text(max_size=400))
 def test_any_request_can_be_read(text: str) -> None:
-    unmet(demands(text), text)
-    topic_words(text)
+    assert all(unmet(demands(text), text))
+    assert all(word and word == word.lower() for word in topic_words(text))
 
 
 @pytest.mark.parametrize(

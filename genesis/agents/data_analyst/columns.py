@@ -9,7 +9,6 @@ from datetime import datetime
 
 YES = frozenset(("yes", "y", "true", "t"))
 _NO = frozenset(("no", "n", "false", "f"))
-KINDS = ("number", "text", "date", "boolean")
 MAX_VALUES = 20_000
 """Distinct texts of a column that questions may name; a column with more is not searched."""
 

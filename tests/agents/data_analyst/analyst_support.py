@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -110,3 +110,12 @@ def agrees(found: object, expected: object) -> bool:
             float(cast("float", found)), float(cast("float", expected)), rel_tol=1e-9
         )
     return found == expected
+
+
+def assert_answered(answers: JsonObject, expected: Sequence[object]) -> None:
+    """Every question was understood, and every value is the expected one, in order."""
+    found = values(answers)
+    assert answers["not_understood"] == []
+    assert len(found) == len(expected), found
+    for value, wanted in zip(found, expected, strict=True):
+        assert agrees(value, wanted), (value, wanted)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analyst_support import agrees, values, written
+from analyst_support import agrees, assert_answered, values, written
 
 from infrastructure.errors import AgentError
 
@@ -40,12 +40,7 @@ ANSWERED: list[tuple[str, list[Any]]] = [
 async def test_everyday_questions_are_answered(
     tmp_path: Path, question: str, expected: list[Any]
 ) -> None:
-    answers = await written(tmp_path, "trips.csv", TRIPS, question).answers()
-    found = values(answers)
-    assert answers["not_understood"] == []
-    assert len(found) == len(expected), found
-    for value, wanted in zip(found, expected, strict=True):
-        assert agrees(value, wanted), (value, wanted)
+    assert_answered(await written(tmp_path, "trips.csv", TRIPS, question).answers(), expected)
 
 
 @pytest.mark.parametrize(
