@@ -2,94 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
-
-from infrastructure.jsonvalue import JsonValue
-from infrastructure.memory.memori.dialect import SqlValue
+from infrastructure.memory.memori import filter_postgres, filter_sqlite
+from infrastructure.memory.memori.dialect import Dialect
 from infrastructure.memory.memori.filters import AllOf, AnyOf, Comparison, Condition, IsObject
-from infrastructure.memory.memori.values import encode
-
-# SQLite's paths compare a key with the raw JSON text, so they cannot name what JSON escapes.
-_PATH_KEY: Final = re.compile(r'[^"\\\x00-\x1f]+')
-_SYMBOLS: Final = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+from infrastructure.memory.memori.sql import Sql, fill, join
 
 
-class Sql(NamedTuple):
-    """A piece of SQL and the parameters that its question marks take."""
+def where(condition: Condition, dialect: Dialect = "sqlite") -> Sql:
+    """A condition on `items.value` that is always true or false, never NULL.
 
-    text: str
-    params: tuple[SqlValue, ...] = ()
-
-
-def where(condition: Condition) -> Sql:
-    """An expression over `items.value` that is always 0 or 1, never NULL."""
+    It holds for the same values on every database: those that `filter_match.matches` accepts.
+    """
     match condition:
         case AllOf(conditions):
-            return _joined(" AND ", conditions, empty="1")
+            return _joined(" AND ", conditions, dialect, empty="TRUE")
         case AnyOf(conditions):
-            return _joined(" OR ", conditions, empty="0")
+            return _joined(" OR ", conditions, dialect, empty="FALSE")
+        case Comparison() if dialect == "postgres":
+            return filter_postgres.comparison(condition)
         case Comparison():
-            return _comparison(condition)
+            return filter_sqlite.comparison(condition)
+        case IsObject(path) if dialect == "postgres":
+            return filter_postgres.is_object(path)
         case IsObject(path):
-            field = _field(path)
-            return Sql(f"coalesce(json_type({field.text}), '') = 'object'", field.params)
+            return filter_sqlite.is_object(path)
         case _:
-            inner = where(condition.condition)
-            return Sql(f"NOT ({inner.text})", inner.params)
+            return fill("NOT ({})", where(condition.condition, dialect))
 
 
-def _joined(word: str, conditions: tuple[Condition, ...], empty: str) -> Sql:
-    parts = [where(condition) for condition in conditions]
-    if not parts:
+def _joined(word: str, conditions: tuple[Condition, ...], dialect: Dialect, empty: str) -> Sql:
+    if not conditions:
         return Sql(empty)
-    return Sql(
-        "(" + word.join(part.text for part in parts) + ")",
-        tuple(param for part in parts for param in part.params),
-    )
-
-
-def _field(path: tuple[str, ...]) -> Sql:
-    """The field as JSON text; NULL when it is missing."""
-    if all(_PATH_KEY.fullmatch(key) for key in path):
-        return Sql("(items.value -> ?)", ("$" + "".join(f'."{key}"' for key in path),))
-    return Sql("memori_field(items.value, ?)", (encode(list(path)),))
-
-
-def _comparison(comparison: Comparison) -> Sql:
-    field, operand = _field(comparison.path), comparison.operand
-    match comparison.operator:
-        case "$exists":
-            return Sql(f"({field.text} IS {'NOT ' if operand else ''}NULL)", field.params)
-        case "$in":
-            return _call("memori_in", field, operand)
-        case "$contains":
-            return _call("memori_contains", field, operand)
-        case operator:
-            return _compared(field, _SYMBOLS[operator], operand)
-
-
-def _compared(field: Sql, symbol: str, operand: JsonValue) -> Sql:
-    if operand is None:
-        return Sql(f"coalesce(json_type({field.text}), 'null') = 'null'", field.params)
-    if isinstance(operand, bool):
-        word = "true" if operand else "false"
-        return Sql(f"coalesce(json_type({field.text}), '') = '{word}'", field.params)
-    if isinstance(operand, str):
-        return Sql(
-            f"CASE json_type({field.text}) WHEN 'text'"
-            f" THEN json_extract({field.text}, '$') {symbol} ? ELSE 0 END",
-            (*field.params, *field.params, operand),
-        )
-    if isinstance(operand, int | float):
-        return Sql(
-            f"CASE json_type({field.text})"
-            f" WHEN 'integer' THEN CAST({field.text} AS INTEGER) {symbol} ?"
-            f" WHEN 'real' THEN memori_real({field.text}) {symbol} ? ELSE 0 END",
-            (*field.params, *field.params, operand, *field.params, operand),
-        )
-    return _call("memori_equal", field, operand)
-
-
-def _call(function: str, field: Sql, operand: JsonValue) -> Sql:
-    return Sql(f"{function}({field.text}, ?)", (*field.params, encode(operand)))
+    return fill("({})", join(word, [where(each, dialect) for each in conditions]))

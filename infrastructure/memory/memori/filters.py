@@ -20,7 +20,7 @@ from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.values import InvalidItem, check_text, encode
 
 MAX_CONDITIONS: Final = 200
-_MAX_DEPTH: Final = 20
+MAX_NESTED: Final = 20
 
 Operator: TypeAlias = Literal["$eq", "$gt", "$gte", "$lt", "$lte", "$in", "$contains", "$exists"]
 _ORDERED: Final = ("$gt", "$gte", "$lt", "$lte")
@@ -86,8 +86,8 @@ def parse(filter_: object) -> Condition:
 
 
 def _filter(filter_: object, path: tuple[str, ...], depth: int) -> Condition:
-    if depth > _MAX_DEPTH:
-        raise InvalidItem(f"the filter is nested more than {_MAX_DEPTH} deep")
+    if depth > MAX_NESTED:
+        raise InvalidItem(f"the filter is nested more than {MAX_NESTED} deep")
     if not isinstance(filter_, Mapping):
         raise InvalidItem(f"a filter must be a dict, not {type(filter_).__name__}")
     named = cast("Mapping[str, JsonValue]", filter_)

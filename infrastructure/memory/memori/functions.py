@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from infrastructure.jsonvalue import JsonValue
+from infrastructure.memory.memori import filter_match
 from infrastructure.memory.memori.values import decode, encode, equal
 
 _PARSED_OPERANDS: Final = 256
@@ -26,12 +26,8 @@ def field(value: str, keys: str) -> str | None:
 
     SQLite's paths cannot name a key with quotes, backslashes or control characters in it.
     """
-    found = decode(value)
-    for key in _operand(keys):
-        if not isinstance(found, dict) or key not in found:
-            return None
-        found = cast("dict[str, Any]", found)[key]
-    return encode(found)
+    found = filter_match.field_of(decode(value), _operand(keys))
+    return None if found is filter_match.MISSING else encode(found)
 
 
 def real(text: str) -> float:
@@ -46,17 +42,12 @@ def equals(value: str | None, operand: str) -> bool:
 
 def is_in(value: str | None, operands: str) -> bool:
     """Whether a field equals one of a JSON list; a missing field counts as null."""
-    found: JsonValue = None if value is None else decode(value)
-    return any(equal(found, operand) for operand in _operand(operands))
+    return filter_match.is_in(None if value is None else decode(value), _operand(operands))
 
 
 def contains(value: str | None, operand: str) -> bool:
     """Whether a list has an element equal to the operand, or a text has it as a part."""
-    found: JsonValue = None if value is None else decode(value)
-    wanted: JsonValue = _operand(operand)
-    if isinstance(found, list):
-        return any(equal(element, wanted) for element in found)
-    return isinstance(found, str) and isinstance(wanted, str) and wanted in found
+    return value is not None and filter_match.contains(decode(value), _operand(operand))
 
 
 @lru_cache(maxsize=_PARSED_OPERANDS)

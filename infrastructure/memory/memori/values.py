@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -12,9 +13,15 @@ from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonValue
 
 MAX_DEPTH: Final = 200
+# PostgreSQL's jsonb holds 256 MiB, and takes up to six times the bytes of the text.
+MAX_BYTES: Final = 32 * 1024 * 1024
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 _ORJSON_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+# Floats among the 64-bit integers of which JSON's shortest text may leave out digits.
+_SHORTENED: Final = re.compile(rb"e\+?1[6-9]")
+_SHORTENED_FROM: Final = 1e16
+_SHORTENED_TO: Final = 2.0**64
 
 
 class InvalidItem(InputError, ValueError):
@@ -25,18 +32,27 @@ def encode(value: object, what: str = "value") -> str:
     """The compact JSON of a plain value.
 
     Accepted are None, booleans, text, 64-bit integers, finite floats, lists, and dicts with text
-    keys, each nested at most MAX_DEPTH deep: what reads back equal and of the same type on every
-    backend. Tuples, datetimes, NaN, infinities and NUL characters are refused. A dict that looks
-    like a serialised object (an `lc` key) is plain data and never becomes one.
+    keys, each nested at most MAX_DEPTH deep and MAX_BYTES long altogether: what reads back equal
+    and of the same type on every backend. Tuples, datetimes, NaN, infinities and NUL characters
+    are refused. A dict that looks like a serialised object (an `lc` key) is plain data and never
+    becomes one.
+
+    A float has the shortest text that reads back to it, but all of its digits where integers are
+    stored too: a database that compares decimals then orders the two as Python does.
 
     Raises:
         InvalidItem: names the place within the value and what is wrong there.
     """
     _check(value, what, 0)
-    try:
-        return orjson.dumps(value, option=_ORJSON_OPTIONS, default=_plain_float).decode()
-    except TypeError as error:
-        raise InvalidItem(f"{what} cannot be stored as JSON: {error}") from error
+    text = _dump(value, what)
+    if _SHORTENED.search(text):  # perhaps in a text, where there is nothing to do
+        text = _dump(_with_all_digits(value), what)
+    if len(text) > MAX_BYTES:
+        raise InvalidItem(
+            f"{what} takes {len(text):,} bytes as JSON, and at most {MAX_BYTES:,} are stored; keep "
+            "it in a file and its path here"
+        )
+    return text.decode()
 
 
 def decode(text: str | bytes) -> Any:
@@ -66,6 +82,24 @@ def check_text(text: object, what: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidItem(f"{what} is not valid Unicode ({error.reason})") from error
     return text
+
+
+def _dump(value: object, what: str) -> bytes:
+    try:
+        return orjson.dumps(value, option=_ORJSON_OPTIONS, default=_plain_float)
+    except TypeError as error:
+        raise InvalidItem(f"{what} cannot be stored as JSON: {error}") from error
+
+
+def _with_all_digits(value: object) -> object:
+    if isinstance(value, float) and _SHORTENED_FROM <= abs(value) < _SHORTENED_TO:
+        return orjson.Fragment(f"{value:.1f}")
+    if isinstance(value, dict):
+        children = cast("dict[str, object]", value)
+        return {key: _with_all_digits(child) for key, child in children.items()}
+    if isinstance(value, list):
+        return [_with_all_digits(child) for child in cast("list[object]", value)]
+    return value
 
 
 def _plain_float(value: object) -> float:

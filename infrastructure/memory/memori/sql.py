@@ -1,0 +1,31 @@
+"""Pieces of SQL: their text is made of constants, and whatever comes in is a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from infrastructure.memory.memori.dialect import SqlValue
+
+
+class Sql(NamedTuple):
+    """A piece of SQL and the parameters that its question marks take."""
+
+    text: str
+    params: tuple[SqlValue, ...] = ()
+
+
+def join(separator: str, parts: Sequence[Sql]) -> Sql:
+    """The pieces in a row."""
+    return Sql(
+        separator.join(part.text for part in parts),
+        tuple(param for part in parts for param in part.params),
+    )
+
+
+def fill(template: str, *parts: Sql) -> Sql:
+    """A constant template whose `{}` take the pieces in turn."""
+    return Sql(
+        template.format(*(part.text for part in parts)),
+        tuple(param for part in parts for param in part.params),
+    )
