@@ -42,8 +42,8 @@ class ScratchItems(Protocol):
         """The ids of a query that ends so."""
         ...
 
-    def one(self, expression: str) -> Any:
-        """The value of an expression over the only item."""
+    def plan(self, tail: Sql) -> str:
+        """How PostgreSQL runs a query that ends so."""
         ...
 
 
@@ -65,9 +65,9 @@ class _Scratch:
         rows = self._run("SELECT items.id FROM items " + tail.text, tail.params)
         return [item_id for (item_id,) in rows.fetchall()]
 
-    def one(self, expression: str) -> Any:
-        (found,) = self._run(f"SELECT {expression} FROM items").fetchone()
-        return found
+    def plan(self, tail: Sql) -> str:
+        rows = self._run("EXPLAIN SELECT items.id FROM items " + tail.text, tail.params)
+        return "\n".join(line for (line,) in rows.fetchall())
 
     def _run(self, sql: str, params: Sequence[Any] = ()) -> Any:
         if self.dialect == "postgres":

@@ -57,18 +57,18 @@ def comparison(asked: Comparison) -> Sql:
 
 
 def _contains(found: Sql, operand: JsonValue) -> Sql:
-    in_list = fill(
-        "CASE jsonb_typeof({}) WHEN 'array'"
-        " THEN {} IN (SELECT jsonb_array_elements({})) ELSE FALSE END",
-        found, _json(operand), found,
-    )  # fmt: skip
+    wanted = _json(operand)
+    if isinstance(operand, list | dict):  # which a list would contain by a part of it, too
+        in_list = fill("{} IN (SELECT jsonb_array_elements({}))", wanted, found)
+    else:
+        in_list = fill("{} @> {}", found, wanted)
     if not isinstance(operand, str):
-        return in_list
-    in_text = fill(
-        "CASE jsonb_typeof({}) WHEN 'string' THEN strpos({} #>> '{{}}', {}) > 0 ELSE FALSE END",
-        found, found, Sql("CAST(? AS text)", (operand,)),
+        return fill("CASE jsonb_typeof({}) WHEN 'array' THEN {} ELSE FALSE END", found, in_list)
+    return fill(
+        "CASE jsonb_typeof({}) WHEN 'array' THEN {}"
+        " WHEN 'string' THEN strpos({} #>> '{{}}', {}) > 0 ELSE FALSE END",
+        found, in_list, found, Sql("CAST(? AS text)", (operand,)),
     )  # fmt: skip
-    return fill("({} OR {})", in_list, in_text)
 
 
 def _json(value: JsonValue) -> Sql:
