@@ -8,7 +8,7 @@ from infrastructure.memory.memori.filters import AllOf, AnyOf, Comparison, Condi
 from infrastructure.memory.memori.sql import Sql, fill, join
 
 
-def where(condition: Condition, dialect: Dialect = "sqlite") -> Sql:
+def where(condition: Condition, dialect: Dialect) -> Sql:
     """A condition on `items.value` that is always true or false, never NULL.
 
     It holds for the same values on every database: those that `filter_match.matches` accepts.

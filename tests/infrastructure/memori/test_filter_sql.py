@@ -17,7 +17,14 @@ from infrastructure.memory.memori.filter_match import matches
 from infrastructure.memory.memori.filter_sql import where
 from infrastructure.memory.memori.filters import parse
 from infrastructure.memory.memori.sql import fill
-from infrastructure.memory.memori.values import decode, encode, equal
+from infrastructure.memory.memori.values import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    InvalidItem,
+    decode,
+    encode,
+    equal,
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +178,62 @@ def test_both_databases_keep_the_rules(
 ) -> None:
     store(databases, [value])
     assert (agree(databases, [value], filter_) == [0]) is expected
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "0123456789" * 1_000_000,
+        [1] * 300_000,
+        {str(number): None for number in range(100_000)},
+        nested(MAX_DEPTH - 2),
+        [5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -0.0],
+        "".join(map(chr, [*range(1, 0x80), 0x85, 0x2028, 0xFFFE, 0xFFFF, 0x10FFFF])),
+    ],
+    ids=["long text", "long list", "large dict", "deep list", "extreme floats", "odd characters"],
+)
+def test_what_is_encoded_can_be_filtered_on_both_databases(
+    databases: tuple[ScratchItems, ScratchItems], field: Any
+) -> None:
+    value = {"a": field, "deepest": nested(MAX_DEPTH - 1)}
+    store(databases, [value])
+    assert agree(databases, [value], {"a": {"$eq": field}}) == [0]
+    assert agree(databases, [value], {"a": {"$in": [1, "b"]}}) == []
+
+
+def test_a_value_too_long_for_a_database_is_refused() -> None:
+    longest = "a" * (MAX_BYTES - 2)
+    assert len(encode(longest)) == MAX_BYTES
+    with pytest.raises(InvalidItem, match="33,554,433 bytes"):
+        encode(longest + "a")
+    with pytest.raises(InvalidItem, match="bytes as JSON"):
+        encode({"text": "é" * (MAX_BYTES // 2)})
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1e16, "10000000000000000.0"),
+        (-(2.0**62), "-4611686018427387904.0"),
+        (2.0**63, "9223372036854775808.0"),
+        (0.1, "0.1"),
+        (-0.0, "-0.0"),
+        (5e-324, "5e-324"),
+        (2**62, "4611686018427387904"),
+    ],
+)
+def test_a_float_among_the_integers_is_written_with_all_its_digits(
+    number: float, text: str
+) -> None:
+    assert encode(number) == text
+    assert encode({"1e17": [number, "e+18"]}) == f'{{"1e17":[{text},"e+18"]}}'
 
 
 @given(value=json_values, other=json_values)
