@@ -5,6 +5,7 @@ GenesisError
 ├── InputError             what the caller gave cannot be used (empty, too large, unknown id)
 │   └── WorkspaceError     a path leads outside the workspace, or cannot be read
 ├── StoreError             the memory store failed; nothing was half-written
+│   ├── VersionConflict    an item is not the version that the caller expected
 │   ├── StoreUnavailable   cannot be opened, locked, full, read-only or damaged
 │   └── SchemaTooNew       written by a newer Genesis
 ├── ModelError             a chat model is missing, failed, or answered what cannot be used
@@ -52,6 +53,10 @@ class WorkspaceError(InputError):
 
 class StoreError(GenesisError):
     """The memory store failed; nothing of the failed operation was stored."""
+
+
+class VersionConflict(StoreError):
+    """An item was changed since the caller read it: read it again, and decide anew."""
 
 
 class StoreUnavailable(StoreError):

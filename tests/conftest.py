@@ -1,5 +1,6 @@
 """Makes this folder importable for what tests share, and offers the fixtures used across it."""
 
 from loopback import serve
+from postgres_server import postgres_server, postgres_url
 
-__all__ = ["serve"]
+__all__ = ["postgres_server", "postgres_url", "serve"]

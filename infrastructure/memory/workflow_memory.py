@@ -76,7 +76,7 @@ class WorkflowMemory:
     @property
     def durable(self) -> bool:
         """Whether what was acknowledged outlives the process."""
-        return self._memori.path != ":memory:"
+        return not self._memori.private
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -20,16 +20,18 @@ class Embedding(Protocol):
 
     Fields:
         identity: the model, its version and its size; vectors are compared only within one.
+        dimensions: the length of a vector.
     """
 
     @property
     def identity(self) -> str: ...
 
+    @property
+    def dimensions(self) -> int: ...
+
     def documents(self, texts: list[str]) -> Vectors: ...
 
     def queries(self, texts: list[str]) -> Vectors: ...
-
-    async def adocuments(self, texts: list[str]) -> Vectors: ...
 
     async def aqueries(self, texts: list[str]) -> Vectors: ...
 
@@ -45,14 +47,15 @@ class OwnEmbedding:
         embedder = self._embedder
         return f"{embedder.name}@{embedder.version}/{embedder.dimensions}"
 
+    @property
+    def dimensions(self) -> int:
+        return self._embedder.dimensions
+
     def documents(self, texts: list[str]) -> Vectors:
         return _checked(self._embedder.embed(texts), len(texts), self._embedder.dimensions)
 
     def queries(self, texts: list[str]) -> Vectors:
         return self.documents(texts)
-
-    async def adocuments(self, texts: list[str]) -> Vectors:
-        return await asyncio.to_thread(self.documents, texts)
 
     async def aqueries(self, texts: list[str]) -> Vectors:
         return await asyncio.to_thread(self.documents, texts)
@@ -63,17 +66,17 @@ class LangChainEmbedding:
 
     def __init__(self, embeddings: Embeddings, dimensions: int) -> None:
         self._embeddings = embeddings
-        self._dimensions = dimensions
+        self.dimensions = dimensions
         self.identity = f"{_model_name(embeddings)}/{dimensions}"
 
     def documents(self, texts: list[str]) -> Vectors:
+        if _only_async(self._embeddings):
+            # In the indexer's thread, where no loop runs.
+            return self._vectors(asyncio.run(self._embeddings.aembed_documents(texts)), texts)
         return self._vectors(self._embeddings.embed_documents(texts), texts)
 
     def queries(self, texts: list[str]) -> Vectors:
         return self._vectors([self._embeddings.embed_query(text) for text in texts], texts)
-
-    async def adocuments(self, texts: list[str]) -> Vectors:
-        return self._vectors(await self._embeddings.aembed_documents(texts), texts)
 
     async def aqueries(self, texts: list[str]) -> Vectors:
         return self._vectors([await self._embeddings.aembed_query(text) for text in texts], texts)
@@ -83,7 +86,7 @@ class LangChainEmbedding:
             vectors = np.asarray(rows, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise StoreError(f"the embedder returned what is not vectors: {error}") from error
-        return _checked(vectors, len(texts), self._dimensions)
+        return _checked(vectors, len(texts), self.dimensions)
 
 
 def _checked(vectors: Vectors, count: int, dimensions: int) -> Vectors:
@@ -100,6 +103,12 @@ def _checked(vectors: Vectors, count: int, dimensions: int) -> Vectors:
     if not np.isfinite(vectors).all():
         raise StoreError("the embedder returned vectors that are not finite")
     return unit_rows(vectors)
+
+
+def _only_async(embeddings: Embeddings) -> bool:
+    """Whether it is LangGraph's wrapper of a coroutine function, which cannot be called here."""
+    wrapped: object = getattr(embeddings, "afunc", None)
+    return wrapped is not None and getattr(embeddings, "func", None) is None
 
 
 def _model_name(embeddings: Embeddings) -> str:

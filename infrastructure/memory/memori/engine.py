@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.dialect import Tx, Write
+from infrastructure.memory.memori.dialect import Database, Durability, Tx, Write
 from infrastructure.memory.memori.readers import Readers
-from infrastructure.memory.memori.sqlite import Durability, connect_writer
+from infrastructure.memory.memori.sqlite import SqliteDatabase
 from infrastructure.memory.memori.writer import Writer
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S: Final = 30.0
+_MAX_TENANT_BYTES: Final = 200
+
+
+class Closable(Protocol):
+    """What ends with the store."""
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class Companions:
+    """What was made for the handles of a store, by tenant and key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[Hashable, Closable] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Closable]) -> Closable:
+        """What was made for a key, made now if it was not."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            return self._made[key]
+
+    def close(self) -> None:
+        """Close all of it."""
+        with self._lock:
+            made, self._made = list(self._made.values()), {}
+        for companion in made:
+            companion.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +71,78 @@ class MemoriStatistics:
     reads: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What the handles of all tenants share."""
+
+    database: Database
+    writer: Writer
+    readers: Readers
+    companions: Companions
+
+
 class Memori:
     """A handle on the store, bound to one tenant.
 
     Usable from any thread and from several event loops. Nothing is opened before the first use.
     """
 
-    def __init__(
-        self, path: str, tenant: str, clock: Clock, writer: Writer, readers: Readers
-    ) -> None:
-        self.path = path
+    def __init__(self, core: _Core, tenant: str, clock: Clock) -> None:
         self.tenant = tenant
         self.clock = clock
-        self._writer = writer
-        self._readers = readers
+        self._core = core
 
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        place: str | Path,
         *,
         tenant: str = "default",
         durability: Durability = "full",
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Clock | None = None,
     ) -> Memori:
-        """A store on an SQLite file, or in memory for `:memory:`.
+        """A store on an SQLite file, in memory for `:memory:`, or on PostgreSQL for its URL.
 
         Args:
-            path: the file; it and its folder are made when missing.
+            place: a path (it and its folder are made when missing) or `postgresql://...`; there
+                the store keeps to a schema of its own, `genesis`.
             tenant: whose rows the handle sees.
             durability: `full` survives a power cut; `normal` may lose the last commits in one,
-                though never the file's integrity.
+                though never the store's integrity.
             busy_timeout_s: how long to wait for another process that writes.
             clock: the time written into records.
+
+        Raises:
+            StoreError: another kind of URL, or the `postgres` extra is not installed.
         """
-        place = str(path)
-        writer = Writer(
-            place, lambda: connect_writer(place, durability, busy_timeout_s), busy_timeout_s
-        )
-        readers = Readers(place, writer, busy_timeout_s)
-        return cls(place, _checked(tenant), clock or SystemClock(), writer, readers)
+        database = _database(str(place), durability, busy_timeout_s)
+        writer = Writer(database)
+        readers = Readers(database, writer)
+        core = _Core(database, writer, readers, Companions())
+        return cls(core, _checked(tenant), clock or SystemClock())
+
+    @property
+    def place(self) -> str:
+        """The path or the address of the store, without a password."""
+        return self._core.database.place
+
+    @property
+    def private(self) -> bool:
+        """Whether the store lives in this process's memory and ends with it."""
+        return self._core.database.private
 
     @property
     def statistics(self) -> MemoriStatistics:
         """Counters of the whole store, over all tenants' handles."""
-        writer = self._writer
-        return MemoriStatistics(writer.commits, writer.batches, writer.queued, self._readers.reads)
+        writer = self._core.writer
+        return MemoriStatistics(
+            writer.commits, writer.batches, writer.queued, self._core.readers.reads
+        )
 
     def for_tenant(self, tenant: str) -> Memori:
         """The same store for another tenant; closing either closes both."""
-        return Memori(self.path, _checked(tenant), self.clock, self._writer, self._readers)
+        return Memori(self._core, _checked(tenant), self.clock)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """Run a query on a snapshot that has every commit acknowledged before; off the loop."""
@@ -108,29 +162,58 @@ class Memori:
             The writes' results, in order.
 
         Raises:
-            StoreUnavailable: the file is locked, full, read-only or damaged.
+            StoreUnavailable: the store is locked, full, read-only, damaged or out of reach.
             Exception: whatever a write raised; nothing of this call was stored.
         """
-        return await asyncio.wrap_future(self._writer.submit(self.tenant, writes))
+        return await asyncio.wrap_future(self._core.writer.submit(self.tenant, writes))
 
     def commit_sync(self, *writes: Write[Any]) -> list[Any]:
         """`commit` for callers without an event loop."""
-        return self._writer.submit(self.tenant, writes).result()
+        return self._core.writer.submit(self.tenant, writes).result()
+
+    def companion(self, key: Hashable, make: Callable[[], C]) -> C:
+        """What lives as long as the store, such as an index in memory: made once for each key.
+
+        It is closed before the store is.
+        """
+        return cast("C", self._core.companions.get((self.tenant, key), make))
 
     def close(self) -> None:
-        """Store what was accepted and close the file, for every tenant's handle."""
-        self._readers.close()
-        self._writer.close()
+        """Store what was accepted and close the store, for every tenant's handle."""
+        self._core.companions.close()
+        self._core.readers.close()
+        self._core.writer.close()
 
     async def aclose(self) -> None:
         """`close`, off the event loop."""
         await asyncio.to_thread(self.close)
 
     def _submit_read(self, query: Callable[[Tx], T]) -> Future[T]:
-        return cast("Future[T]", self._readers.submit(self.tenant, query))
+        return cast("Future[T]", self._core.readers.submit(self.tenant, query))
+
+
+def _database(place: str, durability: Durability, timeout_s: float) -> Database:
+    if "://" not in place:
+        return SqliteDatabase(place, durability, timeout_s)
+    scheme = place.partition("://")[0]
+    if scheme not in ("postgresql", "postgres"):
+        raise StoreError(
+            f"a store cannot be opened on {scheme}://; give the path of a file, :memory:, or "
+            "postgresql://user@host/database"
+        )
+    try:
+        # Only here: the driver is an extra.
+        from infrastructure.memory.memori.postgres import PostgresDatabase
+    except ImportError as error:
+        raise StoreError(
+            "PostgreSQL needs its driver: pip install 'genesis-orchestrator[postgres]'"
+        ) from error
+    return PostgresDatabase(place, durability, timeout_s)
 
 
 def _checked(tenant: str) -> str:
-    if not tenant or "\x00" in tenant:
-        raise StoreError("a tenant's name must not be empty or contain NUL")
+    if not tenant or len(tenant.encode()) > _MAX_TENANT_BYTES or "\x00" in tenant:
+        raise StoreError(
+            f"a tenant's name must have 1 to {_MAX_TENANT_BYTES} bytes, and no NUL among them"
+        )
     return tenant

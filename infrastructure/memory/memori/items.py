@@ -6,15 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from infrastructure.errors import VersionConflict
+from infrastructure.memory.memori import segments
 from infrastructure.memory.memori.dialect import Row, Tx
-from infrastructure.memory.memori.filter_sql import Sql
-from infrastructure.memory.memori.values import check_text, decode
+from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
+from infrastructure.memory.memori.sql import Sql, join
+from infrastructure.memory.memori.values import InvalidItem, check_text, decode
 
 Namespace = tuple[str, ...]
 
-_COLUMNS: Final = (
-    "items.id, items.namespace, items.key, items.value, items.version,"
-    " items.created_at, items.updated_at, items.ttl"
+MAX_KEY_BYTES: Final = 1_000
+"""Of a key, and of a namespace with a period after each label: what an index row holds safely."""
+ABSENT: Final = 0
+"""The expected version of an item that must not exist."""
+
+COLUMNS: Final = (
+    "items.id, items.namespace, items.key, items.value, items.created_at, items.updated_at,"
+    " items.ttl, items.expires_at, items.source, items.run_id, items.verified"
 )
 
 
@@ -23,20 +31,43 @@ class StoredItem:
     """One stored item.
 
     Fields:
-        id: the order of writes; a put gives the item a new one.
-        version: 1 for a new item, one more with every put.
+        id: its place in the order of all writes, and its version: every put gives a larger one.
         created_at, updated_at: microseconds since the epoch.
         ttl: microseconds that the item lives after a put or a refreshing read; None for ever.
+        expires_at: microseconds since the epoch; None for never.
     """
 
     id: int
     namespace: Namespace
     key: str
     value: dict[str, Any]
-    version: int
     created_at: int
     updated_at: int
     ttl: int | None
+    expires_at: int | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a put stores.
+
+    Fields:
+        value: JSON text.
+        ttl: microseconds; None for ever.
+        paths: JSON list of the paths whose texts are indexed; None keeps it out of the index.
+        expected: the version that the item must have; ABSENT for none, None for any.
+        write_id: the caller's id of this write; storing it twice stores it once.
+    """
+
+    namespace: Namespace
+    key: str
+    value: str
+    ttl: int | None = None
+    paths: str | None = None
+    provenance: Provenance = UNKNOWN
+    expected: int | None = None
+    write_id: str | None = None
 
 
 def encode_namespace(namespace: Sequence[str]) -> str:
@@ -63,122 +94,260 @@ def scope(tx: Tx, prefix: Sequence[str], condition: Sql, unexpired_at: int | Non
     if unexpired_at is not None:
         parts.append(Sql("(items.expires_at IS NULL OR items.expires_at > ?)", (unexpired_at,)))
     parts.append(condition)
-    return Sql(
-        " AND ".join(part.text for part in parts),
-        tuple(param for part in parts for param in part.params),
-    )
+    return join(" AND ", parts)
 
 
 def get(tx: Tx, namespace: Namespace, key: str, unexpired_at: int | None) -> StoredItem | None:
-    """The item, or None."""
+    """The item, or None; an item that expired by `unexpired_at` (microseconds) counts as gone."""
     row = tx.execute(
-        f"SELECT {_COLUMNS} FROM items WHERE tenant = ? AND namespace = ? AND key = ?"  # noqa: S608 - fixed column names
-        " AND (? IS NULL OR expires_at IS NULL OR expires_at > ?)",
-        (tx.tenant, encode_namespace(namespace), key, unexpired_at, unexpired_at),
+        f"SELECT {COLUMNS} FROM items WHERE tenant = ? AND namespace = ? AND key = ?",  # noqa: S608 - fixed column names
+        (tx.tenant, encode_namespace(namespace), key),
     ).fetchone()
-    return None if row is None else _item(row)
+    if row is None:
+        return None
+    item = item_of(row)
+    return None if _expired(item.expires_at, unexpired_at) else item
 
 
-def put(tx: Tx, namespace: Namespace, key: str, value: str, now: int, ttl: int | None) -> int:
-    """Store a value (JSON text) under the key; an update keeps the time of creation.
+def put(tx: Tx, draft: Draft, now: int) -> int:
+    """Store a value under its key; an update keeps the time of creation.
 
     An item that has expired counts as gone, whether or not it was swept.
 
     Returns:
-        The id of this write. What an index held of the write before is gone with it.
+        The version of what is stored; that of the first time when `write_id` was stored before.
+
+    Raises:
+        VersionConflict: the item is not of the expected version; nothing was stored.
     """
-    place = encode_namespace(namespace)
-    created_at, version = _remove(tx, place, key, now) or (now, 0)
-    row = tx.execute(
-        "INSERT INTO items (tenant, namespace, key, value, version, created_at, updated_at,"
-        " ttl, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (tx.tenant, place, key, value, version + 1, created_at, now, ttl,
-         None if ttl is None else now + ttl),
-    ).fetchone()  # fmt: skip
-    assert row is not None
-    return int(row[0])
+    if draft.write_id is not None:
+        stored = tx.execute(
+            "SELECT version FROM applied_writes WHERE tenant = ? AND write_id = ?",
+            (tx.tenant, draft.write_id),
+        ).fetchone()
+        if stored is not None:
+            return int(stored[0])
+    old = _remove(tx, draft.namespace, draft.key)
+    found = None if old is None or _expired(old.expires_at, now) else old
+    if draft.expected is not None:
+        _check_version(draft, ABSENT if found is None else found.id)
+    version = _insert(tx, draft, now if found is None else found.created_at, now)
+    if draft.write_id is not None:
+        tx.execute(
+            "INSERT INTO applied_writes (tenant, write_id, version, applied_at)"
+            " VALUES (?, ?, ?, ?)",
+            (tx.tenant, draft.write_id, version, now),
+        )
+    return version
 
 
-def delete(tx: Tx, namespace: Namespace, key: str, now: int) -> bool:
-    """Delete the item; False when there was none, or it had expired."""
-    return _remove(tx, encode_namespace(namespace), key, now) is not None
+def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | None = None) -> bool:
+    """Delete the item, so that `undelete` can bring it back; False when there was none.
 
-
-def newest(tx: Tx, within: Sql, limit: int, offset: int) -> list[StoredItem]:
-    """Items of a scope, the last written first."""
-    rows = tx.execute(
-        f"SELECT {_COLUMNS} FROM items WHERE {within.text}"  # noqa: S608 - text made of constants
-        " ORDER BY items.id DESC LIMIT ? OFFSET ?",
-        (*within.params, limit, offset),
+    Raises:
+        VersionConflict: the item is not of the expected version; nothing was deleted.
+    """
+    if expected is not None:
+        item = get(tx, namespace, key, now)
+        _check_version(Draft(namespace, key, "", expected=expected), item.id if item else ABSENT)
+    place = (tx.tenant, encode_namespace(namespace), key)
+    tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?", place)
+    tx.execute(
+        f"INSERT INTO deleted_items ({_KEPT}, deleted_at)"  # noqa: S608 - fixed column names
+        f" SELECT {_KEPT}, CAST(? AS BIGINT) FROM items"
+        " WHERE tenant = ? AND namespace = ? AND key = ?"
+        " AND (expires_at IS NULL OR expires_at > ?)",
+        (now, *place, now),
     )
-    return [_item(row) for row in rows]
+    old = _remove(tx, namespace, key)
+    return old is not None and not _expired(old.expires_at, now)
 
 
-def by_ids(tx: Tx, ids: Iterable[int]) -> dict[int, StoredItem]:
-    """The items with these ids; ids that are gone are left out."""
+def undelete(tx: Tx, namespace: Namespace, key: str, now: int) -> int | None:
+    """Bring back what the last delete of a key took; its life, if it has one, begins anew.
+
+    Returns:
+        Its new version; None when nothing is kept.
+
+    Raises:
+        VersionConflict: the key holds a newer value.
+    """
+    place = (tx.tenant, encode_namespace(namespace), key)
+    row = tx.execute(
+        "SELECT value, created_at, updated_at, ttl, paths, source, run_id, verified"
+        " FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?",
+        place,
+    ).fetchone()
+    if row is None:
+        return None
+    value, created_at, updated_at, ttl, paths, source, run_id, verified = row
+    draft = Draft(
+        namespace, key, value, ttl, paths, _provenance(source, run_id, verified), expected=ABSENT
+    )
+    live = get(tx, namespace, key, now)
+    _check_version(draft, live.id if live else ABSENT)
+    _remove(tx, namespace, key)
+    tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?", place)
+    return _insert(tx, draft, created_at, updated_at, lives_from=now)
+
+
+def page(tx: Tx, within: Sql, order: Sql, limit: int, offset: int) -> list[StoredItem]:
+    """Items of a scope in an order."""
+    rows = tx.execute(
+        f"SELECT {COLUMNS} FROM items WHERE {within.text} ORDER BY {order.text} LIMIT ? OFFSET ?",  # noqa: S608 - text made of constants
+        (*within.params, *order.params, limit, offset),
+    )
+    return [item_of(row) for row in rows]
+
+
+def ids(tx: Tx, within: Sql) -> list[int]:
+    """The versions of all items of a scope, ascending."""
+    rows = tx.execute(
+        f"SELECT items.id FROM items WHERE {within.text} ORDER BY items.id",  # noqa: S608 - text made of constants
+        within.params,
+    )
+    return [version for (version,) in rows]
+
+
+def by_ids(tx: Tx, versions: Iterable[int], within: Sql) -> dict[int, StoredItem]:
+    """Those of the items with these versions that are in the scope."""
     found: dict[int, StoredItem] = {}
-    for item_id in ids:
+    for version in versions:
         row = tx.execute(
-            f"SELECT {_COLUMNS} FROM items WHERE tenant = ? AND id = ?",  # noqa: S608 - fixed column names
-            (tx.tenant, item_id),
+            f"SELECT {COLUMNS} FROM items WHERE items.id = ? AND {within.text}",  # noqa: S608 - text made of constants
+            (version, *within.params),
         ).fetchone()
         if row is not None:
-            found[item_id] = _item(row)
+            found[version] = item_of(row)
     return found
 
 
 def namespaces(tx: Tx, unexpired_at: int | None) -> list[Namespace]:
     """The distinct namespaces that hold items."""
-    rows = tx.execute(
-        "SELECT DISTINCT namespace FROM items WHERE tenant = ?"
-        " AND (? IS NULL OR expires_at IS NULL OR expires_at > ?)",
-        (tx.tenant, unexpired_at, unexpired_at),
-    )
+    within = scope(tx, (), Sql("1 = 1"), unexpired_at)
+    rows = tx.execute(f"SELECT DISTINCT namespace FROM items WHERE {within.text}", within.params)  # noqa: S608 - text made of constants
     return [decode_namespace(text) for (text,) in rows]
 
 
-def refresh(tx: Tx, ids: Iterable[int], now: int) -> None:
+def refresh(tx: Tx, versions: Iterable[int], now: int) -> None:
     """Begin the life of these items anew."""
-    for item_id in ids:
+    for version in versions:
         tx.execute(
             "UPDATE items SET expires_at = ? + ttl WHERE tenant = ? AND id = ? AND ttl IS NOT NULL",
-            (now, tx.tenant, item_id),
+            (now, tx.tenant, version),
         )
 
 
 def sweep(tx: Tx, now: int) -> int:
     """Delete the tenant's expired items; returns how many."""
+    return remove_where(tx, Sql("expires_at <= ?", (now,)))
+
+
+def purge_deleted(tx: Tx, until: int) -> None:
+    """Let go of what was deleted up to a time (microseconds)."""
+    tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND deleted_at <= ?", (tx.tenant, until))
+
+
+def purge_write_ids(tx: Tx, until: int) -> None:
+    """Forget the ids of writes made up to a time (microseconds)."""
+    tx.execute(
+        "DELETE FROM applied_writes WHERE tenant = ? AND applied_at <= ?", (tx.tenant, until)
+    )
+
+
+def remove_where(tx: Tx, condition: Sql) -> int:
+    """Delete the tenant's items that meet a condition, for good; returns how many."""
     rows = tx.execute(
-        "SELECT id FROM items WHERE tenant = ? AND expires_at <= ?", (tx.tenant, now)
+        f"DELETE FROM items WHERE tenant = ? AND {condition.text} RETURNING id, paths",  # noqa: S608 - text made of constants
+        (tx.tenant, *condition.params),
     ).fetchall()
-    for (item_id,) in rows:
-        _drop(tx, item_id)
+    for version, paths in rows:
+        if paths is not None:
+            segments.bury(tx, version)
     return len(rows)
 
 
-def _remove(tx: Tx, place: str, key: str, now: int) -> tuple[int, int] | None:
-    """Delete the row; its time of creation and its version unless it had expired."""
+def item_of(row: Row) -> StoredItem:
+    """From a row of COLUMNS."""
+    (version, namespace, key, value, created_at, updated_at, ttl, expires_at,
+     source, run_id, verified) = row  # fmt: skip
+    return StoredItem(
+        version, decode_namespace(namespace), key, decode(value), created_at, updated_at, ttl,
+        expires_at, _provenance(source, run_id, verified),
+    )  # fmt: skip
+
+
+_KEPT: Final = (
+    "tenant, namespace, key, value, created_at, updated_at, ttl, paths, source, run_id, verified"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    id: int
+    created_at: int
+    expires_at: int | None
+
+
+def _remove(tx: Tx, namespace: Namespace, key: str) -> _Removed | None:
     row = tx.execute(
-        "SELECT id, created_at, version, expires_at <= ? FROM items"
-        " WHERE tenant = ? AND namespace = ? AND key = ?",
-        (now, tx.tenant, place, key),
+        "DELETE FROM items WHERE tenant = ? AND namespace = ? AND key = ?"
+        " RETURNING id, created_at, expires_at, paths",
+        (tx.tenant, encode_namespace(namespace), key),
     ).fetchone()
     if row is None:
         return None
-    item_id, created_at, version, expired = row
-    _drop(tx, item_id)
-    return None if expired else (created_at, version)
+    version, created_at, expires_at, paths = row
+    if paths is not None:
+        segments.bury(tx, version)
+    return _Removed(version, created_at, expires_at)
 
 
-def _drop(tx: Tx, item_id: int) -> None:
-    # Vectors go with the row by their foreign key, which a full-text table cannot have.
-    tx.execute("DELETE FROM item_texts WHERE rowid = ?", (item_id,))
-    tx.execute("DELETE FROM items WHERE id = ?", (item_id,))
+def _insert(
+    tx: Tx, draft: Draft, created_at: int, updated_at: int, lives_from: int | None = None
+) -> int:
+    provenance, ttl = draft.provenance, draft.ttl
+    row = tx.execute(
+        "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at, ttl, expires_at,"
+        " paths, source, run_id, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " RETURNING id",
+        (
+            tx.tenant, encode_namespace(draft.namespace), draft.key, draft.value, created_at,
+            updated_at, ttl, None if ttl is None else (lives_from or updated_at) + ttl, draft.paths,
+            provenance.source, provenance.run_id,
+            None if provenance.verified is None else int(provenance.verified),
+        ),
+    ).fetchone()  # fmt: skip
+    assert row is not None
+    return int(row[0])
 
 
-def _item(row: Row) -> StoredItem:
-    item_id, namespace, key, value, version, created_at, updated_at, ttl = row
-    return StoredItem(
-        item_id, decode_namespace(namespace), key, decode(value), version,
-        created_at, updated_at, ttl,
-    )  # fmt: skip
+def _check_version(draft: Draft, found: int) -> None:
+    if draft.expected == found:
+        return
+    place = f"item {draft.key!r:.200} in namespace {draft.namespace!r:.200}"
+    state = f"has version {found}" if found != ABSENT else "does not exist"
+    wanted = f"version {draft.expected}" if draft.expected != ABSENT else "no such item"
+    raise VersionConflict(f"{place} {state}, where {wanted} was expected; read it again")
+
+
+def check_key(key: object) -> str:
+    """The key itself, when both databases can index it.
+
+    Raises:
+        InvalidItem: not a text, or longer than MAX_KEY_BYTES.
+    """
+    text = check_text(key, "key")
+    if len(text.encode()) > MAX_KEY_BYTES:
+        raise InvalidItem(f"key is longer than {MAX_KEY_BYTES} bytes; use a hash of it")
+    return text
+
+
+def _expired(expires_at: int | None, at: int | None) -> bool:
+    return expires_at is not None and at is not None and expires_at <= at
+
+
+def _provenance(source: str, run_id: str, verified: int | None) -> Provenance:
+    if not source and not run_id and verified is None:
+        return UNKNOWN
+    return Provenance(source, run_id, None if verified is None else bool(verified))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from infrastructure.memory.memori import items, search, text_index, vector_index
+from infrastructure.memory.memori import items
 from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.embedding import Vectors
-from infrastructure.memory.memori.filter_sql import Sql
-from infrastructure.memory.memori.items import Namespace, StoredItem
+from infrastructure.memory.memori.items import Draft, Namespace, StoredItem
+from infrastructure.memory.memori.search import Hit, Search, Searcher
+
+WRITE_ID_US: Final = 7 * 86_400_000_000
+"""How long the id of a write is remembered: a retry after that would be a new write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,32 +25,27 @@ class Get:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """Read the items under a prefix that meet a condition; with a query the best matches."""
+class Put:
+    """Store one item; found is its new version."""
 
-    prefix: Namespace
-    condition: Sql
-    limit: int
-    offset: int
-    query: str | None
-    refresh: bool
+    draft: Draft
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
-    """Store one item, or delete it.
-
-    Fields:
-        value: JSON text; None deletes.
-        ttl: microseconds; None for ever.
-        texts: what is indexed of the value, each with a vector of its own.
-    """
+class Delete:
+    """Delete one item; found is whether there was one."""
 
     namespace: Namespace
     key: str
-    value: str | None
-    ttl: int | None
-    texts: tuple[str, ...]
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelete:
+    """Bring back a deleted item; found is its new version, or None."""
+
+    namespace: Namespace
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +73,10 @@ class ListNamespaces:
     offset: int
 
 
-Operation: TypeAlias = Get | Search | Put | ListNamespaces
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An item that a search found; `score` is None without a query."""
-
-    item: StoredItem
-    score: float | None = None
-
-
-Found: TypeAlias = StoredItem | Sequence[Hit] | Sequence[Namespace] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
-    """The vectors that a batch needs, made before its transaction.
-
-    Fields:
-        embedder: the identity of the embedder; None when the store has none.
-    """
-
-    embedder: str | None = None
-    documents: Mapping[str, Vectors] = field(default_factory=dict[str, Vectors])
-    queries: Mapping[str, Vectors] = field(default_factory=dict[str, Vectors])
+Reading: TypeAlias = Get | Search | ListNamespaces
+Writing: TypeAlias = Put | Delete | Undelete
+Operation: TypeAlias = Reading | Writing
+Found: TypeAlias = StoredItem | Sequence[Hit] | Sequence[Namespace] | int | bool | None
 
 
 @dataclass(slots=True, eq=False)
@@ -113,22 +89,37 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One caller's operations."""
+    """One caller's operations.
+
+    Fields:
+        searcher: answers searches; it knows the index and the vectors of their queries.
+        omit_expired: whether reads leave out what has expired and was not swept yet.
+        undo_us: how long deleted items are kept to be brought back, in microseconds.
+    """
 
     operations: Sequence[Operation]
-    embedded: Embedded
+    searcher: Searcher
     omit_expired: bool
+    undo_us: int
 
     @property
     def writes(self) -> bool:
         """Whether any operation changes what is stored."""
-        return any(isinstance(operation, Put) for operation in self.operations)
+        return any(isinstance(operation, Writing) for operation in self.operations)
+
+    @property
+    def indexed(self) -> int:
+        """How many of its puts are to be indexed."""
+        return sum(
+            isinstance(operation, Put) and operation.draft.paths is not None
+            for operation in self.operations
+        )
 
     def read(self, tx: Tx, now: int) -> Outcome:
         """Run the reading operations; `now` is in microseconds since the epoch."""
         outcome = Outcome([None] * len(self.operations))
         for index, operation in enumerate(self.operations):
-            if not isinstance(operation, Put):
+            if isinstance(operation, Reading):
                 outcome.found[index] = self._read(tx, operation, now, outcome.refreshed)
         return outcome
 
@@ -136,14 +127,12 @@ class Batch:
         """Run the reading operations, then the writing ones."""
         outcome = self.read(tx, now)
         items.refresh(tx, outcome.refreshed, now)
-        for operation in self.operations:
-            if isinstance(operation, Put):
-                self._write(tx, operation, now)
+        for index, operation in enumerate(self.operations):
+            if isinstance(operation, Writing):
+                outcome.found[index] = self._write(tx, operation, now)
         return outcome
 
-    def _read(
-        self, tx: Tx, operation: Get | Search | ListNamespaces, now: int, refreshed: set[int]
-    ) -> Found:
+    def _read(self, tx: Tx, operation: Reading, now: int, refreshed: set[int]) -> Found:
         unexpired_at = now if self.omit_expired else None
         if isinstance(operation, ListNamespaces):
             return _list(items.namespaces(tx, unexpired_at), operation)
@@ -152,38 +141,22 @@ class Batch:
             found: Found = item
             read = [] if item is None else [item]
         else:
-            hits = found = self._search(tx, operation, unexpired_at)
+            hits = found = self.searcher.run(tx, operation, now, unexpired_at)
             read = [hit.item for hit in hits]
         if operation.refresh:
             refreshed.update(item.id for item in read if item.ttl is not None)
         return found
 
-    def _search(self, tx: Tx, operation: Search, unexpired_at: int | None) -> list[Hit]:
-        within = items.scope(tx, operation.prefix, operation.condition, unexpired_at)
-        if operation.query is None:
-            page = items.newest(tx, within, operation.limit, operation.offset)
-            return [Hit(item) for item in page]
-        query = search.Query(
-            operation.query,
-            self.embedded.embedder,
-            self.embedded.queries.get(operation.query),
-        )
-        ranked = search.ranked(tx, query, within)
-        ranked = ranked[operation.offset : operation.offset + operation.limit]
-        stored = items.by_ids(tx, [item for item, _ in ranked])
-        return [Hit(stored[item], score) for item, score in ranked]
-
-    def _write(self, tx: Tx, put: Put, now: int) -> None:
-        if put.value is None:
-            items.delete(tx, put.namespace, put.key, now)
-            return
-        item = items.put(tx, put.namespace, put.key, put.value, now, put.ttl)
-        if not put.texts:
-            return
-        text_index.add(tx, item, put.texts)
-        if self.embedded.embedder is not None:
-            vectors = [self.embedded.documents[text] for text in put.texts]
-            vector_index.add(tx, item, self.embedded.embedder, vectors)
+    def _write(self, tx: Tx, operation: Writing, now: int) -> Found:
+        if isinstance(operation, Put):
+            if operation.draft.write_id is not None:
+                items.purge_write_ids(tx, now - WRITE_ID_US)
+            return items.put(tx, operation.draft, now)
+        if isinstance(operation, Undelete):
+            return items.undelete(tx, operation.namespace, operation.key, now)
+        deleted = items.delete(tx, operation.namespace, operation.key, now, operation.expected)
+        items.purge_deleted(tx, now - self.undo_us)
+        return deleted
 
 
 def _list(found: list[Namespace], operation: ListNamespaces) -> list[Namespace]:

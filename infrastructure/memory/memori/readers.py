@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.sqlite import MEMORY, SqliteTx, call, connect_reader, explain
+from infrastructure.memory.memori.dialect import BoundTx, Connection, Database, Tx, call
 from infrastructure.memory.memori.writer import Writer
 
 POOL_SIZE: Final = 4
 
 
 class Readers:
-    """A small pool; a store in memory has no second connection and reads on the writer's thread."""
+    """A small pool; a private database has no second connection and reads on the writer's thread.
 
-    def __init__(self, path: str, writer: Writer, timeout_s: float) -> None:
+    A read must not begin another and wait for it: with every thread waiting so, none would end.
+    """
+
+    def __init__(self, database: Database, writer: Writer) -> None:
         self.reads = 0
-        self._path = path
+        self._database = database
         self._writer = writer
-        self._timeout_s = timeout_s
         self._executor = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="memori-reader")
         self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Connection] = []
         self._ready = False
+        self._reading = threading.local()
 
     def submit(self, tenant: str, query: Callable[[Tx], Any]) -> Future[Any]:
         """Run the query in one read transaction."""
-        self.reads += 1
-        if self._path == MEMORY:
-            return self._writer.run(
-                lambda connection: self._read_in_memory(connection, tenant, query)
+        if getattr(self._reading, "now", False):
+            raise StoreError(
+                "a read may use the store only through the transaction it is given: it would wait "
+                "for itself"
             )
+        self.reads += 1
+        if self._database.private:
+            return self._writer.run(lambda connection: self._query(connection, tenant, query))
         self._writer.check_usable()
         try:
             return self._executor.submit(self._read, tenant, query)
@@ -51,40 +55,33 @@ class Readers:
 
     def _read(self, tenant: str, query: Callable[[Tx], Any]) -> Any:
         if not self._ready:
-            # The writer makes the file and its schema; a reader alone could do neither.
+            # The writer makes the place and its schema; a reader alone could do neither.
             self._writer.run(lambda _: None).result()
             self._ready = True
         connection = self._take()
+        self._reading.now = True
         try:
             return self._query(connection, tenant, query)
         finally:
-            with self._lock:
-                self._idle.append(connection)
+            self._reading.now = False
+            if connection.lost:
+                connection.close()
+            else:
+                with self._lock:
+                    self._idle.append(connection)
 
-    def _read_in_memory(
-        self, connection: sqlite3.Connection, tenant: str, query: Callable[[Tx], Any]
-    ) -> Any:
-        connection.execute("PRAGMA query_only = ON")
-        try:
-            return self._query(connection, tenant, query)
-        finally:
-            connection.execute("PRAGMA query_only = OFF")
-
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return connect_reader(self._path, self._timeout_s)
+        return self._database.connect_reader()
 
-    def _query(
-        self, connection: sqlite3.Connection, tenant: str, query: Callable[[Tx], Any]
-    ) -> Any:
+    def _query(self, connection: Connection, tenant: str, query: Callable[[Tx], Any]) -> Any:
         try:
-            connection.execute("BEGIN")
+            connection.begin_read()
             try:
-                return call(query, SqliteTx(connection, tenant))
+                return call(query, BoundTx(connection, self._database.dialect, tenant))
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+                connection.end_read()
+        except self._database.errors as error:
+            raise self._database.explain(error) from error

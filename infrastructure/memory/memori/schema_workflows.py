@@ -9,17 +9,13 @@ exactly.
 
 from __future__ import annotations
 
+from infrastructure.memory.memori import schema_archives
 from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.migration import Migration
-
-
-def _run(tx: Tx, *statements: str) -> None:
-    for statement in statements:
-        tx.execute(statement)
+from infrastructure.memory.memori.migration import Migration, define
 
 
 def _create_runs(tx: Tx) -> None:
-    _run(
+    define(
         tx,
         """
         CREATE TABLE runs (
@@ -74,7 +70,7 @@ def _create_runs(tx: Tx) -> None:
 
 
 def _create_workflows(tx: Tx) -> None:
-    _run(
+    define(
         tx,
         """
         CREATE TABLE executions (
@@ -158,7 +154,7 @@ def _create_workflows(tx: Tx) -> None:
 
 
 def _create_outcomes(tx: Tx) -> None:
-    _run(
+    define(
         tx,
         """
         CREATE TABLE outcomes (
@@ -201,7 +197,7 @@ def _create_outcomes(tx: Tx) -> None:
 
 
 def _create_plan_cases(tx: Tx) -> None:
-    _run(
+    define(
         tx,
         """
         CREATE TABLE plan_cases (
@@ -254,7 +250,7 @@ def _create_plan_cases(tx: Tx) -> None:
 
 
 def _create_archives(tx: Tx) -> None:
-    _run(
+    define(
         tx,
         """
         CREATE TABLE archives (
@@ -302,4 +298,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("outcomes", _create_outcomes),
     Migration("plan_cases", _create_plan_cases),
     Migration("archives", _create_archives),
+    *schema_archives.MIGRATIONS,
 )

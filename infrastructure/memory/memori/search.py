@@ -1,63 +1,159 @@
-"""Hybrid search: full text and vectors, fused by the sizes of their scores."""
+"""Searches: by filter and order alone, or ranked by a query with what does not match behind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-from infrastructure.memory.memori import text_index, vector_index
+from infrastructure.memory.memori import filter_sql, items, ordering_sql
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.embedding import Vectors
-from infrastructure.memory.memori.filter_sql import Sql
+from infrastructure.memory.memori.filters import Condition
+from infrastructure.memory.memori.items import Namespace, StoredItem
+from infrastructure.memory.memori.ordering import Order, Position
+from infrastructure.memory.memori.ranking import Query, Ranked, Ranking, ranked
+from infrastructure.memory.memori.search_index import SearchIndex
+from infrastructure.memory.memori.sql import Sql
 
-_TEXT_WEIGHT: Final = 0.5
-_VECTOR_WEIGHT: Final = 0.5
+_CHUNK: Final = 100
+_PATIENCE: Final = 1_000
+"""Candidates looked at one by one; after so many that the filter refused it is asked for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of ranked results ended; `score` is None among what does not match."""
+
+    score: float | None
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Read the items under a prefix that meet a condition.
+
+    Fields:
+        refresh: whether reading begins their life anew.
+        query: ranks them by how well they match; None for the order.
+        order: None for the last written first.
+        after: where the page before ended.
+    """
+
+    prefix: Namespace
+    condition: Condition
+    limit: int
+    offset: int
+    refresh: bool
+    query: str | None
+    ranking: Ranking
+    order: Order | None
+    after: Place | Position | None = None
+
+    def following(self, after: Place | Position | None) -> Search:
+        """The same search for the page after a place."""
+        return replace(self, after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item that a search found; `score` is None without a match."""
+
+    item: StoredItem
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Query:
-    """What is looked for.
+class Searcher:
+    """Answers the searches of one batch.
 
     Fields:
-        text: the words.
-        embedder, vector: the identity of an embedder and its unit vector of the words; both None
-            for full text alone.
+        index: brought level with the transaction before it is used.
+        vectors: of the queries, by their text; without an embedder empty.
     """
 
-    text: str
-    embedder: str | None = None
-    vector: Vectors | None = None
+    index: SearchIndex
+    vectors: Mapping[str, Vectors]
+
+    def run(self, tx: Tx, search: Search, now: int, unexpired_at: int | None) -> list[Hit]:
+        """The hits of a search; times in microseconds since the epoch."""
+        condition = filter_sql.where(search.condition, tx.dialect)
+        within = items.scope(tx, search.prefix, condition, unexpired_at)
+        if search.query is None:
+            return [Hit(item) for item in _in_order(tx, search, within)]
+        with self.index.lock:
+            self.index.follow(tx)
+            query = Query(
+                search.query,
+                self.vectors.get(search.query),
+                items.encode_namespace(search.prefix),
+                now,
+            )
+            return _best(tx, search, within, ranked(self.index, query, search.ranking))
 
 
-def ranked(tx: Tx, query: Query, within: Sql) -> list[tuple[int, float]]:
-    """Every match of the scope with its score, the best first; ties go to the last written.
-
-    A match has a word of the query or a vector. Where both kinds exist, each is scaled to 0..1
-    over the matches and their weighted sum ranks, so that a clear lead on one side outweighs a
-    narrow one on the other, which fusing by rank would forget. Vectors alone score by cosine,
-    full text alone by BM25.
-    """
-    texts = text_index.scores(tx, query.text, within)
-    vectors: dict[int, float] = {}
-    if query.embedder is not None and query.vector is not None:
-        vectors = vector_index.scores(tx, query.embedder, query.vector, within)
-    fused = _fused(texts, vectors) if texts and vectors else texts or vectors
-    return sorted(fused.items(), key=lambda match: (-match[1], -match[0]))
+def _in_order(tx: Tx, search: Search, within: Sql) -> list[StoredItem]:
+    if search.order is None:
+        if search.after is not None:
+            within = Sql(f"{within.text} AND items.id < ?", (*within.params, search.after.id))
+        return items.page(tx, within, Sql("items.id DESC"), search.limit, search.offset)
+    if isinstance(search.after, Position):
+        beyond = ordering_sql.after(search.order, search.after, tx.dialect)
+        within = Sql(f"{within.text} AND {beyond.text}", (*within.params, *beyond.params))
+    order = ordering_sql.order_expressions(search.order, tx.dialect)
+    return items.page(tx, within, order, search.limit, search.offset)
 
 
-def _fused(texts: Mapping[int, float], vectors: Mapping[int, float]) -> dict[int, float]:
-    # An item without the query's words has a text score of 0, which is the least there is.
-    by_text = _scaled(texts, least=0.0)
-    by_vector = _scaled(vectors, least=min(vectors.values()))
-    return {
-        item: _TEXT_WEIGHT * by_text.get(item, 0.0) + _VECTOR_WEIGHT * by_vector.get(item, 0.0)
-        for item in by_text.keys() | by_vector.keys()
-    }
+def _best(tx: Tx, search: Search, within: Sql, matches: Ranked) -> list[Hit]:
+    """The matches within the scope, the best first, then the rest of it, the newest first."""
+    after = search.after if isinstance(search.after, Place) else None
+    hits: list[Hit] = []
+    left = search.offset
+    if after is None or after.score is not None:
+        for hit in _matching(tx, within, matches, after):
+            if len(hits) == search.limit:
+                return hits
+            if left:
+                left -= 1
+            else:
+                hits.append(hit)
+        after = None
+    for item in _rest(tx, within, matches, after):
+        if len(hits) == search.limit:
+            break
+        if left:
+            left -= 1
+        else:
+            hits.append(Hit(item))
+    return hits
 
 
-def _scaled(scores: Mapping[int, float], least: float) -> dict[int, float]:
-    spread = max(scores.values()) - least
-    if spread <= 0:
-        return dict.fromkeys(scores, 1.0)
-    return {item: (score - least) / spread for item, score in scores.items()}
+def _matching(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iterator[Hit]:
+    looked_at = found = 0
+    for chunk in matches.best_first(_CHUNK):
+        if after is not None:
+            chunk = [(id_, score) for id_, score in chunk if _follows(score, id_, after)]
+        stored = items.by_ids(tx, [id_ for id_, _ in chunk], within)
+        looked_at, found = looked_at + len(chunk), found + len(stored)
+        yield from (Hit(stored[id_], score) for id_, score in chunk if id_ in stored)
+        if looked_at > _PATIENCE and found * 2 < looked_at:
+            matches.restrict(items.ids(tx, within))
+            looked_at = 0
+
+
+def _follows(score: float, id_: int, after: Place) -> bool:
+    assert after.score is not None
+    return (-score, -id_) > (-after.score, -after.id)
+
+
+def _rest(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iterator[StoredItem]:
+    last = after.id if after is not None else None
+    while True:
+        scope = within
+        if last is not None:
+            scope = Sql(f"{within.text} AND items.id < ?", (*within.params, last))
+        page = items.page(tx, scope, Sql("items.id DESC"), _CHUNK, 0)
+        yield from (item for item in page if not matches.has(item.id))
+        if len(page) < _CHUNK:
+            return
+        last = page[-1].id

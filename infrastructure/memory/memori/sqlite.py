@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from infrastructure.errors import StoreError, StoreUnavailable
-from infrastructure.memory.memori.dialect import Rows, SqlValue, Tx
+from infrastructure.memory.memori.dialect import BoundTx, Dialect, Durability
 from infrastructure.memory.memori.functions import register
 from infrastructure.memory.memori.schema import applied, migrate, refuse_newer
 
-Durability: TypeAlias = Literal["full", "normal"]
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,158 +49,206 @@ _CAUSES: Final[dict[int, str]] = {
 }
 
 
-class SqliteTx:
-    """One open transaction on a connection."""
+class SqliteConnection:
+    """One SQLite connection; transactions are begun and ended by the store alone."""
 
-    __slots__ = ("_connection", "tenant")
-
-    def __init__(self, connection: sqlite3.Connection, tenant: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, timeout_s: float) -> None:
         self._connection = connection
-        self.tenant = tenant
+        self._timeout_s = timeout_s
+        self._data_version = 0
+        self.execute = connection.execute
 
-    def execute(self, sql: str, params: Sequence[SqlValue] = ()) -> Rows:
-        return self._connection.execute(sql, params)
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    @property
+    def lost(self) -> bool:
+        return False
+
+    def begin_write(self) -> None:
+        _wait_while_busy(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout_s)
+        if VERSION < SAFE_WITH_SEVERAL_PROCESSES:
+            self._warn_of_other_processes()
+
+    def begin_read(self) -> None:
+        self._connection.execute("PRAGMA query_only = ON")
+        self._connection.execute("BEGIN")
+
+    def end_read(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._connection.execute("PRAGMA query_only = OFF")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _warn_of_other_processes(self) -> None:
+        # The number changes when another connection wrote; in this process only this one does.
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if self._data_version not in (0, -1, version):
+            self._data_version = -1
+            _log.warning(
+                "another process writes to the same memory store, and SQLite %s can damage a file "
+                "that several processes write; use SQLite 3.51.3 or newer, or PostgreSQL",
+                sqlite3.sqlite_version,
+            )
+        elif self._data_version != -1:
+            self._data_version = version
 
 
-def call(function: Callable[[Tx], T], tx: Tx) -> T:
-    """Call a read or a write; StopIteration, which no future can carry, becomes a RuntimeError."""
-    try:
-        return function(tx)
-    except StopIteration as error:
-        raise RuntimeError(f"{function} raised StopIteration") from error
+class SqliteDatabase:
+    """A store in a file, or in memory for `:memory:`."""
+
+    dialect: Dialect = "sqlite"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, path: str, durability: Durability, timeout_s: float) -> None:
+        self.place = path
+        self._durability = durability
+        self._timeout_s = timeout_s
+
+    @property
+    def private(self) -> bool:
+        return self.place == MEMORY
+
+    def connect_writer(self) -> SqliteConnection:
+        path, timeout_s = self.place, self._timeout_s
+        try:
+            if not self.private:
+                self._prepare()
+            connection = sqlite3.connect(
+                path, timeout=timeout_s, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self.explain(error) from error
+        try:
+            _wait_while_busy(lambda: self._configure(connection), timeout_s)
+            opened = SqliteConnection(connection, timeout_s)
+            opened.begin_write()
+            migrate(BoundTx(opened, "sqlite", tenant=""))
+            opened.commit()
+        except sqlite3.Error as error:
+            connection.close()
+            raise self.explain(error) from error
+        except BaseException:  # the file must not stay open, whatever a migration raised
+            connection.close()
+            raise
+        return opened
+
+    def connect_reader(self) -> SqliteConnection:
+        """Open a connection that can only read; it never checkpoints."""
+        try:
+            connection = sqlite3.connect(
+                Path(self.place).absolute().as_uri() + "?mode=ro",
+                uri=True,
+                timeout=self._timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA mmap_size = 0")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        except sqlite3.Error as error:
+            raise self.explain(error) from error
+        register(connection)
+        return SqliteConnection(connection, self._timeout_s)
+
+    def explain(self, error: Exception) -> StoreError:
+        cause = _CAUSES.get(_primary_code(error))
+        if cause is None:
+            return StoreError(f"the memory store at {self.place} refused an operation: {error}")
+        return StoreUnavailable(
+            f"the memory store at {self.place} cannot be used: {cause} ({error})"
+        )
+
+    def undone(self, error: Exception) -> bool:
+        return _primary_code(error) == sqlite3.SQLITE_FULL
+
+    def _prepare(self) -> None:
+        """Make the parent folder, and refuse a file that is not ours before anything touches it."""
+        path = self.place
+        file = Path(path)
+        try:
+            if "\x00" in path:
+                raise ValueError("it contains a NUL character")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise StoreUnavailable(
+                    f"the memory store's path {path} is a folder; name a file in it"
+                )
+            if not file.exists() or file.stat().st_size == 0:
+                return
+            with file.open("rb") as opened:
+                header = opened.read(len(_HEADER))
+        except (OSError, ValueError) as error:
+            raise StoreUnavailable(
+                f"the memory store at {path!r} cannot be opened: {error}; check the path and that "
+                "this user may write there"
+            ) from error
+        if header != _HEADER:
+            raise StoreUnavailable(
+                f"{path} is not a memory store, or is damaged, and was left as it is; choose "
+                "another path, or restore a backup"
+            )
+        self._inspect()
+
+    def _inspect(self) -> None:
+        """Look at an existing file through a connection that cannot change it."""
+        path, connection = self.place, self.connect_reader()
+        try:
+            if Path(path).stat().st_size <= _CHECKED_BYTES:
+                ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+                if verdict != "ok":
+                    raise StoreUnavailable(
+                        f"the memory store at {path} is damaged ({verdict}) and was left as it is; "
+                        "restore a backup, or recover it with `sqlite3 FILE .recover`"
+                    )
+            names = applied(BoundTx(connection, "sqlite", tenant=""))
+            ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        finally:
+            connection.close()
+        if tables and not names:
+            raise StoreUnavailable(
+                f"{path} is a database of another program and was left as it is; choose another "
+                "path"
+            )
+        refuse_newer(names)
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        register(connection)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if not self.private and mode != "wal":
+            raise StoreUnavailable(
+                f"the memory store at {self.place} cannot keep a write-ahead log there; choose a "
+                "path on a local disk"
+            )
+        level = "FULL" if self._durability == "full" else "NORMAL"
+        connection.execute(f"PRAGMA synchronous = {level}")
 
 
-def primary_code(error: sqlite3.Error) -> int:
+def _primary_code(error: Exception) -> int:
     """SQLite's primary result code; 0 where Python raised by itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def explain(error: sqlite3.Error, path: str) -> StoreError:
-    """The store's error for one of SQLite's: what failed, where, and what to do."""
-    cause = _CAUSES.get(primary_code(error))
-    if cause is None:
-        return StoreError(f"the memory store at {path} refused an operation: {error}")
-    return StoreUnavailable(f"the memory store at {path} cannot be used: {cause} ({error})")
-
-
-def wait_while_busy(action: Callable[[], T], timeout_s: float) -> T:
+def _wait_while_busy(action: Callable[[], T], timeout_s: float) -> T:
     """Repeat an action while SQLite says BUSY; some kinds of it come at once, without waiting."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             return action()
         except sqlite3.OperationalError as error:
-            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+            if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
             time.sleep(_BUSY_PAUSE_S)
-
-
-def connect_writer(path: str, durability: Durability, timeout_s: float) -> sqlite3.Connection:
-    """Open the one connection that writes, and bring the schema up to date.
-
-    Raises:
-        StoreUnavailable: the path cannot be used; the message says why and what to do.
-        SchemaTooNew: a newer version wrote the file; nothing was changed.
-    """
-    try:
-        if path != MEMORY:
-            _prepare(path, timeout_s)
-        connection = sqlite3.connect(
-            path, timeout=timeout_s, isolation_level=None, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise explain(error, path) from error
-    try:
-        wait_while_busy(lambda: _configure(connection, path, durability), timeout_s)
-        wait_while_busy(lambda: connection.execute("BEGIN IMMEDIATE"), timeout_s)
-        migrate(SqliteTx(connection, tenant=""))
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(error, path) from error
-    except BaseException:  # the file must not stay open, whatever a migration raised
-        connection.close()
-        raise
-    return connection
-
-
-def connect_reader(path: str, timeout_s: float) -> sqlite3.Connection:
-    """Open a connection that can only read; it never checkpoints."""
-    try:
-        connection = sqlite3.connect(
-            Path(path).absolute().as_uri() + "?mode=ro",
-            uri=True,
-            timeout=timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA mmap_size = 0")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    except sqlite3.Error as error:
-        raise explain(error, path) from error
-    register(connection)
-    return connection
-
-
-def _prepare(path: str, timeout_s: float) -> None:
-    """Make the parent folder, and refuse a file that is not ours before anything touches it."""
-    file = Path(path)
-    try:
-        if "\x00" in path:
-            raise ValueError("it contains a NUL character")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_dir():
-            raise StoreUnavailable(f"the memory store's path {path} is a folder; name a file in it")
-        if not file.exists() or file.stat().st_size == 0:
-            return
-        with file.open("rb") as opened:
-            header = opened.read(len(_HEADER))
-    except (OSError, ValueError) as error:
-        raise StoreUnavailable(
-            f"the memory store at {path!r} cannot be opened: {error}; check the path and that this "
-            "user may write there"
-        ) from error
-    if header != _HEADER:
-        raise StoreUnavailable(
-            f"{path} is not a memory store, or is damaged, and was left as it is; choose another "
-            "path, or restore a backup"
-        )
-    _inspect(path, timeout_s)
-
-
-def _inspect(path: str, timeout_s: float) -> None:
-    """Look at an existing file through a connection that cannot change it."""
-    connection = connect_reader(path, timeout_s)
-    try:
-        if Path(path).stat().st_size <= _CHECKED_BYTES:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise StoreUnavailable(
-                    f"the memory store at {path} is damaged ({verdict}) and was left as it is; "
-                    "restore a backup, or recover it with `sqlite3 FILE .recover`"
-                )
-        names = applied(SqliteTx(connection, tenant=""))
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    finally:
-        connection.close()
-    if tables and not names:
-        raise StoreUnavailable(
-            f"{path} is a database of another program and was left as it is; choose another path"
-        )
-    refuse_newer(names)
-
-
-def _configure(connection: sqlite3.Connection, path: str, durability: Durability) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA mmap_size = 0")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-    register(connection)
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if path != MEMORY and mode != "wal":
-        raise StoreUnavailable(
-            f"the memory store at {path} cannot keep a write-ahead log there; choose a path on a "
-            "local disk"
-        )
-    connection.execute("PRAGMA synchronous = " + ("FULL" if durability == "full" else "NORMAL"))

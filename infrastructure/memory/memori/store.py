@@ -8,19 +8,20 @@ lists the last written first. Times are UTC with microseconds.
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self, cast
+from copy import copy
+from typing import Any, Final, Literal, Self, cast
 
 from langgraph.store.base import (
+    NOT_PROVIDED,
     BaseStore,
     GetOp,
     IndexConfig,
     InvalidNamespaceError,
-    Item,
     ListNamespacesOp,
+    NotProvided,
     Op,
     PutOp,
     Result,
@@ -28,49 +29,43 @@ from langgraph.store.base import (
     SearchOp,
     TTLConfig,
     ensure_embeddings,
-    get_text_at_path,
 )
 
 from infrastructure.embeddings.embedder import Embedder
-from infrastructure.errors import StoreError
-from infrastructure.memory.memori import filter_sql, filters, items
-from infrastructure.memory.memori.embedding import (
-    Embedding,
-    LangChainEmbedding,
-    OwnEmbedding,
-    Vectors,
-)
+from infrastructure.memory.memori import arguments, cursors, filters, items, ordering, present
+from infrastructure.memory.memori.embedding import Embedding, LangChainEmbedding, OwnEmbedding
 from infrastructure.memory.memori.engine import Memori
-from infrastructure.memory.memori.items import Namespace, StoredItem
+from infrastructure.memory.memori.index_service import IndexService
+from infrastructure.memory.memori.indexer import IndexProgress
+from infrastructure.memory.memori.items import Draft, StoredItem
 from infrastructure.memory.memori.operations import (
     Batch,
-    Embedded,
-    Found,
+    Delete,
     Get,
-    Hit,
     ListNamespaces,
     NamespaceMatch,
     Operation,
+    Outcome,
     Put,
-    Search,
+    Undelete,
 )
+from infrastructure.memory.memori.present import MemoriItem, Page
+from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
+from infrastructure.memory.memori.ranking import Ranking
+from infrastructure.memory.memori.search import Search, Searcher
 from infrastructure.memory.memori.sweeper import Sweeper
-from infrastructure.memory.memori.text_index import leaves
-from infrastructure.memory.memori.values import InvalidItem, check_text, decode, encode_object
+from infrastructure.memory.memori.values import InvalidItem, encode, encode_object
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_US_PER_MINUTE: Final = 60_000_000
-_MAX_TTL_MINUTES: Final = 1e9
-_MAX_COUNT: Final = 2**62
 _SWEEP_MINUTES: Final = 5.0
-_RESERVED_ROOT: Final = "langgraph"
-_WHOLE: Final = "$"
+_UNDO_S: Final = 86_400.0
+_LIMIT: Final = 10
 
 
 class MemoriStore(BaseStore):
     """A LangGraph store on one tenant's handle.
 
-    Async methods never block the event loop; sync ones block their thread, also where a loop runs.
+    Async methods never block the event loop; sync ones block their thread, and refuse to block the
+    loop that the store was opened on by `from_conn_string`.
 
     Args:
         memori: the open database; whoever opened it closes it.
@@ -78,6 +73,8 @@ class MemoriStore(BaseStore):
             that are indexed (the whole value unless given). Full text is indexed in any case.
         ttl: LangGraph's TTL config.
         embedder: an embedder of ours, in place of `index["embed"]`.
+        provenance: kept with everything that is written through this store.
+        undo_s: seconds that a deleted item can be brought back; 0 for never.
 
     Raises:
         InvalidItem: the configuration contradicts itself.
@@ -92,14 +89,19 @@ class MemoriStore(BaseStore):
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
         embedder: Embedder | None = None,
+        provenance: Provenance = UNKNOWN,
+        undo_s: float = _UNDO_S,
     ) -> None:
         self.ttl_config = ttl
         self.index_config = index
+        self.embeddings = (index or {}).get("embed")
         self._memori = memori
-        self._embedding = _embedding(index, embedder)
-        self._fields = _fields(index)
-        self._omit_expired = bool((ttl or {}).get("omit_expired", False))
+        self._paths = encode(arguments.indexed_paths(index))
+        self._index = IndexService.of(memori, _embedding(index, embedder))
+        self._provenance = provenance
+        self._undo_us = round(undo_s * 1_000_000)
         self._sweeper = Sweeper(self.sweep_ttl)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def memori(self) -> Memori:
@@ -115,12 +117,11 @@ class MemoriStore(BaseStore):
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
     ) -> AsyncGenerator[Self]:
-        """A store on a path or `:memory:`, closed when the context ends."""
-        if "://" in conn_string:
-            raise StoreError("only SQLite is supported here: give the path of a file, or :memory:")
+        """A store on a path, `:memory:` or `postgresql://...`, closed when the context ends."""
         memori = Memori.open(conn_string)
         try:
             store = cls(memori, index=index, ttl=ttl)
+            store._loop = asyncio.get_running_loop()
             try:
                 yield store
             finally:
@@ -128,9 +129,17 @@ class MemoriStore(BaseStore):
         finally:
             await memori.aclose()
 
+    def with_provenance(self, provenance: Provenance) -> Self:
+        """The same store, marking what is written through it with another origin."""
+        bound = copy(self)
+        bound._provenance = provenance
+        return bound
+
     async def setup(self) -> None:
         """Open the database and bring its schema up to date now, rather than at the first use."""
         await self._memori.read(lambda tx: None)
+
+    # LangGraph's operations
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one transaction.
@@ -138,32 +147,163 @@ class MemoriStore(BaseStore):
         Raises:
             InvalidItem, InvalidNamespaceError: an operation is wrong; the message has its index.
             StoreUnavailable: the database cannot be used.
+            asyncio.InvalidStateError: called on the event loop that the store was opened on.
         """
-        operations = self._prepare(ops)
-        batch = Batch(operations, self._embed(operations), self._omit_expired)
-        if batch.writes:
-            (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
-        else:
-            outcome = self._memori.read_sync(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                self._memori.commit_sync(
-                    lambda tx: items.refresh(tx, outcome.refreshed, self._now())
-                )
-        return [_present(found) for found in outcome.found]
+        return [present.result_of(found) for found in self._run(self._prepare(ops))]
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """`batch` for the event loop; what is put is durable when it returns."""
-        operations = self._prepare(ops)
-        batch = Batch(operations, await self._aembed(operations), self._omit_expired)
-        if batch.writes:
-            (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
-        else:
-            outcome = await self._memori.read(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                await self._memori.commit(
-                    lambda tx: items.refresh(tx, outcome.refreshed, self._now())
-                )
-        return [_present(found) for found in outcome.found]
+        return [present.result_of(found) for found in await self._arun(self._prepare(ops))]
+
+    def get(
+        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
+    ) -> MemoriItem | None:
+        """The item, or None; a read begins its life anew when asked to, or configured so."""
+        return _item(self._run([self._get(namespace, key, self._refreshes(refresh_ttl))])[0])
+
+    async def aget(
+        self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
+    ) -> MemoriItem | None:
+        """`get` for the event loop."""
+        found = await self._arun([self._get(namespace, key, self._refreshes(refresh_ttl))])
+        return _item(found[0])
+
+    def search(
+        self,
+        namespace_prefix: tuple[str, ...],
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        limit: int = _LIMIT,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        ranking: Ranking | None = None,
+        order_by: str | Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> list[SearchItem]:
+        """The items under a namespace prefix that a filter accepts.
+
+        With a query the best matches come first, then the rest with a score of None; without one
+        they come in the order given, or the last written first.
+
+        Args:
+            ranking: how matches are weighed.
+            order_by: "created_at", "updated_at", "key", or a field of the value (its key, or the
+                keys that lead to it); not together with a query.
+        """
+        search = self._search(
+            namespace_prefix, query, filter, limit, offset, refresh_ttl, ranking, order_by,
+            descending,
+        )  # fmt: skip
+        return cast("list[SearchItem]", present.search_items(self._run([search])[0]))
+
+    async def asearch(
+        self,
+        namespace_prefix: tuple[str, ...],
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        limit: int = _LIMIT,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        ranking: Ranking | None = None,
+        order_by: str | Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> list[SearchItem]:
+        """`search` for the event loop."""
+        search = self._search(
+            namespace_prefix, query, filter, limit, offset, refresh_ttl, ranking, order_by,
+            descending,
+        )  # fmt: skip
+        return cast("list[SearchItem]", present.search_items((await self._arun([search]))[0]))
+
+    # More than LangGraph's
+
+    async def apage(
+        self,
+        namespace_prefix: tuple[str, ...],
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - as in `search`
+        limit: int = _LIMIT,
+        cursor: str | None = None,
+        ranking: Ranking | None = None,
+        order_by: str | Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> Page:
+        """One page of a search; what is written meanwhile neither repeats nor skips other items.
+
+        Args:
+            cursor: of the page before, got with the same arguments; None for the first page.
+
+        Raises:
+            InvalidItem: the cursor belongs to another search.
+        """
+        search = self._search(
+            namespace_prefix, query, filter, limit, 0, False, ranking, order_by, descending
+        )
+        search = search.following(cursors.read(search, cursor))
+        hits = (await self._arun([search]))[0]
+        more = len(hits) == limit and limit > 0
+        return Page(present.search_items(hits), cursors.write(search, hits[-1]) if more else None)
+
+    async def awrite(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        *,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+        expected_version: int | None = None,
+        write_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> int:
+        """Put an item under conditions; returns its version.
+
+        Args:
+            expected_version: stored only if the item has this version now; 0: if there is none.
+            write_id: the caller's id of this write, remembered for a week: when an error leaves
+                it unknown whether it was stored, the same call under the same id stores it once.
+            provenance: instead of the store's own.
+
+        Raises:
+            VersionConflict: the item has another version; nothing was stored.
+        """
+        draft = self._draft(
+            namespace, key, value, index, self._default_ttl(ttl),
+            provenance or self._provenance,
+            arguments.version(expected_version),
+            arguments.write_id(write_id),
+        )  # fmt: skip
+        return cast("int", (await self._arun([Put(draft)]))[0])
+
+    async def adelete(
+        self, namespace: tuple[str, ...], key: str, *, expected_version: int | None = None
+    ) -> None:
+        """Delete an item, if it is there; `aundelete` can bring it back for `undo_s` seconds.
+
+        Raises:
+            VersionConflict: the item has another version; nothing was deleted.
+        """
+        expected = arguments.version(expected_version)
+        await self._arun([Delete(arguments.namespace(namespace), items.check_key(key), expected)])
+
+    async def aundelete(self, namespace: tuple[str, ...], key: str) -> int | None:
+        """Bring back what the last delete of a key took; returns its version, None if it is gone.
+
+        Raises:
+            VersionConflict: the key holds a newer value.
+        """
+        undelete = Undelete(arguments.namespace(namespace), items.check_key(key))
+        return cast("int | None", (await self._arun([undelete]))[0])
+
+    async def index_progress(self) -> list[IndexProgress]:
+        """How far the search index is: full text, and the vectors of the embedder."""
+        return await self._memori.read(self._index.indexer.progress)
 
     async def sweep_ttl(self) -> int:
         """Delete the expired items; returns how many."""
@@ -179,8 +319,53 @@ class MemoriStore(BaseStore):
         """Stop the sweeper; False if a sweep did not finish within the time-out in seconds."""
         return await self._sweeper.stop(timeout)
 
+    # How operations run
+
+    def _run(self, operations: Sequence[Operation]) -> list[Any]:
+        self._refuse_to_block()
+        batch = self._batch(operations, self._index.searcher(_queries(operations)))
+        if batch.writes:
+            (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
+            self._index.added(batch.indexed)
+        else:
+            outcome = self._memori.read_sync(lambda tx: batch.read(tx, self._now()))
+            if outcome.refreshed:
+                self._memori.commit_sync(lambda tx: self._refresh(outcome, tx))
+        return outcome.found
+
+    async def _arun(self, operations: Sequence[Operation]) -> list[Any]:
+        batch = self._batch(operations, await self._index.asearcher(_queries(operations)))
+        if batch.writes:
+            (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
+            await self._index.aadded(batch.indexed)
+        else:
+            outcome = await self._memori.read(lambda tx: batch.read(tx, self._now()))
+            if outcome.refreshed:
+                await self._memori.commit(lambda tx: self._refresh(outcome, tx))
+        return outcome.found
+
+    def _batch(self, operations: Sequence[Operation], searcher: Searcher) -> Batch:
+        omit_expired = bool((self.ttl_config or {}).get("omit_expired", False))
+        return Batch(operations, searcher, omit_expired, self._undo_us)
+
+    def _refresh(self, outcome: Outcome, tx: Any) -> None:
+        items.refresh(tx, outcome.refreshed, self._now())
+
+    def _refuse_to_block(self) -> None:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if running is self._loop:
+            raise asyncio.InvalidStateError(
+                "a synchronous call would block the event loop of this store: await the method of "
+                "the same name that begins with 'a', or call from another thread"
+            )
+
     def _now(self) -> int:
         return round(self._memori.clock.now() * 1_000_000)
+
+    # How operations are read
 
     def _prepare(self, ops: Iterable[Op]) -> list[Operation]:
         operations: list[Operation] = []
@@ -196,64 +381,98 @@ class MemoriStore(BaseStore):
     def _operation(self, op: Op) -> Operation:
         match op:
             case GetOp():
-                return Get(_namespace(op.namespace), check_text(op.key, "key"), op.refresh_ttl)
+                return self._get(op.namespace, op.key, op.refresh_ttl and self._refreshes(None))
             case SearchOp():
-                return _search(op)
+                return self._search(
+                    op.namespace_prefix, op.query, op.filter, op.limit, op.offset,
+                    op.refresh_ttl and self._refreshes(None),
+                )  # fmt: skip
+            case PutOp() if op.value is None:
+                return Delete(arguments.namespace(op.namespace), items.check_key(op.key))
             case PutOp():
-                return self._put(op)
+                draft = self._draft(
+                    op.namespace, op.key, op.value, op.index, op.ttl, self._provenance
+                )
+                return Put(draft)
             case ListNamespacesOp():
                 return _list_namespaces(op)
             case _:
                 raise InvalidItem(f"{type(op).__name__} is not an operation of a store")
 
-    def _put(self, op: PutOp) -> Put:
-        namespace = _namespace(op.namespace)
-        if not namespace or namespace[0] == _RESERVED_ROOT:
-            raise InvalidNamespaceError(
-                f"items need a namespace, and one that does not begin with {_RESERVED_ROOT!r}"
-            )
-        key = check_text(op.key, "key")
-        if op.value is None:
-            return Put(namespace, key, None, None, ())
-        value = encode_object(op.value)
-        return Put(namespace, key, value, _ttl(op.ttl), self._texts(decode(value), op.index))
+    def _refreshes(self, asked: bool | None) -> bool:
+        """Whether a read begins an item's life anew: as asked, else as configured, else not."""
+        if asked is not None:
+            return asked
+        return bool((self.ttl_config or {}).get("refresh_on_read", False))
 
-    def _texts(self, value: dict[str, Any], index: object) -> tuple[str, ...]:
-        """The texts of a value that are indexed."""
-        if index is False:
-            return ()
-        paths = self._fields if index is None else index
-        if not isinstance(paths, list):
-            raise InvalidItem("index must be False, None or a list of paths")
-        found: list[str] = []
-        for path in cast("list[object]", paths):
-            if check_text(path, "a path of index") == _WHOLE:
-                found.append("\n".join(leaves(value)))
-            else:
-                found.extend(get_text_at_path(value, cast("str", path)))
-        return tuple(text for text in found if text)
+    def _default_ttl(self, ttl: float | NotProvided | None) -> float | None:
+        if isinstance(ttl, NotProvided):
+            return (self.ttl_config or {}).get("default_ttl")
+        return ttl
 
-    def _embed(self, operations: list[Operation]) -> Embedded:
-        embedding = self._embedding
-        documents, queries = _to_embed(operations)
-        if embedding is None or not (documents or queries):
-            return Embedded()
-        of_documents = embedding.documents(documents) if documents else None
-        of_queries = embedding.queries(queries) if queries else None
-        return Embedded(
-            embedding.identity, _by_text(documents, of_documents), _by_text(queries, of_queries)
+    def _get(self, namespace: object, key: object, refresh: bool) -> Get:
+        return Get(arguments.namespace(namespace), items.check_key(key), refresh)
+
+    def _draft(
+        self,
+        namespace: object,
+        key: object,
+        value: object,
+        index: object,
+        ttl: object,
+        provenance: Provenance,
+        expected: int | None = None,
+        write_id: str | None = None,
+    ) -> Draft:
+        if index is None:
+            paths: str | None = self._paths
+        else:
+            paths = None if index is False else encode(arguments.paths(index))
+        return Draft(
+            arguments.namespace(namespace, required=True),
+            items.check_key(key),
+            encode_object(value),
+            arguments.ttl(ttl),
+            paths,
+            provenance,
+            expected,
+            write_id,
         )
 
-    async def _aembed(self, operations: list[Operation]) -> Embedded:
-        embedding = self._embedding
-        documents, queries = _to_embed(operations)
-        if embedding is None or not (documents or queries):
-            return Embedded()
-        of_documents = await embedding.adocuments(documents) if documents else None
-        of_queries = await embedding.aqueries(queries) if queries else None
-        return Embedded(
-            embedding.identity, _by_text(documents, of_documents), _by_text(queries, of_queries)
+    def _search(
+        self,
+        prefix: object,
+        query: object,
+        filter_: object,
+        limit: object,
+        offset: object,
+        refresh: bool | None,
+        ranking: Ranking | None = None,
+        order_by: object = None,
+        descending: bool = False,
+    ) -> Search:
+        text = arguments.query(query)
+        if text and order_by is not None:
+            raise InvalidItem("a query orders by match: give order_by or query, not both")
+        return Search(
+            arguments.namespace(prefix),
+            filters.parse(filter_),
+            arguments.count(limit, "limit"),
+            arguments.count(offset, "offset"),
+            self._refreshes(refresh),
+            text,
+            ranking or Ranking(),
+            None if order_by is None else ordering.parse(order_by, descending=descending),
         )
+
+
+def _queries(operations: Sequence[Operation]) -> list[str]:
+    found = [op.query for op in operations if isinstance(op, Search) and op.query is not None]
+    return list(dict.fromkeys(found))
+
+
+def _item(found: Any) -> MemoriItem | None:
+    return present.item(found) if isinstance(found, StoredItem) else None
 
 
 def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embedding | None:
@@ -268,122 +487,18 @@ def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embeddin
     return LangChainEmbedding(ensure_embeddings(embed), dimensions)
 
 
-def _fields(index: IndexConfig | None) -> list[str]:
-    """The indexed paths; LangGraph's SQLite store calls them `text_fields`."""
-    config = cast("Mapping[str, Any]", index or {})
-    fields = config.get("fields") or config.get("text_fields") or [_WHOLE]
-    if not isinstance(fields, list):
-        raise InvalidItem("index['fields'] must be a list of paths")
-    return [check_text(field, "a path of index") for field in cast("list[object]", fields)]
-
-
-def _to_embed(operations: list[Operation]) -> tuple[list[str], list[str]]:
-    """The distinct texts of documents and of queries."""
-    documents = [text for put in operations if isinstance(put, Put) for text in put.texts]
-    queries = [
-        search.query
-        for search in operations
-        if isinstance(search, Search) and search.query is not None
-    ]
-    return list(dict.fromkeys(documents)), list(dict.fromkeys(queries))
-
-
-def _by_text(texts: list[str], vectors: Vectors | None) -> dict[str, Vectors]:
-    return {} if vectors is None else dict(zip(texts, vectors, strict=True))
-
-
-def _namespace(labels: object) -> Namespace:
-    """The labels, each a text that is not empty and has no period in it."""
-    if not isinstance(labels, tuple | list):
-        raise InvalidNamespaceError(
-            f"a namespace is a tuple of labels, not {type(labels).__name__}"
-        )
-    checked: list[str] = []
-    for label in cast("Sequence[object]", labels):
-        if not isinstance(label, str) or not label or "." in label:
-            raise InvalidNamespaceError(
-                f"namespace {labels!r:.200} has the label {label!r:.80}; a label is a text that is "
-                "not empty and has no period in it"
-            )
-        checked.append(check_text(label, "a namespace label"))
-    return tuple(checked)
-
-
-def _search(op: SearchOp) -> Search:
-    query = check_text(op.query, "query") if op.query is not None else ""
-    return Search(
-        _namespace(op.namespace_prefix),
-        filter_sql.where(filters.parse(op.filter)),
-        _count(op.limit, "limit"),
-        _count(op.offset, "offset"),
-        query or None,
-        op.refresh_ttl,
-    )
-
-
 def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
     conditions: list[NamespaceMatch] = []
     for condition in op.match_conditions or ():
         if condition.match_type not in ("prefix", "suffix"):
             raise InvalidItem("a match condition is of type 'prefix' or 'suffix'")
-        conditions.append(NamespaceMatch(condition.match_type, _namespace(condition.path)))
+        conditions.append(NamespaceMatch(condition.match_type, arguments.namespace(condition.path)))
     depth = op.max_depth
-    if depth is not None and _count(depth, "max_depth") == 0:
+    if depth is not None and arguments.count(depth, "max_depth") == 0:
         raise InvalidItem("max_depth must be at least 1")
     return ListNamespaces(
-        tuple(conditions), depth, _count(op.limit, "limit"), _count(op.offset, "offset")
+        tuple(conditions),
+        depth,
+        arguments.count(op.limit, "limit"),
+        arguments.count(op.offset, "offset"),
     )
-
-
-def _count(number: object, what: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
-        raise InvalidItem(f"{what} must be an integer of at least 0, not {number!r:.40}")
-    return number
-
-
-def _ttl(minutes: object) -> int | None:
-    """Minutes as whole microseconds."""
-    if minutes is None:
-        return None
-    if (
-        isinstance(minutes, bool)
-        or not isinstance(minutes, int | float)
-        or not math.isfinite(minutes)
-        or not 0 <= minutes <= _MAX_TTL_MINUTES
-    ):
-        raise InvalidItem(
-            f"ttl must be a number of minutes from 0 to {_MAX_TTL_MINUTES:.0e}, not {minutes!r:.40}"
-        )
-    return round(minutes * _US_PER_MINUTE)
-
-
-def _present(found: Found) -> Result:
-    if isinstance(found, StoredItem):
-        return Item(
-            namespace=found.namespace,
-            key=found.key,
-            value=found.value,
-            created_at=_time(found.created_at),
-            updated_at=_time(found.updated_at),
-        )
-    if found is None:
-        return None
-    return cast(
-        "Result", [_search_item(entry) if isinstance(entry, Hit) else entry for entry in found]
-    )
-
-
-def _search_item(hit: Hit) -> SearchItem:
-    item = hit.item
-    return SearchItem(
-        item.namespace,
-        item.key,
-        item.value,
-        _time(item.created_at),
-        _time(item.updated_at),
-        hit.score,
-    )
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,14 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.dialect import Write
-from infrastructure.memory.memori.sqlite import (
-    SqliteTx,
-    call,
-    explain,
-    primary_code,
-    wait_while_busy,
-)
+from infrastructure.memory.memori.dialect import BoundTx, Connection, Database, Write, call
 
 _ENDED = "a write ended the transaction; a write must not run COMMIT or ROLLBACK"
 
@@ -42,7 +34,7 @@ class _Job:
 class _BatchLost(Exception):
     """The whole transaction is gone, not only the failing caller's part; each may be tried alone.
 
-    The file is as it was before. After any other failed COMMIT the outcome is unknown, and
+    The store is as it was before. After any other failed COMMIT the outcome is unknown, and
     repeating a write could store it twice.
     """
 
@@ -54,15 +46,11 @@ class Writer:
     while an idle writer keeps no process alive.
     """
 
-    def __init__(
-        self, path: str, connect: Callable[[], sqlite3.Connection], timeout_s: float
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self.commits = 0
         self.batches = 0
-        self._path = path
-        self._connect = connect
-        self._timeout_s = timeout_s
-        self._connection: sqlite3.Connection | None = None
+        self._database = database
+        self._connection: Connection | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="memori-writer")
         self._lock = threading.Lock()
         self._waiting: deque[_Job] = deque()
@@ -96,7 +84,7 @@ class Writer:
             self._waiting.append(job)
         return job.future
 
-    def run(self, function: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+    def run(self, function: Callable[[Connection], Any]) -> Future[Any]:
         """Run a function on the writer's thread, outside any transaction."""
         self._refuse_reentry()
         with self._lock:
@@ -122,11 +110,11 @@ class Writer:
     def _refuse_closed(self) -> None:
         if os.getpid() != self._process:
             raise StoreError(
-                f"the memory store at {self._path} was opened before this process was forked; "
-                "open it again here"
+                f"the memory store at {self._database.place} was opened before this process was "
+                "forked; open it again here"
             )
         if self._closed:
-            raise StoreError(f"the memory store at {self._path} is closed; open it again")
+            raise StoreError(f"the memory store at {self._database.place} is closed; open it again")
 
     def _refuse_reentry(self) -> None:
         if threading.get_ident() == self._thread:
@@ -155,7 +143,7 @@ class Writer:
                 return
 
     def _finish(self, jobs: list[_Job]) -> None:
-        """Commit the jobs together or, if SQLite gives up on all of them, each by itself."""
+        """Commit the jobs together or, if the database gives up on all, each by itself."""
         try:
             self._commit(jobs)
         except _BatchLost as lost:
@@ -171,52 +159,65 @@ class Writer:
             job.resolve()
 
     def _commit(self, jobs: list[_Job]) -> None:
-        connection = self._open()
+        database = self._database
         try:
-            wait_while_busy(lambda: connection.execute("BEGIN IMMEDIATE"), self._timeout_s)
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+            connection = self._begin()
+        except database.errors as error:
+            raise database.explain(error) from error
         try:
             for job in jobs:
                 self._run(connection, job)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            connection.commit()
+        except database.errors as error:
             self._abandon(connection)
-            if primary_code(error) == sqlite3.SQLITE_FULL:
-                raise _BatchLost from explain(error, self._path)
-            raise explain(error, self._path) from error
+            if database.undone(error):
+                raise _BatchLost from database.explain(error)
+            raise database.explain(error) from error
         self.batches += 1
         self.commits += sum(job.error is None for job in jobs)
 
-    def _run(self, connection: sqlite3.Connection, job: _Job) -> None:
+    def _begin(self) -> Connection:
+        """Begin on the connection that is there; one that turns out to be lost is replaced."""
+        connection = self._open()
+        try:
+            connection.begin_write()
+        except self._database.errors:
+            if not connection.lost:
+                raise
+            self._disconnect()
+            connection = self._open()
+            connection.begin_write()
+        return connection
+
+    def _run(self, connection: Connection, job: _Job) -> None:
         job.results, job.error = [], None
-        tx = SqliteTx(connection, job.tenant)
+        tx = BoundTx(connection, self._database.dialect, job.tenant)
         connection.execute("SAVEPOINT caller")
         try:
             job.results = [call(write, tx) for write in job.writes]
-        except sqlite3.Error as error:
-            job.error = explain(error, self._path)
+        except self._database.errors as error:
+            job.error = self._database.explain(error)
             job.error.__cause__ = error
         except BaseException as error:  # noqa: BLE001 - a caller's bug reaches that caller alone
             job.error = error
         if not connection.in_transaction:
             raise _BatchLost from job.error
         if job.error is not None:
-            connection.execute("ROLLBACK TO caller")
-        connection.execute("RELEASE caller")
+            connection.execute("ROLLBACK TO SAVEPOINT caller")
+        connection.execute("RELEASE SAVEPOINT caller")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         self._thread = threading.get_ident()
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._database.connect_writer()
         return self._connection
 
-    def _abandon(self, connection: sqlite3.Connection) -> None:
+    def _abandon(self, connection: Connection) -> None:
         """Leave no transaction open; a connection that cannot even roll back is replaced."""
         try:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
+                connection.rollback()
+        except self._database.errors:
             self._disconnect()
 
     def _disconnect(self) -> None:

@@ -1,0 +1,101 @@
+"""What callers of the store give, checked: namespaces, counts, lives and paths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from langgraph.store.base import IndexConfig, InvalidNamespaceError
+
+from infrastructure.memory.memori.items import MAX_KEY_BYTES, Namespace, encode_namespace
+from infrastructure.memory.memori.values import InvalidItem, check_text
+
+WHOLE: Final = "$"
+"""The path of the whole value."""
+
+_US_PER_MINUTE: Final = 60_000_000
+_MAX_TTL_MINUTES: Final = 1e9
+_MAX_COUNT: Final = 2**62
+
+
+def namespace(labels: object, *, required: bool = False) -> Namespace:
+    """The labels, each a text that is not empty and has no period in it.
+
+    Raises:
+        InvalidNamespaceError: they are not, there is none where one is required, or they are
+            longer than MAX_KEY_BYTES together.
+    """
+    if not isinstance(labels, tuple | list):
+        raise InvalidNamespaceError(
+            f"a namespace is a tuple of labels, not {type(labels).__name__}"
+        )
+    checked: list[str] = []
+    for label in cast("Sequence[object]", labels):
+        if not isinstance(label, str) or not label or "." in label:
+            raise InvalidNamespaceError(
+                f"namespace {labels!r:.200} has the label {label!r:.80}; a label is a text that is "
+                "not empty and has no period in it"
+            )
+        checked.append(check_text(label, "a namespace label"))
+    if required and not checked:
+        raise InvalidNamespaceError("an item needs a namespace of at least one label")
+    if len(encode_namespace(checked).encode()) > MAX_KEY_BYTES:
+        raise InvalidNamespaceError(f"a namespace is longer than {MAX_KEY_BYTES} bytes")
+    return tuple(checked)
+
+
+def count(number: object, what: str) -> int:
+    """An integer of at least 0."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
+        raise InvalidItem(f"{what} must be an integer of at least 0, not {number!r:.40}")
+    return number
+
+
+def ttl(minutes: object) -> int | None:
+    """Minutes as whole microseconds; None for ever."""
+    if minutes is None:
+        return None
+    if (
+        isinstance(minutes, bool)
+        or not isinstance(minutes, int | float)
+        or not math.isfinite(minutes)
+        or not 0 <= minutes <= _MAX_TTL_MINUTES
+    ):
+        raise InvalidItem(
+            f"ttl must be a number of minutes from 0 to {_MAX_TTL_MINUTES:.0e}, not {minutes!r:.40}"
+        )
+    return round(minutes * _US_PER_MINUTE)
+
+
+def indexed_paths(config: IndexConfig | None) -> list[str]:
+    """The paths that an index config names; LangGraph's SQLite store calls them `text_fields`."""
+    given = cast("Mapping[str, Any]", config or {})
+    return paths(given.get("fields") or given.get("text_fields") or [WHOLE])
+
+
+def paths(given: object) -> list[str]:
+    """A list of paths into a value."""
+    if not isinstance(given, list):
+        raise InvalidItem("index must be False, None or a list of paths into the value")
+    return [check_text(path, "a path of index") for path in cast("list[object]", given)]
+
+
+def write_id(given: object) -> str | None:
+    """A caller's id of a write: a text that is not empty."""
+    if given is None:
+        return None
+    text = check_text(given, "write_id")
+    if not text or len(text.encode()) > MAX_KEY_BYTES:
+        raise InvalidItem(f"write_id must have 1 to {MAX_KEY_BYTES} bytes; a UUID does")
+    return text
+
+
+def version(given: object) -> int | None:
+    """An expected version: None for any, 0 for no item."""
+    return None if given is None else count(given, "expected_version")
+
+
+def query(given: object) -> str | None:
+    """The words of a search; None for none."""
+    return None if given is None else check_text(given, "query") or None

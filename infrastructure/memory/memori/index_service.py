@@ -1,0 +1,97 @@
+"""The search index of one tenant as a store uses it: kept up in the background, asked in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langgraph.store.base import get_text_at_path
+
+from infrastructure.jsonvalue import JsonValue
+from infrastructure.memory.memori.arguments import WHOLE
+from infrastructure.memory.memori.embedding import Embedding, Vectors
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.indexer import Indexer
+from infrastructure.memory.memori.search import Searcher
+from infrastructure.memory.memori.search_index import SearchIndex, TextKind, VectorKind
+
+
+class IndexService:
+    """An indexer and an index in memory; one for each embedder of a tenant."""
+
+    def __init__(self, memori: Memori, embedding: Embedding | None) -> None:
+        vectors = None if embedding is None else VectorKind(embedding)
+        self.indexer = Indexer(memori, texts_of, TextKind(), vectors)
+        self._index = SearchIndex(vectors)
+        self._embedding = embedding
+
+    @classmethod
+    def of(cls, memori: Memori, embedding: Embedding | None) -> IndexService:
+        """The service of a tenant's handle, shared by its stores with the same embedder."""
+        identity = "" if embedding is None else embedding.identity
+        return memori.companion(("search index", identity), lambda: cls(memori, embedding))
+
+    def close(self) -> None:
+        """Stop indexing."""
+        self.indexer.close()
+
+    def added(self, count: int) -> None:
+        """Tell of stored items that are to be indexed; waits when too many wait already."""
+        if count:
+            self.indexer.added(count)
+            if (room := self.indexer.room()) is not None:
+                room.result()
+
+    async def aadded(self, count: int) -> None:
+        """`added` for the event loop."""
+        if count:
+            self.indexer.added(count)
+            if (room := self.indexer.room()) is not None:
+                await asyncio.wrap_future(room)
+
+    def searcher(self, queries: Sequence[str]) -> Searcher:
+        """Wait for what was acknowledged before to be indexed, then what answers these queries."""
+        if not queries:
+            return Searcher(self._index, {})
+        self.indexer.settled().result()
+        if self._embedding is None:
+            return Searcher(self._index, {})
+        return self._searcher(queries, self._embedding.queries(list(queries)))
+
+    async def asearcher(self, queries: Sequence[str]) -> Searcher:
+        """`searcher` for the event loop."""
+        if not queries:
+            return Searcher(self._index, {})
+        await asyncio.wrap_future(self.indexer.settled())
+        if self._embedding is None:
+            return Searcher(self._index, {})
+        return self._searcher(queries, await self._embedding.aqueries(list(queries)))
+
+    def _searcher(self, queries: Sequence[str], vectors: Vectors) -> Searcher:
+        return Searcher(self._index, dict(zip(queries, vectors, strict=True)))
+
+
+def texts_of(value: dict[str, Any], paths: list[str]) -> tuple[str, ...]:
+    """The texts of a value at LangGraph's paths; `$` is all its texts and numbers as one."""
+    found: list[str] = []
+    for path in paths:
+        if path == WHOLE:
+            found.append("\n".join(leaves(value)))
+        else:
+            found.extend(get_text_at_path(value, path))
+    return tuple(text for text in found if text)
+
+
+def leaves(value: JsonValue) -> Iterator[str]:
+    """The texts and numbers within a value; its keys say what they are, not what they say."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for child in value.values():
+            yield from leaves(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from leaves(child)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)

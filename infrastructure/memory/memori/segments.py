@@ -1,0 +1,135 @@
+"""The search index as it lies in the database: segments by kind, and a log of deaths.
+
+The index of a kind is complete up to its cursor, the largest item id that a segment covers. Deaths
+are items whose entry in a segment no longer counts; they are read after the segments, so one that
+was written before its segment is written again with it. When too much of an index is dead it is
+rewritten without, its deaths are struck off, and a new epoch tells other processes to read it
+from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from infrastructure.memory.memori.dialect import Tx
+
+
+class Segment(NamedTuple):
+    """What the items with ids in `first`..`last` add to an index."""
+
+    first: int
+    last: int
+    entries: int
+    body: bytes
+
+
+class Extent(NamedTuple):
+    """A segment without its body."""
+
+    first: int
+    last: int
+    entries: int
+
+
+def cursor(tx: Tx, kind: str) -> int:
+    """The id up to which items are indexed; 0 for none."""
+    row = tx.execute(
+        "SELECT max(last) FROM index_segments WHERE tenant = ? AND kind = ?", (tx.tenant, kind)
+    ).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def after(tx: Tx, kind: str, last: int) -> list[Segment]:
+    """The segments that reach beyond an id, in order."""
+    rows = tx.execute(
+        "SELECT first, last, entries, body FROM index_segments"
+        " WHERE tenant = ? AND kind = ? AND last > ? ORDER BY last",
+        (tx.tenant, kind, last),
+    )
+    return [Segment(*row) for row in rows.fetchall()]
+
+
+def extents(tx: Tx, kind: str) -> list[Extent]:
+    """All segments of a kind in order, without their bodies."""
+    rows = tx.execute(
+        "SELECT first, last, entries FROM index_segments WHERE tenant = ? AND kind = ?"
+        " ORDER BY last",
+        (tx.tenant, kind),
+    )
+    return [Extent(*row) for row in rows.fetchall()]
+
+
+def kinds(tx: Tx) -> list[str]:
+    """The kinds of index that the tenant has."""
+    rows = tx.execute("SELECT DISTINCT kind FROM index_segments WHERE tenant = ?", (tx.tenant,))
+    return [str(kind) for (kind,) in rows.fetchall()]
+
+
+def append(tx: Tx, kind: str, segment: Segment) -> None:
+    """Add a segment behind the others of its kind."""
+    tx.execute(
+        "INSERT INTO index_segments (tenant, kind, last, first, entries, body)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (tx.tenant, kind, segment.last, segment.first, segment.entries, segment.body),
+    )
+
+
+def replace(tx: Tx, kind: str, old: Sequence[Extent], new: Segment) -> bool:
+    """Put one segment in the place of others; False, and nothing changes, if they are not there."""
+    for extent in old:
+        found = tx.execute(
+            "SELECT entries FROM index_segments WHERE tenant = ? AND kind = ? AND last = ?"
+            " AND first = ?",
+            (tx.tenant, kind, extent.last, extent.first),
+        ).fetchone()
+        if found is None or found[0] != extent.entries:
+            return False
+    for extent in old:
+        tx.execute(
+            "DELETE FROM index_segments WHERE tenant = ? AND kind = ? AND last = ?",
+            (tx.tenant, kind, extent.last),
+        )
+    append(tx, kind, new)
+    return True
+
+
+def drop(tx: Tx, kind: str) -> None:
+    """Remove an index."""
+    tx.execute("DELETE FROM index_segments WHERE tenant = ? AND kind = ?", (tx.tenant, kind))
+
+
+def bury(tx: Tx, item: int) -> None:
+    """Log that an item's entries no longer count."""
+    tx.execute("INSERT INTO item_deaths (tenant, item) VALUES (?, ?)", (tx.tenant, item))
+
+
+def deaths(tx: Tx, seen: int) -> tuple[int, list[int]]:
+    """The items that died after a place in the log, and the place that it has reached."""
+    rows = tx.execute(
+        "SELECT seq, item FROM item_deaths WHERE tenant = ? AND seq > ? ORDER BY seq",
+        (tx.tenant, seen),
+    ).fetchall()
+    return (int(rows[-1][0]) if rows else seen), [int(item) for _, item in rows]
+
+
+def death_count(tx: Tx) -> int:
+    """How long the log of deaths is."""
+    row = tx.execute("SELECT count(*) FROM item_deaths WHERE tenant = ?", (tx.tenant,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def strike_deaths(tx: Tx, until: int) -> None:
+    """Remove the log up to a place, once no segment holds an entry of those items; new epoch."""
+    tx.execute("DELETE FROM item_deaths WHERE tenant = ? AND seq <= ?", (tx.tenant, until))
+    tx.execute(
+        "INSERT INTO index_epochs (tenant, epoch) VALUES (?, 1)"
+        " ON CONFLICT (tenant) DO UPDATE SET epoch = index_epochs.epoch + 1",
+        (tx.tenant,),
+    )
+
+
+def epoch(tx: Tx) -> int:
+    """Changes whenever the index was rewritten without its dead."""
+    row = tx.execute("SELECT epoch FROM index_epochs WHERE tenant = ?", (tx.tenant,)).fetchone()
+    return 0 if row is None else int(row[0])
