@@ -165,7 +165,7 @@ class Memori:
             StoreUnavailable: the store is locked, full, read-only, damaged or out of reach.
             Exception: whatever a write raised; nothing of this call was stored.
         """
-        return await asyncio.wrap_future(self._core.writer.submit(self.tenant, writes))
+        return await self._core.writer.submit_from_loop(self.tenant, writes)
 
     def commit_sync(self, *writes: Write[Any]) -> list[Any]:
         """`commit` for callers without an event loop."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +20,34 @@ _ENDED = "a write ended the transaction; a write must not run COMMIT or ROLLBACK
 
 @dataclass(slots=True, eq=False)
 class _Job:
+    """One caller's writes; a caller waits in a thread, or on an event loop."""
+
     tenant: str
     writes: tuple[Write[Any], ...]
-    future: Future[list[Any]] = field(default_factory=lambda: Future[list[Any]]())
+    future: Future[list[Any]] | asyncio.Future[list[Any]]
+    loop: asyncio.AbstractEventLoop | None = None
     results: list[Any] = field(default_factory=list[Any])
     error: BaseException | None = None
 
+    def begins(self) -> bool:
+        """Whether its caller still wants it."""
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.cancelled()
+
     def resolve(self) -> None:
+        """Tell the caller, in its own thread where it waits on a loop."""
+        if self.future.cancelled():  # it lost interest after the work began
+            return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.results)
+
+
+def _resolve(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.resolve()
 
 
 class _BatchLost(Exception):
@@ -74,15 +93,18 @@ class Writer:
 
         Cancelling the future withdraws writes that have not begun; later it has no effect.
         """
-        self._refuse_reentry()
-        job = _Job(tenant, writes)
-        with self._lock:
-            self._refuse_closed()
-            if not self._draining:
-                self._start(self._drain)
-                self._draining = True
-            self._waiting.append(job)
-        return job.future
+        future: Future[list[Any]] = Future()
+        self._enqueue(_Job(tenant, writes, future))
+        return future
+
+    def submit_from_loop(
+        self, tenant: str, writes: tuple[Write[Any], ...]
+    ) -> asyncio.Future[list[Any]]:
+        """`submit` for the running event loop, which is woken once for all it waits for."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        self._enqueue(_Job(tenant, writes, future, loop))
+        return future
 
     def run(self, function: Callable[[Connection], Any]) -> Future[Any]:
         """Run a function on the writer's thread, outside any transaction."""
@@ -100,6 +122,15 @@ class Writer:
             self._closed = True
         self._executor.shutdown(wait=True)
         self._disconnect()
+
+    def _enqueue(self, job: _Job) -> None:
+        self._refuse_reentry()
+        with self._lock:
+            self._refuse_closed()
+            if not self._draining:
+                self._start(self._drain)
+                self._draining = True
+            self._waiting.append(job)
 
     def _start(self, function: Callable[[], Any]) -> Future[Any]:
         try:
@@ -129,7 +160,7 @@ class Writer:
             with self._lock:
                 waiting = list(self._waiting)
                 self._waiting.clear()
-            jobs = [job for job in waiting if job.future.set_running_or_notify_cancel()]
+            jobs = [job for job in waiting if job.begins()]
             if jobs:
                 self._finish(jobs)
             with self._lock:
@@ -155,8 +186,18 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this thread
             for job in jobs:
                 job.error = error
+        self._tell(jobs)
+
+    def _tell(self, jobs: list[_Job]) -> None:
+        waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
         for job in jobs:
-            job.resolve()
+            if job.loop is None:
+                job.resolve()
+            else:
+                waiting.setdefault(job.loop, []).append(job)
+        for loop, theirs in waiting.items():
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(_resolve, theirs)
 
     def _commit(self, jobs: list[_Job]) -> None:
         database = self._database
