@@ -1,4 +1,7 @@
-"""The embedder that needs no key, no download and no GPU: static word vectors of `wordllama`."""
+"""The embedder that needs no key, no download and no GPU: static word vectors of `wordllama`.
+
+`embedder_named` finds it, and the others that come as a package, by name.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ import threading
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infrastructure.embeddings.embedder import unit_rows
-from infrastructure.errors import ModelError
+from infrastructure.embeddings.embedder import Embedder, unit_rows
+from infrastructure.errors import InputError, ModelError
 
 _DIMENSIONS = 256
 _MAX_CHARS = 20_000
 _BATCH = 256
+
+EMBEDDER_NAMES: Final = ("wordllama", "minilm")
 
 
 class _Encoding(Protocol):
@@ -82,6 +87,23 @@ class BuiltinEmbedder:
             if self._model is None:
                 self._model = _load_wordllama()
             return self._model
+
+
+def embedder_named(name: str) -> Embedder:
+    """An embedder that installs from a package, by its name, one of EMBEDDER_NAMES.
+
+    Its weights are loaded on first use, and only then is it known whether the package is there.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name == "wordllama":
+        return BuiltinEmbedder()
+    if name == "minilm":
+        from infrastructure.embeddings.minilm import MiniLmEmbedder
+
+        return MiniLmEmbedder()
+    raise InputError(f"there is no embedder {name!r}; choose one of {', '.join(EMBEDDER_NAMES)}")
 
 
 _NOT_INSTALLED = (
