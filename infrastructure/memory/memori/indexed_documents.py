@@ -47,6 +47,7 @@ class IndexedDocuments:
     other, so links never lead to a dead document.
 
     One thread at a time may change it, and none may read meanwhile; any number may read together.
+    The arrays are views, to be read under the same lock and not written to.
     """
 
     def __init__(self) -> None:

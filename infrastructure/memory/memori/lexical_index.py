@@ -40,10 +40,13 @@ class LexicalIndex:
 
     Postings are held as runs of flat arrays. Runs of like size are merged as they come, so each
     posting moves a few times at most; large ones are left as they are, which bounds the longest
-    pause of a write (about 50 ms). No term is pruned.
+    pause of a write (about 50 ms). No term is pruned: common ones cost about 3 ns a posting.
+
+    Memory: 6 bytes a posting, 20 a term of each run, 125 a distinct term, and 37 to 70 a document;
+    about 200 bytes for a document of 20 words.
 
     One thread at a time may append or remove, and none may read meanwhile; any number may read
-    together.
+    together. The caller's lock sees to it.
     """
 
     def __init__(self) -> None:
