@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from infrastructure.errors import InputError
+from infrastructure.memory.archive_upkeep import ArchiveUpkeep
 from infrastructure.memory.compaction_worker import CompactionWorker, WorkerStatistics
-from infrastructure.memory.memori import archive
+from infrastructure.memory.memori import archive, archive_ledger, dictionaries
+from infrastructure.memory.memori.archive_ledger import Compaction, LedgerEntry
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.patterns import session_patterns
@@ -33,7 +36,9 @@ class SessionMetrics:
     """What the archive of a session holds and saves.
 
     Attributes:
-        original_size_bytes: of its records as JSON.
+        original_size_bytes: of its records as compact JSON.
+        compressed_size_bytes: of its chunks; the dictionary, kept once for all sessions, is counted
+            by `CompactionMetrics`.
         compression_ratio: share saved: 0.75 is 75 % smaller.
         num_memories: workflow records in the archive.
         num_patterns_extracted: 0 unless asked for.
@@ -51,13 +56,24 @@ class SessionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class CompactionMetrics:
-    """All archives together, and the work of this service's queue."""
+    """All archives together, and the work of this service's queue.
+
+    Attributes:
+        dictionaries: how many compression dictionaries are stored.
+        dictionary_bytes: what they take beside `compressed_size_bytes`.
+        compression_ratio: share saved by the chunks.
+        compression_ratio_with_dictionaries: share saved when dictionaries count as stored bytes;
+            below zero while they take more than they save.
+    """
 
     sessions: int
     num_memories: int
     original_size_bytes: int
     compressed_size_bytes: int
     compression_ratio: float
+    dictionaries: int
+    dictionary_bytes: int
+    compression_ratio_with_dictionaries: float
     worker: WorkerStatistics
 
 
@@ -77,7 +93,10 @@ class CompactionService:
     ) -> None:
         self._given = memory
         self._monotonic = monotonic
-        self._worker = CompactionWorker(self._compact_asked)
+        self._upkeep = ArchiveUpkeep()
+        self._worker = CompactionWorker(
+            self._compact_asked, idle=lambda: self._upkeep.step(self.memory.memori)
+        )
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -122,6 +141,18 @@ class CompactionService:
         """Wait until all that was asked for is done."""
         await asyncio.to_thread(self._worker.wait)
 
+    async def maintain(self) -> None:
+        """Train a dictionary if that pays, and pack anew what names a retired one.
+
+        The queue does this by itself, in small steps, when nobody waits.
+
+        Raises:
+            StoreError: the store failed, or an archive is damaged; archives stay readable as they
+                were.
+        """
+        memori = await self.memory.ready()
+        await asyncio.to_thread(self._upkeep.finish, memori)
+
     async def read_session(self, session_id: str) -> list[Workflow]:
         """Every workflow of the session in order of time, exactly as it was stored.
 
@@ -142,16 +173,33 @@ class CompactionService:
         memori = await self.memory.ready()
         return await memori.read(lambda tx: _patterns(tx, session_id))
 
+    async def get_ledger(self, session_id: str) -> list[LedgerEntry]:
+        """What each compaction of a session replaced, proved against the archive.
+
+        Raises:
+            StoreError: the archive does not hold what the ledger tells.
+        """
+        memori = await self.memory.ready()
+        found, chunks = await memori.read(
+            lambda tx: (archive_ledger.entries(tx, session_id), archive.chunks(tx, session_id))
+        )
+        return await asyncio.to_thread(archive_ledger.proved, found, chunks)
+
     async def get_compaction_metrics(self) -> CompactionMetrics:
         """All archives together, and what the queue has done."""
         memori = await self.memory.ready()
-        sessions, total = await memori.read(archive.totals)
+        (sessions, total), (kept, kept_bytes) = await memori.read(
+            lambda tx: (archive_ledger.totals(tx), dictionaries.stored(tx))
+        )
         return CompactionMetrics(
             sessions=sessions,
             num_memories=total.records,
             original_size_bytes=total.original_bytes,
             compressed_size_bytes=total.compressed_bytes,
             compression_ratio=_ratio(total),
+            dictionaries=kept,
+            dictionary_bytes=kept_bytes,
+            compression_ratio_with_dictionaries=_ratio(total, kept_bytes),
             worker=self._worker.statistics,
         )
 
@@ -162,13 +210,23 @@ class CompactionService:
         self, memori: Memori, session_id: str, namespace: str, extract: bool
     ) -> SessionMetrics:
         with self._one_at_a_time:
-            before = memori.read_sync(lambda tx: archive.compaction(tx, session_id))
-            while self._compact_batch(memori, session_id, namespace, extract):
-                pass
-            after = memori.read_sync(lambda tx: archive.compaction(tx, session_id))
+            begun = self._monotonic()
+            batch, patterns = memori.read_sync(
+                lambda tx: (
+                    archive.next_batch(tx, session_id),
+                    session_patterns(tx, session_id) if extract else [],
+                )
+            )
+            before = after = batch.before
+            while batch.records:
+                after = self._archive(memori, batch, namespace, extract, begun)
+                if len(batch.records) < archive.BATCH_RECORDS:
+                    break
+                begun = self._monotonic()
+                batch = memori.read_sync(lambda tx: archive.next_batch(tx, session_id))
             if extract and after.records and not after.patterns_extracted:
-                memori.commit_sync(lambda tx: archive.ask_for_patterns(tx, session_id))
-        found = memori.read_sync(lambda tx: _patterns(tx, session_id)) if extract else []
+                memori.commit_sync(lambda tx: archive_ledger.ask_for_patterns(tx, session_id))
+        found = extract_patterns(patterns) if after.records else []
         if after.records != before.records:
             _report(session_id, namespace, before, after)
         return SessionMetrics(
@@ -181,31 +239,32 @@ class CompactionService:
             compaction_duration_ms=after.duration_ms,
         )
 
-    def _compact_batch(
-        self, memori: Memori, session_id: str, namespace: str, extract: bool
-    ) -> bool:
+    def _archive(
+        self, memori: Memori, batch: archive.Batch, namespace: str, extract: bool, begun: float
+    ) -> Compaction:
         for _ in range(_TRIES - 1):
             try:
-                return self._try_batch(memori, session_id, namespace, extract)
+                return self._try_to_archive(memori, batch, namespace, extract, begun)
             except archive.Changed as change:
-                _log.debug("compaction of session %s begins again: %s", session_id, change)
-        return self._try_batch(memori, session_id, namespace, extract)
+                _log.debug("compaction of %s begins again: %s", batch.session_id, change)
+                batch = memori.read_sync(partial(archive.next_batch, session_id=batch.session_id))
+                if not batch.records:
+                    return batch.before
+        return self._try_to_archive(memori, batch, namespace, extract, begun)
 
-    def _try_batch(self, memori: Memori, session_id: str, namespace: str, extract: bool) -> bool:
-        # Packing takes milliseconds, so it is done outside the transaction, which then checks that
+    def _try_to_archive(
+        self, memori: Memori, batch: archive.Batch, namespace: str, extract: bool, begun: float
+    ) -> Compaction:
+        # Packing takes a while, so it is done outside the transaction, which then checks that
         # nothing was changed meanwhile.
-        begun = self._monotonic()
-        batch = memori.read_sync(lambda tx: archive.next_batch(tx, session_id))
-        if not batch.records:
-            return False
         packed = archive.pack_batch(batch, namespace)
         now, ms = memori.clock.now(), (self._monotonic() - begun) * 1000
-        memori.commit_sync(
+        (after,) = memori.commit_sync(
             lambda tx: archive.replace_by_archive(
-                tx, batch, packed, namespace, patterns=extract, ms=ms, now=now
+                tx, batch, packed, patterns=extract, ms=ms, now=now
             )
         )
-        return True
+        return after
 
 
 def _check(session_id: str, namespace: str) -> None:
@@ -214,20 +273,18 @@ def _check(session_id: str, namespace: str) -> None:
 
 
 def _patterns(tx: Tx, session_id: str) -> list[SessionPattern]:
-    if not archive.compaction(tx, session_id).patterns_extracted:
+    if not archive_ledger.compaction(tx, session_id).patterns_extracted:
         return []
     return extract_patterns(session_patterns(tx, session_id))
 
 
-def _ratio(compaction: archive.Compaction) -> float:
+def _ratio(compaction: Compaction, more_bytes: int = 0) -> float:
     if not compaction.original_bytes:
         return 0.0
-    return 1 - compaction.compressed_bytes / compaction.original_bytes
+    return 1 - (compaction.compressed_bytes + more_bytes) / compaction.original_bytes
 
 
-def _report(
-    session_id: str, namespace: str, before: archive.Compaction, after: archive.Compaction
-) -> None:
+def _report(session_id: str, namespace: str, before: Compaction, after: Compaction) -> None:
     saved = (after.original_bytes - after.compressed_bytes) - (
         before.original_bytes - before.compressed_bytes
     )

@@ -37,10 +37,17 @@ class CompactionWorker:
     Args:
         serve: compacts one session; may raise.
         limit: sessions that may wait; more are turned away, and compacted when next asked for.
+        idle: one short step of work for when nobody waits; True when there is more of it.
     """
 
-    def __init__(self, serve: Callable[[str], object], limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        serve: Callable[[str], object],
+        limit: int = QUEUE_LIMIT,
+        idle: Callable[[], bool] | None = None,
+    ) -> None:
         self._serve = serve
+        self._idle = idle
         self._limit = limit
         self._queue: dict[str, int] = {}
         self._asked = 0
@@ -98,6 +105,20 @@ class CompactionWorker:
                 self._failed += failed
                 self._served = number
                 self._changed.notify_all()
+            self._use_idle_time()
+
+    def _use_idle_time(self) -> None:
+        more = self._idle is not None
+        while more and not self._queue:
+            more = self._attempt_idle()
+
+    def _attempt_idle(self) -> bool:
+        try:
+            return self._idle is not None and self._idle()
+        except Exception as error:  # noqa: BLE001 (as for a session: the queue must go on)
+            if not _process_ends():
+                _log.error("the upkeep of archives failed: %s", error)
+            return False
 
     def _attempt(self, session_id: str) -> bool:
         try:

@@ -175,9 +175,7 @@ async def test_a_commit_that_fails_leaves_the_session_as_it_was(
     packed = pack_batch(batch, "orchestrator")
     with pytest.raises(StoreError, match="power cut"):
         await memory.memori.commit(
-            lambda tx: replace_by_archive(
-                tx, batch, packed, "orchestrator", patterns=True, ms=1.0, now=START
-            ),
+            lambda tx: replace_by_archive(tx, batch, packed, patterns=True, ms=1.0, now=START),
             fail,
         )
     assert await _live_rows(memory) == 3
@@ -194,9 +192,7 @@ async def test_a_record_that_changes_while_it_is_packed_is_packed_again(
     await memory.forget_run("s0001")
     with pytest.raises(StoreError, match="meanwhile"):
         await memory.memori.commit(
-            lambda tx: replace_by_archive(
-                tx, batch, packed, "orchestrator", patterns=True, ms=1.0, now=START
-            )
+            lambda tx: replace_by_archive(tx, batch, packed, patterns=True, ms=1.0, now=START)
         )
     assert (await service.compact_session("s")).num_memories == 2
 
@@ -272,6 +268,39 @@ def test_the_queue_is_bounded_and_drops_repeats() -> None:
     worker.wait()
     assert served == ["first", "a", "b"]
     assert worker.statistics.refused == 1
+
+
+def test_an_idle_worker_takes_short_steps_until_none_is_left() -> None:
+    left, done = [3], threading.Event()
+
+    def idle() -> bool:
+        left[0] -= 1
+        if not left[0]:
+            done.set()
+        return left[0] > 0
+
+    worker = CompactionWorker(lambda session_id: None, idle=idle)
+    worker.request("a")
+    assert done.wait(30)
+    worker.wait()
+    assert left == [0]
+
+
+def test_upkeep_that_fails_does_not_stop_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    failed = threading.Event()
+
+    def idle() -> bool:
+        failed.set()
+        raise StoreError("no room")
+
+    worker = CompactionWorker(lambda session_id: None, idle=idle)
+    with caplog.at_level(logging.ERROR, "genesis.memory"):
+        worker.request("a")
+        assert failed.wait(30)
+        worker.request("b")
+        worker.wait()
+    assert "the upkeep of archives failed: no room" in caplog.text
+    assert worker.statistics.done == 2
 
 
 async def test_prometheus_follows(memory: WorkflowMemory, service: CompactionService) -> None:
