@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -78,6 +78,7 @@ def _best(rows: list[tuple[int, float | None]], allowed: list[bool]) -> dict[int
     return best
 
 
+@settings(deadline=None)
 @given(case=_cases(), k=st.integers(0, 12), seed=st.integers(0, 999), data=st.data())
 @pytest.mark.parametrize("exact_rows", [0, 1000])
 def test_the_nearest_are_those_of_a_plain_comparison(
@@ -97,6 +98,7 @@ def test_the_nearest_are_those_of_a_plain_comparison(
         assert best[item] == pytest.approx(cosine, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(case=_cases(), compacted=st.booleans())
 def test_rows_and_items_have_their_cosines_and_removed_ones_none(
     case: _Case, compacted: bool
@@ -266,6 +268,7 @@ def test_an_index_without_rows_finds_nothing(vectors: Vectors) -> None:
 # ---------------------------------------------------------------- blocks
 
 
+@settings(deadline=None)
 @given(case=_cases())
 def test_blocks_survive_as_bytes(case: _Case) -> None:
     for block in case.blocks:
@@ -277,6 +280,7 @@ def test_blocks_survive_as_bytes(case: _Case) -> None:
         assert (read.items.dtype, read.vectors.dtype) == (np.int64, np.float32)
 
 
+@settings(deadline=None)
 @given(change=st.integers(1, 255), data=st.data())
 def test_a_changed_byte_is_noticed(change: int, data: st.DataObject) -> None:
     good = _block(1, _unit(np.random.default_rng(5).normal(size=(3, 4)))).to_bytes()
@@ -286,6 +290,7 @@ def test_a_changed_byte_is_noticed(change: int, data: st.DataObject) -> None:
         VectorBlock.from_bytes(bad)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_missing_and_added_bytes_are_noticed(data: st.DataObject) -> None:
     good = _block(1, _unit(np.random.default_rng(5).normal(size=(3, 4)))).to_bytes()
@@ -304,6 +309,7 @@ def test_a_block_of_ids_out_of_order_is_refused(vectors: Vectors) -> None:
         VectorBlock(np.array([2]), vectors[0])
 
 
+@settings(deadline=None)
 @given(case=_cases())
 def test_merged_blocks_hold_the_rows_of_living_items_in_order(case: _Case) -> None:
     if not case.blocks:
