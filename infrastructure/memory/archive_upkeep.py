@@ -9,7 +9,8 @@ from typing import Final
 
 from infrastructure.memory import dictionary_training
 from infrastructure.memory.memori import archive_chunks, archive_ledger, dictionaries
-from infrastructure.memory.memori.archive_format import Chunk, Dictionary, text_of
+from infrastructure.memory.memori.archive_format import text_of
+from infrastructure.memory.memori.archive_records import Chunk, Dictionary
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 
@@ -41,12 +42,9 @@ class ArchiveUpkeep:
     def step(self, memori: Memori) -> bool:
         """Take one step, if one is due; True when another may be."""
         with self._lock:
-            retired = memori.read_sync(dictionaries.retired)
+            retired, archived, served = memori.read_sync(_state)
             if retired:
                 return self._repack(memori, retired[0])
-            archived, served = memori.read_sync(
-                lambda tx: (archive_ledger.totals(tx)[1], dictionaries.served_bytes(tx))
-            )
             due = max(FIRST_BYTES, GROWTH * served, GROWTH * self._in_vain_at)
             return archived.compressed_bytes >= due and self._train(memori)
 
@@ -95,6 +93,11 @@ class ArchiveUpkeep:
         if dropped:
             _log.info("archive dictionary %d was given up; no chunk names it", version)
         return bool(replaced or dropped)
+
+
+def _state(tx: Tx) -> tuple[list[int], archive_ledger.Compaction, int]:
+    totals = archive_ledger.totals(tx)[1]
+    return dictionaries.retired(tx), totals, dictionaries.served_bytes(tx)
 
 
 def _samples(

@@ -7,13 +7,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from infrastructure.errors import InputError
 from infrastructure.memory.archive_upkeep import ArchiveUpkeep
-from infrastructure.memory.compaction_worker import CompactionWorker, WorkerStatistics
+from infrastructure.memory.compaction_metrics import (
+    CompactionMetrics,
+    SessionMetrics,
+    report,
+    share_saved,
+)
+from infrastructure.memory.compaction_worker import CompactionWorker
 from infrastructure.memory.memori import archive, archive_ledger, dictionaries
 from infrastructure.memory.memori.archive_ledger import Compaction, LedgerEntry
 from infrastructure.memory.memori.dialect import Tx
@@ -24,57 +29,13 @@ from infrastructure.memory.session_patterns import SessionPattern, extract_patte
 from infrastructure.memory.workflow_memory import WorkflowMemory, default_memory
 from infrastructure.observability.metrics import memory_metrics
 
+__all__ = ["CompactionMetrics", "CompactionService", "SessionMetrics"]
+
 NAMESPACE: Final = "orchestrator"
 
 _TRIES: Final = 5
 
 _log = logging.getLogger("genesis.memory")
-
-
-@dataclass(frozen=True, slots=True)
-class SessionMetrics:
-    """What the archive of a session holds and saves.
-
-    Attributes:
-        original_size_bytes: of its records as compact JSON.
-        compressed_size_bytes: of its chunks; the dictionary, kept once for all sessions, is counted
-            by `CompactionMetrics`.
-        compression_ratio: share saved: 0.75 is 75 % smaller.
-        num_memories: workflow records in the archive.
-        num_patterns_extracted: 0 unless asked for.
-        compaction_duration_ms: of the latest compaction that found something to do.
-    """
-
-    session_id: str
-    original_size_bytes: int
-    compressed_size_bytes: int
-    compression_ratio: float
-    num_memories: int
-    num_patterns_extracted: int
-    compaction_duration_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class CompactionMetrics:
-    """All archives together, and the work of this service's queue.
-
-    Attributes:
-        dictionaries: how many compression dictionaries are stored.
-        dictionary_bytes: what they take beside `compressed_size_bytes`.
-        compression_ratio: share saved by the chunks.
-        compression_ratio_with_dictionaries: share saved when dictionaries count as stored bytes;
-            below zero while they take more than they save.
-    """
-
-    sessions: int
-    num_memories: int
-    original_size_bytes: int
-    compressed_size_bytes: int
-    compression_ratio: float
-    dictionaries: int
-    dictionary_bytes: int
-    compression_ratio_with_dictionaries: float
-    worker: WorkerStatistics
 
 
 class CompactionService:
@@ -196,10 +157,10 @@ class CompactionService:
             num_memories=total.records,
             original_size_bytes=total.original_bytes,
             compressed_size_bytes=total.compressed_bytes,
-            compression_ratio=_ratio(total),
+            compression_ratio=share_saved(total),
             dictionaries=kept,
             dictionary_bytes=kept_bytes,
-            compression_ratio_with_dictionaries=_ratio(total, kept_bytes),
+            compression_ratio_with_dictionaries=share_saved(total, kept_bytes),
             worker=self._worker.statistics,
         )
 
@@ -228,12 +189,12 @@ class CompactionService:
                 memori.commit_sync(lambda tx: archive_ledger.ask_for_patterns(tx, session_id))
         found = extract_patterns(patterns) if after.records else []
         if after.records != before.records:
-            _report(session_id, namespace, before, after)
+            report(session_id, namespace, before, after)
         return SessionMetrics(
             session_id=session_id,
             original_size_bytes=after.original_bytes,
             compressed_size_bytes=after.compressed_bytes,
-            compression_ratio=_ratio(after),
+            compression_ratio=share_saved(after),
             num_memories=after.records,
             num_patterns_extracted=len(found),
             compaction_duration_ms=after.duration_ms,
@@ -276,24 +237,3 @@ def _patterns(tx: Tx, session_id: str) -> list[SessionPattern]:
     if not archive_ledger.compaction(tx, session_id).patterns_extracted:
         return []
     return extract_patterns(session_patterns(tx, session_id))
-
-
-def _ratio(compaction: Compaction, more_bytes: int = 0) -> float:
-    if not compaction.original_bytes:
-        return 0.0
-    return 1 - (compaction.compressed_bytes + more_bytes) / compaction.original_bytes
-
-
-def _report(session_id: str, namespace: str, before: Compaction, after: Compaction) -> None:
-    saved = (after.original_bytes - after.compressed_bytes) - (
-        before.original_bytes - before.compressed_bytes
-    )
-    metrics = memory_metrics()
-    metrics.compression_ratio.labels(namespace).set(_ratio(after))
-    metrics.storage_bytes_saved.inc(max(0, saved))
-    _log.info(
-        "Step 7: compacted session %s: %d records, %.0f %% smaller",
-        session_id,
-        after.records,
-        _ratio(after) * 100,
-    )

@@ -18,14 +18,9 @@ from infrastructure.memory.memori.archive_chunks import (
     repacked,
     replace_chunks,
 )
-from infrastructure.memory.memori.archive_format import (
-    Chunk,
-    Dictionary,
-    StoredRecord,
-    pack,
-    unpack,
-)
+from infrastructure.memory.memori.archive_format import pack, unpack
 from infrastructure.memory.memori.archive_ledger import Compaction
+from infrastructure.memory.memori.archive_records import Chunk, Dictionary, StoredRecord
 from infrastructure.memory.memori.dialect import Row, Tx
 
 __all__ = ["Changed", "Chunk", "StoredRecord", "chunks", "unpack"]

@@ -7,13 +7,8 @@ from typing import Final
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori import archive_ledger, dictionaries
-from infrastructure.memory.memori.archive_format import (
-    NO_DICTIONARY,
-    Chunk,
-    Dictionary,
-    pack,
-    unpack,
-)
+from infrastructure.memory.memori.archive_format import pack, unpack
+from infrastructure.memory.memori.archive_records import NO_DICTIONARY, Chunk, Dictionary
 from infrastructure.memory.memori.dialect import Row, Tx
 
 _COLUMNS: Final = (

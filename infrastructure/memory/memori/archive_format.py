@@ -7,20 +7,24 @@ themselves, so that a chunk packed anew with another dictionary keeps it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from backports import zstd
 
 from infrastructure.errors import StoreError
+from infrastructure.memory.memori.archive_records import (
+    NO_DICTIONARY,
+    Chunk,
+    Dictionary,
+    StoredRecord,
+    hash_lines,
+)
 from infrastructure.memory.memori.columns import ColumnReader, ColumnWriter, compact_json
 from infrastructure.memory.memori.packed_numbers import NumberReader, NumberWriter
 
-NO_DICTIONARY: Final = 0
 COMPRESSED: Final = "columns+zstd"
 PLAIN: Final = "columns"
 
@@ -28,86 +32,6 @@ _CHECKSUM_BYTES: Final = 4
 # The strongest level would take 2 ms for 16 kB to save 1 % more: it is kept for short texts.
 _LEVELS: Final = ((1024, 19), (4 * 1024, 12))
 _LEVEL_ABOVE: Final = 9
-_RECALLED: Final = {-1: None, 0: False, 1: True}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A workflow as its columns hold it; `steps` and `metadata` are JSON text, kept to the byte.
-
-    Attributes:
-        recalled: 1 with memory, 0 without, -1 when nobody said.
-        compaction: number of the compaction of its session that archived it; 0 before that.
-    """
-
-    id: str
-    run_id: str
-    session_id: str
-    task_type: str
-    success: bool
-    recalled: int
-    created_at: float
-    duration_s: float
-    cost_usd: float
-    steps: str
-    metadata: str
-    compaction: int = 0
-
-    @property
-    def line(self) -> bytes:
-        """The workflow as compact JSON: what saved space is measured against, and hashed."""
-        head = compact_json(
-            {
-                "id": self.id,
-                "run_id": self.run_id,
-                "session_id": self.session_id,
-                "task_type": self.task_type,
-                "success": self.success,
-                "recalled": _RECALLED[self.recalled],
-                "created_at": self.created_at,
-                "duration_s": self.duration_s,
-                "cost_usd": self.cost_usd,
-            }
-        )
-        text = f'{head[:-1]},"steps":{self.steps},"metadata":{self.metadata}}}'
-        return text.encode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True, slots=True)
-class Dictionary:
-    """What chunks may leave out because it is kept once, for all of a tenant's chunks.
-
-    Attributes:
-        version: counts up from 1 for each tenant.
-    """
-
-    version: int
-    trained: zstd.ZstdDict
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One row of a session's archive, with the dictionary that it names."""
-
-    session_id: str
-    number: int
-    namespace: str
-    records: int
-    original_bytes: int
-    encoding: str
-    dictionary: int
-    sha256: str
-    body: bytes
-    trained: Dictionary | None = None
-
-    @property
-    def place(self) -> str:
-        """Where it is, for messages."""
-        return f"archive chunk {self.number} of session {self.session_id!r}"
-
-    def with_dictionary(self, dictionary: Dictionary | None) -> Chunk:
-        """The chunk with the dictionary that it names, or without where it is missing."""
-        return replace(self, trained=dictionary)
 
 
 def pack(
@@ -178,11 +102,6 @@ def compress_text(text: bytes, trained: zstd.ZstdDict | None) -> bytes:
     return zstd.compress(
         text, options=options, zstd_dict=trained.as_digested_dict if trained else None
     )
-
-
-def hash_lines(lines: Sequence[bytes]) -> str:
-    """SHA-256 of records, in hexadecimal digits."""
-    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 _COLUMNS: Final = 11
@@ -263,12 +182,12 @@ def _framed(numbers: bytes, text: bytes) -> bytes:
 def _parts(chunk: Chunk) -> tuple[bytes, bytes]:
     """A chunk's packed numbers and its text."""
     rest = chunk.body[_CHECKSUM_BYTES:]
-    if zlib.crc32(rest).to_bytes(_CHECKSUM_BYTES, "little") != chunk.body[:_CHECKSUM_BYTES]:
-        raise _damaged(chunk, "its checksum differs")
     if chunk.encoding not in (COMPRESSED, PLAIN):
         raise StoreError(
             f"{chunk.place} has the encoding {chunk.encoding!r}, which this version cannot read"
         )
+    if zlib.crc32(rest).to_bytes(_CHECKSUM_BYTES, "little") != chunk.body[:_CHECKSUM_BYTES]:
+        raise _damaged(chunk, "its checksum differs")
     reader = NumberReader(rest)
     size = reader.whole()
     numbers, text = rest[reader.position :][:size], rest[reader.position + size :]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.archive_format import Chunk, StoredRecord, hash_lines, unpack
+from infrastructure.memory.memori.archive_format import unpack
+from infrastructure.memory.memori.archive_records import Chunk, StoredRecord, hash_lines
 from infrastructure.memory.memori.dialect import Tx
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from backports import zstd
 
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.archive_format import Dictionary
+from infrastructure.memory.memori.archive_records import Dictionary
 from infrastructure.memory.memori.dialect import Tx
 
 SHARED_BY: Final = 3

@@ -19,7 +19,7 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.workflows import Workflow, store_workflow
 from infrastructure.memory.workflow_memory import WorkflowMemory
 
-SESSIONS = 100
+SESSIONS = 68
 SECRETS = {
     7: "the password is Vierwaldstaettersee",
     13: "my account number is CH9300762011623852957",
@@ -28,8 +28,8 @@ COMMON = "Every report begins with the same long disclaimer about the limits of 
 
 
 @pytest.fixture
-async def memory() -> AsyncIterator[WorkflowMemory]:
-    memori = Memori.open(":memory:", clock=SetClock())
+async def memory(place: str) -> AsyncIterator[WorkflowMemory]:
+    memori = Memori.open(place, clock=SetClock())
     yield WorkflowMemory(memori)
     await memori.aclose()
 
@@ -50,7 +50,7 @@ def _record(number: int) -> Workflow:
         metadata={
             "report": phrases,
             # Makes the archive large enough for a dictionary to pay; nobody shares it.
-            "noise": _noise(rng, 11_000),
+            "noise": _noise(rng, 13_000),
             "secret": SECRETS.get(number, ""),
         },
     )
@@ -65,9 +65,9 @@ async def _fill(
     service: CompactionService,
     numbers: range,
 ) -> None:
-    for number in numbers:
-        row = _record(number)
-        await memory.memori.commit(partial(_store, row=row))
+    rows = [_record(number) for number in numbers]
+    await memory.memori.commit(*(partial(_store, row=row) for row in rows))
+    for row in rows:
         await service.compact_session(row.session_id)
 
 
@@ -102,7 +102,7 @@ async def test_a_dictionary_is_trained_when_it_pays_and_old_chunks_stay(
     assert metrics.compression_ratio_with_dictionaries < metrics.compression_ratio
     before = await service.compact_session("s000")
     await _fill(memory, service, range(SESSIONS, SESSIONS + 1))
-    after = await service.compact_session(f"s{SESSIONS}")
+    after = await service.compact_session(f"s{SESSIONS:03}")
     assert after.compression_ratio > before.compression_ratio
     assert await _named(memory) == {0, 1}
     await _all_read_back(service, range(SESSIONS + 1))
@@ -140,16 +140,16 @@ async def test_a_dictionary_goes_before_too_many_of_its_sources_are_forgotten(
 ) -> None:
     await _fill(memory, service, range(SESSIONS))
     await service.maintain()
-    await _fill(memory, service, range(SESSIONS, SESSIONS + 30))
+    await _fill(memory, service, range(SESSIONS, SESSIONS + 5))
     assert await _named(memory) == {0, 1}
     await memory.forget_run("w001")  # one is within the margin
     assert len(await _bodies(memory)) == 1
     await memory.forget_run("w002")  # two retire it: its chunks are packed anew, then it is deleted
-    await _fill(memory, service, range(SESSIONS + 30, SESSIONS + 31))
-    assert f"s{SESSIONS + 30}" not in await _sessions_naming(memory, 1)
+    await _fill(memory, service, range(SESSIONS + 5, SESSIONS + 6))
+    assert f"s{SESSIONS + 5:03}" not in await _sessions_naming(memory, 1)
     await service.maintain()
     assert await _sessions_naming(memory, 1) == set()
-    await _all_read_back(service, range(3, SESSIONS + 31))
+    await _all_read_back(service, range(3, SESSIONS + 6))
 
 
 async def test_the_last_forgetting_removes_a_dictionary_in_the_same_commit(
@@ -157,14 +157,14 @@ async def test_the_last_forgetting_removes_a_dictionary_in_the_same_commit(
 ) -> None:
     await _fill(memory, service, range(SESSIONS))
     await service.maintain()
-    await _fill(memory, service, range(SESSIONS, SESSIONS + 30))
+    await _fill(memory, service, range(SESSIONS, SESSIONS + 5))
     for name in ("w001", "w002", "w003"):
         await memory.forget_run(name)
     assert await _bodies(memory) == []
     assert await _named(memory) == {0}
-    await _all_read_back(service, range(4, SESSIONS + 30))
+    await _all_read_back(service, range(4, SESSIONS + 5))
     metrics = await service.get_compaction_metrics()
-    assert (metrics.sessions, metrics.dictionary_bytes) == (SESSIONS + 27, 0)
+    assert (metrics.sessions, metrics.dictionary_bytes) == (SESSIONS + 2, 0)
     await _totals_agree(memory)
 
 
@@ -183,7 +183,7 @@ async def test_a_missing_or_damaged_dictionary_is_named(
     await _fill(memory, service, range(SESSIONS, SESSIONS + 1))
     await memory.memori.commit(lambda tx: tx.execute(change).rowcount)
     with pytest.raises(StoreError, match=message):
-        await service.read_session(f"s{SESSIONS}")
+        await service.read_session(f"s{SESSIONS:03}")
     await _all_read_back(service, range(2))
 
 

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,8 +25,8 @@ from infrastructure.observability.metrics import memory_metrics
 
 
 @pytest.fixture
-async def memory(tmp_path: Path) -> AsyncIterator[WorkflowMemory]:
-    memori = Memori.open(tmp_path / "genesis.db", clock=SetClock())
+async def memory(place: str) -> AsyncIterator[WorkflowMemory]:
+    memori = Memori.open(place, clock=SetClock())
     yield WorkflowMemory(memori)
     await memori.aclose()
 
