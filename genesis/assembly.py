@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from genesis.agents.registry import AgentRegistry, AgentSource
 from genesis.context import Services
-from genesis.errors import InputError
+from genesis.errors import InputError, StoreError
 from genesis.execution.attempt import TaskRunner
 from genesis.execution.delivery import Deliveries
 from genesis.execution.slots import AgentSlots
@@ -65,7 +65,7 @@ def assemble(
     clock = SystemClock()
     memory = _memory(store, settings, clock)
     if flags.memory_enabled:
-        log.info("memory integration enabled: %s", _place(store, settings))
+        log.info("memory integration enabled: %s", _place(store, memory))
     else:
         log.warning("memory is off (memory_enabled): runs are recorded, nothing is recalled")
     for note in memory.notes:
@@ -114,31 +114,23 @@ def _memory(store: StoreSource | None, settings: Settings, clock: Clock) -> Work
     if isinstance(store, MemoriStore):
         return WorkflowMemory(store.memori)
     if store is None or isinstance(store, str | Path):
-        path = _sqlite_path(str(store) if store is not None else settings.db_path)
-        return WorkflowMemory(Memori.open(path, tenant=settings.tenant, clock=clock))
+        place = str(store) if store is not None else settings.db_path
+        try:
+            return WorkflowMemory(Memori.open(place, tenant=settings.tenant, clock=clock))
+        except StoreError as error:  # nothing is opened yet: it is the place that is wrong
+            raise InputError(str(error)) from error
     if not callable(getattr(store, "abatch", None)):
         raise InputError(
-            f"a {type(store).__name__} is no store: give a path, a sqlite:/// URL, a MemoriStore "
-            "or a LangGraph BaseStore object"
+            f"a {type(store).__name__} is no store: give a path, a postgresql:// URL, a "
+            "MemoriStore or a LangGraph BaseStore object"
         )
     return BaseStoreMemory(store, tenant=settings.tenant, clock=clock)
 
 
-def _place(store: StoreSource | None, settings: Settings) -> str:
+def _place(store: StoreSource | None, memory: WorkflowMemory) -> str:
     if store is None or isinstance(store, str | Path):
-        return str(store or settings.db_path)
+        return memory.memori.place
     return type(store).__name__
-
-
-def _sqlite_path(text: str) -> str:
-    if text.startswith("sqlite:///"):
-        return text.removeprefix("sqlite:///")
-    if "://" in text:
-        raise InputError(
-            f"the store {text.partition('://')[0]}:// is not supported: give a path, a sqlite:/// "
-            "URL, or a LangGraph BaseStore object"
-        )
-    return text
 
 
 def _models(model: str | BaseChatModel | None, settings: Settings) -> ChatModels:

@@ -43,8 +43,8 @@ class GenesisOrchestrator:
     the first use; what a finished request stored is durable even if nothing is ever closed.
 
     Args:
-        store: where memory lives: a path or `sqlite:///` URL, a `MemoriStore`, or any LangGraph
-            `BaseStore`; None takes `settings.db_path`.
+        store: where memory lives: a path or a `postgresql://` URL, a `MemoriStore`, or any
+            LangGraph `BaseStore`; None takes `settings.db_path`.
         agents: the agents to use; None takes those that ship.
         model: "provider:name" (several, cheapest first, separated by commas) or a LangChain chat
             model; None takes `settings.model`.

@@ -42,7 +42,8 @@ class Settings(BaseModel):
     """What can be set, with its default; `GENESIS_<NAME>` in the environment overrides a file.
 
     Attributes:
-        db_path: SQLite file of the memory store (`MEMORI_DB_PATH` overrides it).
+        db_path: the memory store: an SQLite file, or a `postgresql://` URL (`MEMORI_DB_PATH`
+            overrides it).
         data_dir: folder that takes `runs/<run_id>/` with the files that agents write.
         workspace: folder that bounds every path a request or an agent may touch.
         model: chat models as "provider:name", comma-separated, cheapest first; empty for none.

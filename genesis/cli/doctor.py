@@ -96,7 +96,8 @@ def _files() -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    changed = {k: v for k, v in settings if v != getattr(Settings(), k)}
+    # The store has a finding of its own, which leaves out the password that a URL may have.
+    changed = {k: v for k, v in settings if v != getattr(Settings(), k) and k != "db_path"}
     text = ", ".join(f"{name}={value}" for name, value in changed.items())
     return Finding("settings", "ok", text or "all at their defaults")
 
@@ -122,18 +123,20 @@ def _folder(subject: str, folder: Path) -> Finding:
 
 
 async def _store(settings: Settings) -> Finding:
-    from infrastructure.memory.memori.engine import Memori
+    from infrastructure.memory.memori.engine import Memori, shown_place
 
-    if settings.db_path != ":memory:" and not Path(settings.db_path).exists():
-        return Finding("memory store", "ok", f"{settings.db_path} (made at the first run)")
-    memori = Memori.open(settings.db_path, tenant=settings.tenant)
     try:
-        await memori.read(lambda tx: tx.execute("SELECT 1").fetchone())
+        place = shown_place(settings.db_path)
+        if Path(place).is_absolute() and not Path(place).exists():
+            return Finding("memory store", "ok", f"{place} (made at the first run)")
+        memori = Memori.open(settings.db_path, tenant=settings.tenant)
+        try:
+            await memori.read(lambda tx: tx.execute("SELECT 1").fetchone())
+        finally:
+            await memori.aclose()
     except GenesisError as error:
         return Finding("memory store", "error", str(error), "choose another with MEMORI_DB_PATH")
-    finally:
-        await memori.aclose()
-    return Finding("memory store", "ok", settings.db_path)
+    return Finding("memory store", "ok", place)
 
 
 def _sqlite() -> Finding:
@@ -191,7 +194,9 @@ def path_command(*, as_json: bool) -> None:
     """Print where the memory store lies."""
 
     async def look() -> str:
-        return str(Path(cli_settings().db_path).absolute())
+        from infrastructure.memory.memori.engine import shown_place
+
+        return shown_place(cli_settings().db_path)
 
     found = run_async(look(), as_json=as_json)
     if as_json:

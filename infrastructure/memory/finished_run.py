@@ -9,6 +9,7 @@ from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.memori import outcomes, plan_cases, runs, workflows
 from infrastructure.memory.memori.dialect import Tx, Write
+from infrastructure.memory.memori.names import checked_name
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.memori.plan_cases import PlanRecord
 from infrastructure.memory.memori.runs import RunFeedback, RunRecord
@@ -93,8 +94,8 @@ def checked_feedback(
         raise InputError("feedback needs a success, a task type or a comment")
     if success is not None and not isinstance(success, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
         raise InputError(f"success must be True or False, not {success!r}")
-    if task_type is not None and not task_type.strip():
-        raise InputError("task_type must not be empty")
+    if task_type is not None:
+        checked_name(task_type, "task_type")
     return RunFeedback(run_id, success, task_type, comment, now)
 
 

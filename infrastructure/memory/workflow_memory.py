@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from infrastructure.config import load_settings
@@ -23,7 +22,7 @@ from infrastructure.memory.learning_metrics import learning_metrics
 from infrastructure.memory.memori import outcomes, patterns, plan_cases, runs, workflows
 from infrastructure.memory.memori.aggregates import ALL_SESSIONS
 from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.engine import Memori, absolute_place
 from infrastructure.memory.memori.outcomes import OutcomeCount
 from infrastructure.memory.memori.patterns import WorkflowPattern
 from infrastructure.memory.memori.plan_cases import PlanCase
@@ -335,14 +334,13 @@ _defaults_lock = threading.Lock()
 
 
 def default_memory() -> WorkflowMemory:
-    """The memory at the configured path (`MEMORI_DB_PATH`), opened on first use and shared."""
+    """The memory at the configured place (`MEMORI_DB_PATH`), opened on first use and shared."""
     settings = load_settings()
-    path = settings.db_path
-    key = (path if path == ":memory:" else str(Path(path).absolute()), settings.tenant)
+    key = (absolute_place(settings.db_path), settings.tenant)
     with _defaults_lock:
         if key not in _defaults:
             _defaults[key] = WorkflowMemory(Memori.open(key[0], tenant=key[1]))
-            _log.info("memory integration enabled: %s", key[0])
+            _log.info("memory integration enabled: %s", _defaults[key].memori.place)
         return _defaults[key]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-from infrastructure.errors import StoreError
+from infrastructure.errors import InputError, StoreError
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 Durability: TypeAlias = Literal["full", "normal"]
@@ -41,7 +41,11 @@ class Tx(Protocol):
         ...
 
     def execute(self, sql: str, params: Sequence[SqlValue] = ()) -> Rows:
-        """Run one statement; values go into `params`, one for each `?`, never into `sql`."""
+        """Run one statement; values go into `params`, one for each `?`, never into `sql`.
+
+        Raises:
+            InputError: a text that not every database can hold.
+        """
         ...
 
 
@@ -131,7 +135,15 @@ class BoundTx:
         self.tenant = tenant
 
     def execute(self, sql: str, params: Sequence[SqlValue] = ()) -> Rows:
-        return self._connection.execute(sql, params)
+        for value in params:
+            if isinstance(value, str) and "\x00" in value:
+                raise InputError(f"{value!r:.80} has a NUL character, which cannot be stored")
+        try:
+            return self._connection.execute(sql, params)
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{error.object!r:.80} is not valid Unicode ({error.reason})"
+            ) from error
 
 
 def call(function: Callable[[Tx], T], tx: Tx) -> T:

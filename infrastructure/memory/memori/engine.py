@@ -14,12 +14,13 @@ from infrastructure.clock import Clock, SystemClock
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Database, Durability, Tx, Write
 from infrastructure.memory.memori.readers import Readers
-from infrastructure.memory.memori.sqlite import SqliteDatabase
+from infrastructure.memory.memori.sqlite import MEMORY, SqliteDatabase
 from infrastructure.memory.memori.writer import Writer
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S: Final = 30.0
+_SQLITE: Final = "sqlite:///"
 _MAX_TENANT_BYTES: Final = 200
 
 
@@ -105,8 +106,8 @@ class Memori:
         """A store on an SQLite file, in memory for `:memory:`, or on PostgreSQL for its URL.
 
         Args:
-            place: a path (it and its folder are made when missing) or `postgresql://...`; there
-                the store keeps to a schema of its own, `genesis`.
+            place: a path or `sqlite:///path` (it and its folder are made when missing), or
+                `postgresql://...`; there the store keeps to a schema of its own, `genesis`.
             tenant: whose rows the handle sees.
             durability: `full` survives a power cut; `normal` may lose the last commits in one,
                 though never the store's integrity.
@@ -192,7 +193,23 @@ class Memori:
         return cast("Future[T]", self._core.readers.submit(self.tenant, query))
 
 
+def shown_place(place: str) -> str:
+    """What `Memori.place` will be for a place, without opening it: an absolute path, or an address.
+
+    Raises:
+        StoreError: as `Memori.open`.
+    """
+    return _database(absolute_place(place), "full", BUSY_TIMEOUT_S).place
+
+
+def absolute_place(place: str) -> str:
+    """The place with a path made absolute, so that a change of the working folder moves nothing."""
+    path = place.removeprefix(_SQLITE)
+    return place if path == MEMORY or "://" in path else str(Path(path).absolute())
+
+
 def _database(place: str, durability: Durability, timeout_s: float) -> Database:
+    place = place.removeprefix(_SQLITE)
     if "://" not in place:
         return SqliteDatabase(place, durability, timeout_s)
     scheme = place.partition("://")[0]

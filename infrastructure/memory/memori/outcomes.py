@@ -14,6 +14,7 @@ from infrastructure.memory.memori.counting import (
     to_nanos,
 )
 from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.names import checked_label, checked_name
 
 _KEY: Final = "task_type, operation, agent, model, effort"
 _Key = tuple[str, str, str, str, str]
@@ -30,6 +31,9 @@ class OutcomeRecord:
         seconds: duration of the attempt.
         usd: its cost in US dollars.
         task_id: the task within its plan; attempts at one task share it.
+
+    Raises:
+        InputError: a name that is too long, or an amount that cannot be.
     """
 
     task_type: str
@@ -43,6 +47,8 @@ class OutcomeRecord:
     task_id: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("task_type", "operation", "agent", "model", "effort", "task_id"):
+            checked_label(getattr(self, name), f"an outcome's {name}")
         checked_amount("an outcome's seconds", self.seconds, MAX_SECONDS)
         checked_amount("an outcome's usd", self.usd, MAX_USD)
 
@@ -84,7 +90,12 @@ class _Attempt:
 def record_outcomes(
     tx: Tx, run_id: str, outcomes: Sequence[OutcomeRecord], created_at: float
 ) -> None:
-    """Count a run's attempts, in the order in which they were made; once per run."""
+    """Count a run's attempts, in the order in which they were made; once per run.
+
+    Raises:
+        InputError: the run's id is empty or too long.
+    """
+    checked_name(run_id, "a run's run_id")
     if _attempts(tx, run_id):
         return
     for number, outcome in enumerate(outcomes):
@@ -109,16 +120,18 @@ def record_outcomes(
 
 
 def outcome_counts(tx: Tx, task_types: Sequence[str] | None = None) -> list[OutcomeCount]:
-    """The counters of these task types, or of all."""
+    """The counters of these task types, or of all, in the order of their names."""
     select = (
         f"SELECT {_KEY}, successes, failures, duration_us, cost_nusd, last_used"  # noqa: S608 (constant column names)
         " FROM outcome_counts WHERE tenant = ?"
     )
+    order = f" ORDER BY {_KEY}"
     if task_types is None:
-        return [_outcome_count(row) for row in tx.execute(select, (tx.tenant,)).fetchall()]
+        rows = tx.execute(select + order, (tx.tenant,))
+        return [_outcome_count(row) for row in rows.fetchall()]
     counts: list[OutcomeCount] = []
-    for task_type in dict.fromkeys(task_types):
-        rows = tx.execute(f"{select} AND task_type = ?", (tx.tenant, task_type))
+    for task_type in sorted(set(task_types)):
+        rows = tx.execute(f"{select} AND task_type = ?{order}", (tx.tenant, task_type))
         counts.extend(_outcome_count(row) for row in rows.fetchall())
     return counts
 

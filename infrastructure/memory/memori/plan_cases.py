@@ -17,6 +17,7 @@ from infrastructure.memory.memori.jsontext import (
     load_object,
     load_strings,
 )
+from infrastructure.memory.memori.names import checked_name
 
 EXEMPLARS: Final = 5
 """Requests kept of a plan: its latest successes, and as many failures that feedback may correct."""
@@ -127,8 +128,9 @@ def record_plan(
     """Count a run for its plan and keep its request; False if the run was counted before.
 
     Raises:
-        InputError: the plan is not JSON, or the vector not float32.
+        InputError: the plan is not JSON, the vector not float32, or the run's id no name.
     """
+    checked_name(run_id, "a run's run_id")
     if len(record.vector) % 4:
         raise InputError("a request's vector must be float32 bytes, 4 a dimension")
     if _plan_run(tx, run_id) is not None:
@@ -300,10 +302,11 @@ def _refresh(tx: Tx, case: str) -> None:
 
 def _trim_exemplars(tx: Tx, case: str, success: int) -> None:
     tx.execute(
-        "DELETE FROM plan_exemplars WHERE tenant = ? AND run_id IN (SELECT run_id"
-        " FROM plan_exemplars WHERE tenant = ? AND digest = ? AND success = ?"
-        " ORDER BY created_at DESC, run_id DESC LIMIT -1 OFFSET ?)",
-        (tx.tenant, tx.tenant, case, success, EXEMPLARS),
+        "DELETE FROM plan_exemplars WHERE tenant = ? AND digest = ? AND success = ?"
+        " AND run_id NOT IN (SELECT run_id FROM plan_exemplars"
+        " WHERE tenant = ? AND digest = ? AND success = ?"
+        " ORDER BY created_at DESC, run_id DESC LIMIT ?)",
+        (*(tx.tenant, case, success), *(tx.tenant, case, success), EXEMPLARS),
     )
 
 

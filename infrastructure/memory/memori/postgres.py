@@ -24,6 +24,11 @@ _CONNECT_TIMEOUT_S: Final = 10
 # A number of our own among the database's advisory locks.
 _BEGIN_WRITE: Final = "BEGIN; SELECT pg_advisory_xact_lock(29111345735985523)"
 
+_UNREADABLE: Final = (
+    "the store's address is not one that PostgreSQL reads; write "
+    "postgresql://user:password@host:port/database, with special characters percent-encoded"
+)
+
 _OUTSIDE: Final = (psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.UNKNOWN)
 
 _CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -136,12 +141,19 @@ class PostgresDatabase:
             )
         except psycopg.Error as error:
             raise self.explain(error) from error
+        try:
+            self._configure(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise self.explain(error) from error
+        return PostgresConnection(connection)
+
+    def _configure(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         timeout_ms = max(1, round(self._timeout_s * 1000))
         for name, value in (("search_path", SCHEMA), ("lock_timeout", str(timeout_ms))):
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if self._durability == "normal":
             connection.execute("SET synchronous_commit TO off")
-        return PostgresConnection(connection)
 
 
 @lru_cache(maxsize=1024)
@@ -151,15 +163,21 @@ def _translated(sql: str) -> LiteralString:
 
 
 def _shown(url: str) -> str:
-    """The address without its password and options."""
+    """The address without its password and options.
+
+    Raises:
+        StoreError: it cannot be read, or only with parts of the password in other places; its
+            cause is left out, because that has the address.
+    """
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise StoreError(
-            "the store's address is not one that PostgreSQL reads; write "
-            "postgresql://user:password@host:port/database, with special characters "
-            "percent-encoded"
-        ) from error
+    except psycopg.ProgrammingError:
+        raise StoreError(_UNREADABLE) from None
+    ports = str(parts.get("port") or "").replace(",", "")
+    if (ports and not ports.isdecimal()) or any(
+        "@" in str(parts.get(part) or "") for part in ("host", "dbname")
+    ):
+        raise StoreError(_UNREADABLE)
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     return f"postgresql://{user}{parts.get('host') or ''}{port}/{parts.get('dbname') or ''}"

@@ -39,7 +39,7 @@ class Readers:
             )
         self.reads += 1
         if self._database.private:
-            return self._writer.run(lambda connection: self._query(connection, tenant, query))
+            return self._writer.run(lambda connection: self._read_alone(connection, tenant, query))
         self._writer.check_usable()
         try:
             return self._executor.submit(self._read, tenant, query)
@@ -58,27 +58,47 @@ class Readers:
             # The writer makes the place and its schema; a reader alone could do neither.
             self._writer.run(lambda _: None).result()
             self._ready = True
-        connection = self._take()
+        connection = self._begin()
         self._reading.now = True
         try:
             return self._query(connection, tenant, query)
         finally:
             self._reading.now = False
-            if connection.lost:
-                connection.close()
-            else:
-                with self._lock:
-                    self._idle.append(connection)
+            self._put_back(connection)
 
-    def _take(self) -> Connection:
+    def _read_alone(self, connection: Connection, tenant: str, query: Callable[[Tx], Any]) -> Any:
+        connection.begin_read()
+        return self._query(connection, tenant, query)
+
+    def _begin(self) -> Connection:
+        """A connection in a read transaction; an idle one that turns out to be lost is replaced."""
+        while True:
+            connection, fresh = self._take()
+            try:
+                connection.begin_read()
+            except self._database.errors as error:
+                self._put_back(connection)
+                if fresh or not connection.lost:
+                    raise self._database.explain(error) from error
+            else:
+                return connection
+
+    def _take(self) -> tuple[Connection, bool]:
+        """A connection, and whether it was opened now."""
         with self._lock:
             if self._idle:
-                return self._idle.pop()
-        return self._database.connect_reader()
+                return self._idle.pop(), False
+        return self._database.connect_reader(), True
+
+    def _put_back(self, connection: Connection) -> None:
+        if connection.lost:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.append(connection)
 
     def _query(self, connection: Connection, tenant: str, query: Callable[[Tx], Any]) -> Any:
         try:
-            connection.begin_read()
             try:
                 return call(query, BoundTx(connection, self._database.dialect, tenant))
             finally:

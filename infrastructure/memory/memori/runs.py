@@ -13,6 +13,7 @@ from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.jsontext import dump_json, load_object
+from infrastructure.memory.memori.names import checked_label, checked_name
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -67,10 +68,11 @@ def accept_run(tx: Tx, run: RunRecord) -> bool:
     """Store a run before anything is done for it; False if its id is already there.
 
     Raises:
-        InputError: the run or the session has no id.
+        InputError: the run or the session has no id, or a name is too long.
     """
-    if not run.run_id or not run.session_id:
-        raise InputError("a run needs a run id and a session id, both not empty")
+    checked_name(run.run_id, "a run's run_id")
+    checked_name(run.session_id, "a run's session_id")
+    checked_label(run.task_type, "a run's task_type")
     rows = tx.execute(
         f"INSERT INTO runs (tenant, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constant column names)
         " ON CONFLICT DO NOTHING",
@@ -239,7 +241,12 @@ def forget_run_record(tx: Tx, run_id: str) -> bool:
 
 
 def record_feedback(tx: Tx, feedback: RunFeedback) -> RunFeedback:
-    """Keep what a user said, over what was said before; returns both together."""
+    """Keep what a user said, over what was said before; returns both together.
+
+    Raises:
+        InputError: the run's id is empty or too long.
+    """
+    checked_name(feedback.run_id, "a run's run_id")
     merged = merged_feedback(tx, feedback)
     tx.execute(
         "INSERT INTO run_feedback (tenant, run_id, success, task_type, comment, created_at)"
@@ -307,7 +314,7 @@ def corrected_task_types(tx: Tx, limit: int = 1000) -> list[tuple[str, str]]:
         "SELECT runs.request, run_feedback.task_type FROM run_feedback"
         " JOIN runs ON runs.tenant = run_feedback.tenant AND runs.run_id = run_feedback.run_id"
         " WHERE run_feedback.tenant = ? AND run_feedback.task_type IS NOT NULL"
-        " ORDER BY run_feedback.created_at DESC LIMIT ?",
+        " ORDER BY run_feedback.created_at DESC, runs.run_id DESC LIMIT ?",
         (tx.tenant, limit),
     )
     return [(request, task_type) for request, task_type in rows.fetchall()]

@@ -67,8 +67,8 @@ def workflow_counts(
     if task_type is not None:
         parts = [(f"{sql} AND task_type = ?", [*params, task_type]) for sql, params in parts]
     rows = tx.execute(
-        "SELECT task_type, recalled, SUM(successes), SUM(failures), SUM(duration_us),"  # noqa: S608 (constant text)
-        f" SUM(cost_nusd) FROM ({' UNION ALL '.join(sql for sql, _ in parts)}) AS parts"
+        f"SELECT task_type, recalled, {_SUMS}"  # noqa: S608 (constant text)
+        f" FROM ({' UNION ALL '.join(sql for sql, _ in parts)}) AS parts"
         " GROUP BY task_type, recalled ORDER BY task_type, recalled",
         [value for _, params in parts for value in params],
     )
@@ -113,6 +113,11 @@ def saved(samples: Sequence[Sample], figure: int) -> Measured:
 _ROWS: Final = (
     "SELECT task_type, recalled, success AS successes, 1 - success AS failures, duration_us,"
     " cost_nusd FROM executions"
+)
+# PostgreSQL sums 64-bit integers to decimals of any length.
+_SUMS: Final = ", ".join(
+    f"CAST(SUM({column}) AS BIGINT)"
+    for column in ("successes", "failures", "duration_us", "cost_nusd")
 )
 _COUNTS: Final = (
     "SELECT task_type, recalled, successes, failures, duration_us, cost_nusd FROM workflow_counts"
@@ -159,7 +164,7 @@ def _latest(
 ) -> list[tuple[float, float]]:
     select = "SELECT duration_us, cost_nusd FROM executions WHERE tenant = ? AND task_type = ?"
     start = 0.0 if since is None else _checked_time(since)
-    order = " ORDER BY created_at DESC LIMIT ?"
+    order = " ORDER BY created_at DESC, id DESC LIMIT ?"
     if session_id is None:
         rows = tx.execute(
             f"{select} AND recalled = ? AND created_at >= ?{order}",

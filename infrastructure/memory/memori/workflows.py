@@ -26,6 +26,7 @@ from infrastructure.memory.memori.counting import (
 )
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.jsontext import digest, dump_json, load_object, load_strings
+from infrastructure.memory.memori.names import checked_name
 
 _LATEST_TIME: Final = 1e11
 
@@ -46,7 +47,8 @@ class Workflow:
         recalled: whether memory changed how it was done; None when nobody said.
 
     Raises:
-        InputError: an empty id, task type or session, or an amount that cannot be.
+        InputError: an id, task type or session that is empty or too long, or an amount that
+            cannot be.
     """
 
     id: str
@@ -63,9 +65,7 @@ class Workflow:
 
     def __post_init__(self) -> None:
         for name in ("id", "run_id", "task_type", "session_id"):
-            value: object = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
-                raise InputError(f"a workflow's {name} must be a string that is not empty")
+            checked_name(getattr(self, name), f"a workflow's {name}")
         if not isinstance(self.success, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
             raise InputError(f"success must be True or False, not {self.success!r}")
         if any(not isinstance(step, str) for step in self.steps):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
@@ -124,10 +124,10 @@ def correct_workflows(
         How many were changed.
 
     Raises:
-        InputError: the task type is empty.
+        InputError: the task type is empty or too long.
     """
-    if task_type is not None and not task_type.strip():
-        raise InputError("a task type must not be empty")
+    if task_type is not None:
+        checked_name(task_type, "a task type")
     changed = 0
     for old in run_executions(tx, run_id):
         new = replace(

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ from infrastructure.memory.workflow_memory import WorkflowMemory, close_default_
 
 
 @pytest.fixture
-async def tool() -> AsyncIterator[MemoryTool]:
-    memory = WorkflowMemory(Memori.open(":memory:"))
+async def tool(place: str) -> AsyncIterator[MemoryTool]:
+    memory = WorkflowMemory(Memori.open(place))
     yield MemoryTool(memory)
     await memory.aclose()
 
@@ -142,8 +141,10 @@ async def test_metadata_and_odd_text_come_back_exactly(tool: MemoryTool) -> None
     assert row.steps == ("ü:\n:",)
 
 
-def test_one_tool_survives_two_event_loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEMORI_DB_PATH", str(tmp_path / "new" / "genesis.db"))
+def test_one_tool_survives_two_event_loops(
+    shared_place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORI_DB_PATH", shared_place)
     tool = MemoryTool()
     asyncio.run(_store(tool))
     metrics = asyncio.run(tool.get_task_success_metrics("custom_task"))
@@ -171,9 +172,9 @@ asyncio.run(main())
 
 
 def test_a_script_that_closes_nothing_exits_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MEMORI_DB_PATH", str(tmp_path / "genesis.db"))
+    monkeypatch.setenv("MEMORI_DB_PATH", shared_place)
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60, check=False
     )

@@ -6,10 +6,11 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workflow_fixtures import START, finished, workflow
 
@@ -19,7 +20,7 @@ from infrastructure.memory.finished_run import apply_feedback, finish_write, for
 from infrastructure.memory.memori import outcomes, plan_cases, runs, workflow_metrics
 from infrastructure.memory.memori import patterns as pattern_queries
 from infrastructure.memory.memori.counting import to_micros, to_nanos, wilson
-from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.dialect import Dialect, Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.runs import RunFeedback
 from infrastructure.memory.memori.schema_workflows import MIGRATIONS
@@ -35,11 +36,20 @@ from infrastructure.memory.workflow_memory import WorkflowMemory
 TYPES = ("testing", "debugging", "custom_task")
 STEPS = ((), ("a:x:m",), ("a:x:m", "b:y:"))
 SESSIONS = ("s1", "s2")
+_examples = count()
 
 
 @pytest.fixture
-def memori() -> Iterator[Memori]:
-    store = Memori.open(":memory:")
+def memori(place: str) -> Iterator[Memori]:
+    store = Memori.open(place)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def quick(place: str) -> Iterator[Memori]:
+    """A store that does not wait for the disk."""
+    store = Memori.open(place, durability="normal")
     yield store
     store.close()
 
@@ -129,26 +139,25 @@ def _apply(memori: Memori, service: CompactionService, model: Model, action: Any
         service._compact(memori, value, "orchestrator", extract=True)  # pyright: ignore[reportPrivateUsage]  # the law runs without a loop
 
 
-@settings(max_examples=60, deadline=None)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(actions, max_size=25), st.floats(START - 10, START + 200_010))
-def test_counters_equal_a_recount(sequence: Sequence[Any], since: float) -> None:
-    memori = Memori.open(":memory:")
-    try:
-        service, model = CompactionService(WorkflowMemory(memori)), Model({})
-        for action in sequence:
-            _apply(memori, service, model, action)
-        for moment in (None, since):
-            for session in (None, *SESSIONS):
-                assert _counts(memori, moment, session) == model.count(moment, session)
-        for task_type in TYPES:
-            for session in ("", *SESSIONS):
-                assert _patterns(memori, task_type, session) == model.patterns(task_type, session)
-        for session in SESSIONS:
-            rows = [r for r in model.rows.values() if r.session_id == session]
-            rows.sort(key=lambda row: (row.created_at, row.id))
-            assert _session(memori, session) == rows
-    finally:
-        memori.close()
+def test_counters_equal_a_recount(quick: Memori, sequence: Sequence[Any], since: float) -> None:
+    memori = quick.for_tenant(f"example {next(_examples)}")  # empty, without a new database
+    service, model = CompactionService(WorkflowMemory(memori)), Model({})
+    for action in sequence:
+        _apply(memori, service, model, action)
+    for moment in (None, since):
+        for session in (None, *SESSIONS):
+            assert _counts(memori, moment, session) == model.count(moment, session)
+    for task_type in TYPES:
+        for session in ("", *SESSIONS):
+            assert _patterns(memori, task_type, session) == model.patterns(task_type, session)
+    for session in SESSIONS:
+        rows = [r for r in model.rows.values() if r.session_id == session]
+        rows.sort(key=lambda row: (row.created_at, row.id))
+        assert _session(memori, session) == rows
 
 
 def _session(memori: Memori, session: str) -> list[Workflow]:
@@ -269,6 +278,7 @@ class _Explained:
     """A Tx that keeps the query plan of every statement it runs."""
 
     tenant = "t"
+    dialect: Dialect = "sqlite"
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)

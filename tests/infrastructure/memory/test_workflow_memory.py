@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,8 @@ TABLES = (
 
 
 @pytest.fixture
-async def memory(tmp_path: Path) -> AsyncIterator[WorkflowMemory]:
-    memori = Memori.open(tmp_path / "genesis.db", clock=SetClock())
+async def memory(shared_place: str) -> AsyncIterator[WorkflowMemory]:
+    memori = Memori.open(shared_place, clock=SetClock())
     yield WorkflowMemory(memori)
     await memori.aclose()
 
@@ -48,7 +47,7 @@ def _record(run_id: str, **changes: Any) -> RunRecord:
 
 async def _dump(memory: WorkflowMemory) -> dict[str, list[tuple[Any, ...]]]:
     def rows(tx: Tx) -> dict[str, list[tuple[Any, ...]]]:
-        return {t: tx.execute(f"SELECT * FROM {t}").fetchall() for t in TABLES}
+        return {t: sorted(tx.execute(f"SELECT * FROM {t}").fetchall(), key=repr) for t in TABLES}
 
     return await memory.memori.read(rows)
 
@@ -222,8 +221,10 @@ async def test_a_plan_whose_runs_begin_to_fail_is_no_longer_offered(memory: Work
     assert (await memory.recall("testing", given=("project",))).cases == ()
 
 
-async def test_another_process_sees_what_was_learnt(memory: WorkflowMemory) -> None:
-    other = WorkflowMemory(Memori.open(memory.memori.path))
+async def test_another_process_sees_what_was_learnt(
+    memory: WorkflowMemory, shared_place: str
+) -> None:
+    other = WorkflowMemory(Memori.open(shared_place))
     assert (await other.recall("testing", given=("project",))).cases == ()
     await memory.finish(finished("r1"))
     assert len((await other.recall("testing", given=("project",))).cases) == 1
