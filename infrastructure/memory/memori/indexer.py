@@ -224,7 +224,7 @@ class Indexer:
                 built.append((kind, cursor, segment))
         if not built:
             return False
-        self._memori.commit_sync(lambda tx: _store(tx, batch.items, built))
+        self._memori.commit_sync(lambda tx: self._store(tx, batch.items, built))
         with self._lock:
             self._backlog = max(0, self._backlog - len(batch.items))
         return True
@@ -266,6 +266,24 @@ class Indexer:
             self._error = None
         return segment
 
+    def _store(
+        self, tx: Tx, items: Sequence[IndexedItem], built: Sequence[tuple[Kind, int, Segment]]
+    ) -> None:
+        """Append segments whose cursor nobody moved, without what died while they were made.
+
+        Vectors never get ahead of the text, which tells what is known of their items.
+        """
+        rows = tx.execute(
+            "SELECT id FROM items WHERE tenant = ? AND paths IS NOT NULL AND id >= ? AND id <= ?",
+            (tx.tenant, items[0].id, items[-1].id),
+        )
+        live = {id_ for (id_,) in rows.fetchall()}
+        dead = [item.id for item in items if item.id not in live]
+        for kind, cursor, segment in built:
+            ahead = kind is not self._text and segment.last > segments.cursor(tx, self._text.name)
+            if not ahead and segments.cursor(tx, kind.name) == cursor:
+                segments.append(tx, kind.name, kind.merge((segment,), dead) if dead else segment)
+
     def _release(self, target: int, error: Exception | None) -> None:
         """Resolve what waited for no more than a target."""
         with self._lock:
@@ -288,24 +306,3 @@ def _count(tx: Tx, cursor: int, most: int) -> int:
         (tx.tenant, cursor, most),
     ).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _store(
-    tx: Tx, items: Sequence[IndexedItem], built: Sequence[tuple[Kind, int, Segment]]
-) -> None:
-    """Append segments whose cursor nobody moved; what died meanwhile is buried once more."""
-    stored = False
-    for kind, cursor, segment in built:
-        if segments.cursor(tx, kind.name) == cursor:
-            segments.append(tx, kind.name, segment)
-            stored = True
-    if not stored:
-        return
-    rows = tx.execute(
-        "SELECT id FROM items WHERE tenant = ? AND paths IS NOT NULL AND id >= ? AND id <= ?",
-        (tx.tenant, items[0].id, items[-1].id),
-    )
-    live = {id_ for (id_,) in rows.fetchall()}
-    for item in items:
-        if item.id not in live:
-            segments.bury(tx, item.id)

@@ -109,9 +109,10 @@ class Batch:
 
     @property
     def indexed(self) -> int:
-        """How many of its puts are to be indexed."""
+        """How many items it writes, at most, that are to be indexed."""
         return sum(
-            isinstance(operation, Put) and operation.draft.paths is not None
+            isinstance(operation, Undelete)
+            or (isinstance(operation, Put) and operation.draft.paths is not None)
             for operation in self.operations
         )
 

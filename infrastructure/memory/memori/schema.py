@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from infrastructure.errors import SchemaTooNew
-from infrastructure.memory.memori import schema_items, schema_workflows
+from infrastructure.memory.memori import schema_items, schema_provenance, schema_workflows
 from infrastructure.memory.memori.dialect import Dialect, Tx
 from infrastructure.memory.memori.migration import Migration, define
 
@@ -18,6 +18,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_items.MIGRATIONS,
     *schema_workflows.MIGRATIONS,
     *schema_items.LATER_MIGRATIONS,
+    *schema_provenance.MIGRATIONS,
 )
 
 

@@ -1,10 +1,9 @@
 """The search index as it lies in the database: segments by kind, and a log of deaths.
 
 The index of a kind is complete up to its cursor, the largest item id that a segment covers. Deaths
-are items whose entry in a segment no longer counts; they are read after the segments, so one that
-was written before its segment is written again with it. When too much of an index is dead it is
-rewritten without, its deaths are struck off, and a new epoch tells other processes to read it
-from the start.
+are items whose entry in a segment no longer counts; a segment is stored without the items that
+died while it was made. When too much of an index is dead it is rewritten without, its deaths are
+struck off, and a new epoch tells other processes to read it from the start.
 """
 
 from __future__ import annotations
@@ -58,6 +57,17 @@ def extents(tx: Tx, kind: str) -> list[Extent]:
         (tx.tenant, kind),
     )
     return [Extent(*row) for row in rows.fetchall()]
+
+
+def stored(tx: Tx, kind: str, extent: Extent) -> Segment:
+    """One segment that is there."""
+    row = tx.execute(
+        "SELECT first, last, entries, body FROM index_segments"
+        " WHERE tenant = ? AND kind = ? AND last = ?",
+        (tx.tenant, kind, extent.last),
+    ).fetchone()
+    assert row is not None, "an extent read in this transaction has its segment"
+    return Segment(*row)
 
 
 def kinds(tx: Tx) -> list[str]:
