@@ -8,6 +8,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ _WORD = re.compile(r"[a-z]{2,14}")
 _TOPICS = 300
 _TOPIC_WORDS = 40
 _SHORTEST, _LONGEST = 10, 40
+_STREAMED = 20_000
+_SCATTER = 0x9E3779B97F4A7C15  # an odd number, so keys are in no order and none comes twice
+_KEY_BITS = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,19 @@ class Texts:
                     zip(keys[: count - start], texts[: count - start], strict=True)
                 )
             ]
+
+    def stream(self, count: int) -> Iterator[Note]:
+        """Items made so quickly that taking them adds little to what storing them takes.
+
+        The keys are all different; the texts repeat after 20,000.
+        """
+        texts = [
+            note.value["text"] for chunk in self.notes(min(count, _STREAMED)) for note in chunk
+        ]
+        return (
+            Note(f"{number * _SCATTER & _KEY_BITS:016x}", {"text": text, "number": number})
+            for number, text in zip(range(count), cycle(texts), strict=False)
+        )
 
     def queries(self, count: int) -> list[str]:
         """Queries of three to seven words, about the topics of the items."""

@@ -84,7 +84,7 @@ class Sizes:
 
 async def measure_puts(open_store: OpenPutting, places: Places, sizes: Sizes, folder: Path) -> Row:
     """Single durable puts beside bare flushes, then 32 writers at once."""
-    notes = (note for chunk in Texts(sizes.seed).notes(sizes.n) for note in chunk)
+    notes = Texts(sizes.seed).stream(sizes.n)
     async with open_store(places("puts")) as store:
         flushes, puts = await _single_puts(store.put, sizes, folder)
         written, seconds, latencies = await write_at_once(store.put, notes)
@@ -117,7 +117,7 @@ async def measure_recall(open_store: OpenRecalling, places: Places, sizes: Sizes
 
 async def measure_indexed_puts(open_store: OpenSearchable, places: Places, sizes: Sizes) -> Row:
     """32 writers with the search index on, until a search sees the last item."""
-    notes = (note for chunk in Texts(sizes.seed).notes(sizes.n) for note in chunk)
+    notes = Texts(sizes.seed).stream(sizes.n)
     last = Note("last", {"text": f"the last one: {MARKER}", "number": -1})
     async with open_store(places("indexed")) as store:
         await store.put(Note("first", {"text": "the first one", "number": -2}))
