@@ -16,6 +16,7 @@ from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import FinishedRun
+from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.redaction import hide_secrets
 
@@ -60,6 +61,7 @@ def _finished(state: RunState, context: RunContext, ended: RunEnded) -> Finished
         structure=_structure(state.plan.dag) if state.plan else None,
         vector=context.vector,
         outcomes=tuple(_outcomes(state)),
+        sources=tuple(_sources(state)),
         events=tuple(context.journal.take()),
         first_event=context.journal.next_number,
         result=_summary(state, ended),
@@ -97,6 +99,15 @@ def _outcomes(state: RunState) -> Iterator[OutcomeRecord]:
             usd=attempt.usage.cost_usd,
             task_id=task.id,
         )
+
+
+def _sources(state: RunState) -> Iterator[str]:
+    """Every agent that was asked, and the past run whose plan this is."""
+    for _, result in state.finished:
+        for attempt in result.attempts:
+            yield run_sources.AGENT + attempt.agent
+    if state.plan is not None and state.plan.run_id:
+        yield run_sources.RUN + state.plan.run_id
 
 
 def _summary(state: RunState, ended: RunEnded) -> JsonObject:

@@ -25,10 +25,11 @@ from infrastructure.memory.finished_run import (
 )
 from infrastructure.memory.memori.dialect import Tx, Write
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.forgetting import Forgotten, affected_runs
 from infrastructure.memory.memori.jsontext import dump_json, load_object
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.memori.runs import RunFeedback, get_run, merged_feedback
-from infrastructure.memory.memori.workflows import Workflow, store_workflow
+from infrastructure.memory.memori.workflows import Workflow, run_executions, store_workflow
 from infrastructure.memory.workflow_memory import WorkflowMemory
 
 if TYPE_CHECKING:
@@ -128,11 +129,14 @@ class BaseStoreMemory(WorkflowMemory):
         await self._put(_FEEDBACK, said.run_id, _item(merged))
         return await super()._commit_feedback(memori, said)
 
-    async def _commit_forgotten(self, memori: Memori, run_id: str) -> bool:
-        async with _explained("forgetting a run"):
-            for kind in (_FEEDBACK, _RUNS, _WORKFLOWS):
-                await self._store.adelete(self._namespace(kind), run_id)
-        return await super()._commit_forgotten(memori, run_id)
+    async def _commit_forgotten(
+        self, memori: Memori, source: str | None, run_id: str | None
+    ) -> Forgotten:
+        keys = await memori.read(lambda tx: _logged(tx, source, run_id))
+        async with _explained("forgetting runs"):
+            for kind, key in keys:
+                await self._store.adelete(self._namespace(kind), key)
+        return await super()._commit_forgotten(memori, source, run_id)
 
     def _namespace(self, kind: str) -> tuple[str, ...]:
         return ("genesis", self.memori.tenant, kind)
@@ -153,6 +157,13 @@ class BaseStoreMemory(WorkflowMemory):
                 values += [item.value for item in page]
                 if len(page) < _PAGE:
                     return values
+
+
+def _logged(tx: Tx, source: str | None, run_id: str | None) -> list[tuple[str, str]]:
+    """Kinds and keys of the log's items about the runs that are to be forgotten."""
+    names = affected_runs(tx, source=source, run_id=run_id)
+    stored = [(_WORKFLOWS, found.id) for name in names for found in run_executions(tx, name)]
+    return [(kind, name) for name in names for kind in (_FEEDBACK, _RUNS)] + stored
 
 
 @asynccontextmanager
@@ -181,6 +192,7 @@ def _finished_run(item: dict[str, Any]) -> FinishedRun:
     known = _fields(FinishedRun, item)
     known["steps"] = tuple(item["steps"])
     known["given"] = tuple(item["given"])
+    known["sources"] = tuple(item.get("sources", ()))
     known["outcomes"] = tuple(OutcomeRecord(**_fields(OutcomeRecord, o)) for o in item["outcomes"])
     known["vector"] = _vector(item["vector"])
     return FinishedRun(**known)

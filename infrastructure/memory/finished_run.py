@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonObject, JsonValue
-from infrastructure.memory.memori import outcomes, plan_cases, runs, workflows
+from infrastructure.memory.memori import outcomes, plan_cases, run_sources, runs, workflows
 from infrastructure.memory.memori.dialect import Tx, Write
 from infrastructure.memory.memori.names import checked_name
 from infrastructure.memory.memori.outcomes import OutcomeRecord
@@ -39,6 +39,8 @@ class FinishedRun:
         structure: what makes two plans the same; None for the whole plan.
         vector: the request's embedding, float32; None without an embedder.
         outcomes: one a task and attempt, in the order made.
+        sources: who and what else took part, named as in `run_sources`; the agents of the outcomes
+            and the session are known anyway.
         events: the last journal events, stored with the rest.
         first_event: number of the first of them, counted from 1, so that one which is stored
             already is not stored again; None goes on after the last.
@@ -62,6 +64,7 @@ class FinishedRun:
     structure: JsonValue = None
     vector: NDArray[np.float32] | None = None
     outcomes: tuple[OutcomeRecord, ...] = ()
+    sources: tuple[str, ...] = ()
     events: tuple[JsonObject, ...] = ()
     first_event: int | None = None
     result: JsonObject = field(default_factory=dict[str, JsonValue])
@@ -131,14 +134,6 @@ def known_run(tx: Tx, run_id: str) -> RunRecord | None:
     return run
 
 
-def forget_run(tx: Tx, run_id: str) -> bool:
-    """Delete a run and take what it added out of every counter; False if unknown."""
-    forgotten = workflows.forget_workflows(tx, run_id)
-    outcomes.forget_outcomes(tx, run_id)
-    plan_cases.forget_plan(tx, run_id)
-    return runs.forget_run_record(tx, run_id) or forgotten > 0
-
-
 def _workflow(run: FinishedRun, finished_at: float) -> Workflow:
     return Workflow(
         id=run.run_id,
@@ -188,6 +183,8 @@ def _finish(
     )
     workflows.store_workflow(tx, workflow)
     outcomes.record_outcomes(tx, run.run_id, run.outcomes, finished_at)
+    agents = [run_sources.AGENT + outcome.agent for outcome in run.outcomes if outcome.agent]
+    run_sources.add(tx, run.run_id, [*agents, *run.sources])
     if plan is not None:
         plan_cases.record_plan(
             tx,

@@ -16,13 +16,20 @@ from infrastructure.memory.finished_run import (
     apply_feedback,
     checked_feedback,
     finish_write,
-    forget_run,
 )
 from infrastructure.memory.learning_metrics import learning_metrics
-from infrastructure.memory.memori import outcomes, patterns, plan_cases, runs, workflows
+from infrastructure.memory.memori import (
+    outcomes,
+    patterns,
+    plan_cases,
+    run_sources,
+    runs,
+    workflows,
+)
 from infrastructure.memory.memori.aggregates import ALL_SESSIONS
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori, absolute_place
+from infrastructure.memory.memori.forgetting import Forgotten, forget
 from infrastructure.memory.memori.outcomes import OutcomeCount
 from infrastructure.memory.memori.patterns import WorkflowPattern
 from infrastructure.memory.memori.plan_cases import PlanCase
@@ -272,10 +279,30 @@ class WorkflowMemory:
         memori = await self.ready()
         return await memori.read(lambda tx: learning_metrics(tx, task_type, since, session_id))
 
-    async def forget_run(self, run_id: str) -> bool:
-        """Delete a run and take all that it added out of every counter; False if unknown."""
+    async def sources(self, run_id: str) -> list[str]:
+        """Who took part in a run, such as `agent:writer` and `session:s1`; empty if unknown."""
         memori = await self.ready()
-        return await self._commit_forgotten(memori, run_id)
+        return await memori.read(lambda tx: run_sources.of_run(tx, run_id))
+
+    async def forget(self, *, source: str | None = None, run_id: str | None = None) -> Forgotten:
+        """Forget for good all that a source or a run caused; see `memori.forgetting`.
+
+        Args:
+            source: as `sources` names them, or as it stands in an item's provenance.
+            run_id: of the one run to be forgotten.
+
+        Raises:
+            InputError: not exactly one of both was given.
+            StoreError: the store failed; nothing was forgotten.
+        """
+        memori = await self.ready()
+        forgotten = await self._commit_forgotten(memori, source, run_id)
+        _log.info("forgot %s: %s", source or f"run {run_id}", forgotten)
+        return forgotten
+
+    async def forget_run(self, run_id: str) -> bool:
+        """`forget` for one run; False if nothing of it was known."""
+        return await self.forget(run_id=run_id) != Forgotten()
 
     async def aclose(self) -> None:
         """Close the store, when nobody else does."""
@@ -296,9 +323,11 @@ class WorkflowMemory:
         (merged,) = await memori.commit(lambda tx: apply_feedback(tx, said))
         return merged
 
-    async def _commit_forgotten(self, memori: Memori, run_id: str) -> bool:
-        (known,) = await memori.commit(lambda tx: forget_run(tx, run_id))
-        return bool(known)
+    async def _commit_forgotten(
+        self, memori: Memori, source: str | None, run_id: str | None
+    ) -> Forgotten:
+        (forgotten,) = await memori.commit(lambda tx: forget(tx, source=source, run_id=run_id))
+        return forgotten
 
 
 def read_patterns(

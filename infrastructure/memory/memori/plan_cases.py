@@ -258,7 +258,8 @@ def _count(
         "INSERT INTO plan_cases (tenant, digest, structure, task_type, given, successes,"
         " failures, duration_us, cost_nusd, last_used, current_rate, version)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)"
-        " ON CONFLICT (tenant, digest) DO UPDATE SET"
+        " ON CONFLICT (tenant, digest) DO UPDATE SET structure = excluded.structure,"
+        " task_type = excluded.task_type, given = excluded.given,"
         " successes = plan_cases.successes + excluded.successes,"
         " failures = plan_cases.failures + excluded.failures,"
         " duration_us = plan_cases.duration_us + excluded.duration_us,"
@@ -296,8 +297,19 @@ def _refresh(tx: Tx, case: str) -> None:
         " WHERE tenant = ? AND digest = ?",
         (latest[0][1] if latest else 0.0, judged.current_rate, tx.tenant, tx.tenant, case),
     )
+    if not latest:
+        _blank(tx, case)
     for success in (0, 1):
         _trim_exemplars(tx, case, success)
+
+
+def _blank(tx: Tx, case: str) -> None:
+    """Leave of a case without runs only what tells readers that it is gone."""
+    tx.execute(
+        "UPDATE plan_cases SET structure = '', task_type = '', given = '[]'"
+        " WHERE tenant = ? AND digest = ?",
+        (tx.tenant, case),
+    )
 
 
 def _trim_exemplars(tx: Tx, case: str, success: int) -> None:

@@ -63,10 +63,11 @@ class PlanIndex:
                 self._cases.clear()
                 self._matrices.clear()
             for case in news:
-                self._cases.pop(case.digest, None)
+                if (known := self._cases.pop(case.digest, None)) is not None:
+                    self._drop_matrices(known[0].case.task_type)
                 if case.exemplars:
                     self._cases[case.digest] = tuple(_entries(case))
-                self._drop_matrices(case.task_type)
+                    self._drop_matrices(case.task_type)
                 self._version = case.version
             while len(self._cases) > self.limit:
                 _, dropped = self._cases.popitem(last=False)

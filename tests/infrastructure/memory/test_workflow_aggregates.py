@@ -16,14 +16,15 @@ from workflow_fixtures import START, finished, workflow
 
 from infrastructure.errors import InputError
 from infrastructure.memory.compaction_service import CompactionService
-from infrastructure.memory.finished_run import apply_feedback, finish_write, forget_run
+from infrastructure.memory.finished_run import apply_feedback, finish_write
 from infrastructure.memory.memori import outcomes, plan_cases, runs, workflow_metrics
 from infrastructure.memory.memori import patterns as pattern_queries
 from infrastructure.memory.memori.counting import to_micros, to_nanos, wilson
 from infrastructure.memory.memori.dialect import Dialect, Tx
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.forgetting import forget
 from infrastructure.memory.memori.runs import RunFeedback
-from infrastructure.memory.memori.schema_workflows import MIGRATIONS
+from infrastructure.memory.memori.schema import MIGRATIONS
 from infrastructure.memory.memori.workflows import (
     Workflow,
     correct_workflows,
@@ -349,5 +350,5 @@ def test_ending_correcting_and_listing_runs_touches_no_table_whole(explained: _E
     runs.corrected_task_types(tx)
     outcomes.outcome_counts(tx, ["testing"])
     plan_cases.changed_cases(tx, 0, 10)
-    forget_run(tx, "r1")
+    forget(tx, run_id="r1")
     assert _table_scans(explained) == []
