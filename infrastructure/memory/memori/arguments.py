@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from langgraph.store.base import IndexConfig, InvalidNamespaceError
 
 from infrastructure.memory.memori.items import MAX_KEY_BYTES, Namespace, encode_namespace
+from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.memori.values import InvalidItem, check_text
 
 WHOLE: Final = "$"
@@ -17,6 +18,7 @@ WHOLE: Final = "$"
 _US_PER_MINUTE: Final = 60_000_000
 _MAX_TTL_MINUTES: Final = 1e9
 _MAX_COUNT: Final = 2**62
+_MAX_SECONDS: Final = 1e10
 
 
 def namespace(labels: object, *, required: bool = False) -> Namespace:
@@ -52,6 +54,13 @@ def count(number: object, what: str) -> int:
     return number
 
 
+def page_size(number: object) -> int:
+    """How many results a page has: an integer of at least 1."""
+    if count(number, "limit") == 0:
+        raise InvalidItem("limit must be at least 1 for a page, which could not end otherwise")
+    return cast("int", number)
+
+
 def ttl(minutes: object) -> int | None:
     """Minutes as whole microseconds; None for ever."""
     if minutes is None:
@@ -66,6 +75,24 @@ def ttl(minutes: object) -> int | None:
             f"ttl must be a number of minutes from 0 to {_MAX_TTL_MINUTES:.0e}, not {minutes!r:.40}"
         )
     return round(minutes * _US_PER_MINUTE)
+
+
+def undo_us(seconds: object) -> int:
+    """How long deleted items are kept, as whole microseconds."""
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 <= seconds <= _MAX_SECONDS
+    ):
+        raise InvalidItem(f"undo_s must be a number of seconds, 0 for never, not {seconds!r:.40}")
+    return round(seconds * 1_000_000)
+
+
+def provenance(given: object) -> Provenance:
+    """Where what is written comes from."""
+    if not isinstance(given, Provenance):
+        raise InvalidItem(f"provenance must be a Provenance, not {type(given).__name__}")
+    return given
 
 
 def indexed_paths(config: IndexConfig | None) -> list[str]:

@@ -47,12 +47,14 @@ def read(search: Search, cursor: object) -> Place | Position | None:
         mark, place = cast("tuple[str, list[Any]]", orjson.loads(packed))
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidItem(_WRONG) from error
-    if mark != _mark(search):
+    if mark != _mark(search) or not isinstance(place, list):  # pyright: ignore[reportUnnecessaryIsInstance]  # anybody may have written it
         raise InvalidItem(_WRONG)
     return _place(search, place)
 
 
 def _place(search: Search, place: list[Any]) -> Place | Position:
+    if not all(map(_storable, place)):
+        raise InvalidItem(_WRONG)
     match place:
         case [None | int() | float() as score, int() as id_] if search.query is not None:
             return Place(None if score is None else float(score), id_)
@@ -64,6 +66,13 @@ def _place(search: Search, place: list[Any]) -> Place | Position:
             return Place(None, id_)
         case _:
             raise InvalidItem(_WRONG)
+
+
+def _storable(part: object) -> bool:
+    """Whether a part of a place can be a parameter of a statement."""
+    if isinstance(part, str):
+        return "\x00" not in part
+    return not isinstance(part, int) or -(2**63) <= part < 2**63
 
 
 def _mark(search: Search) -> str:

@@ -153,10 +153,12 @@ class Batch:
             if operation.draft.write_id is not None:
                 items.purge_write_ids(tx, now - WRITE_ID_US)
             return items.put(tx, operation.draft, now)
+        items.purge_deleted(tx, now - self.undo_us)
         if isinstance(operation, Undelete):
             return items.undelete(tx, operation.namespace, operation.key, now)
         deleted = items.delete(tx, operation.namespace, operation.key, now, operation.expected)
-        items.purge_deleted(tx, now - self.undo_us)
+        if not self.undo_us:
+            items.purge_deleted(tx, now)
         return deleted
 
 

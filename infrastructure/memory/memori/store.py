@@ -98,8 +98,8 @@ class MemoriStore(BaseStore):
         self._memori = memori
         self._paths = encode(arguments.indexed_paths(index))
         self._index = IndexService.of(memori, _embedding(index, embedder))
-        self._provenance = provenance
-        self._undo_us = round(undo_s * 1_000_000)
+        self._provenance = arguments.provenance(provenance)
+        self._undo_us = arguments.undo_us(undo_s)
         self._sweeper = Sweeper(self.sweep_ttl)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -132,7 +132,7 @@ class MemoriStore(BaseStore):
     def with_provenance(self, provenance: Provenance) -> Self:
         """The same store, marking what is written through it with another origin."""
         bound = copy(self)
-        bound._provenance = provenance
+        bound._provenance = arguments.provenance(provenance)
         return bound
 
     async def setup(self) -> None:
@@ -242,13 +242,16 @@ class MemoriStore(BaseStore):
         Raises:
             InvalidItem: the cursor belongs to another search.
         """
+        size = arguments.page_size(limit)
+        # One more than the page has tells whether there is a next one.
         search = self._search(
-            namespace_prefix, query, filter, limit, 0, False, ranking, order_by, descending
+            namespace_prefix, query, filter, size + 1, 0, False, ranking, order_by, descending
         )
         search = search.following(cursors.read(search, cursor))
         hits = (await self._arun([search]))[0]
-        more = len(hits) == limit and limit > 0
-        return Page(present.search_items(hits), cursors.write(search, hits[-1]) if more else None)
+        page = hits[:size]
+        following = cursors.write(search, page[-1]) if len(hits) > size else None
+        return Page(present.search_items(page), following)
 
     async def awrite(
         self,
@@ -275,7 +278,7 @@ class MemoriStore(BaseStore):
         """
         draft = self._draft(
             namespace, key, value, index, self._default_ttl(ttl),
-            provenance or self._provenance,
+            self._provenance if provenance is None else arguments.provenance(provenance),
             arguments.version(expected_version),
             arguments.write_id(write_id),
         )  # fmt: skip
