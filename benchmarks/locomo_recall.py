@@ -36,7 +36,7 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.ranking import Ranking
 from infrastructure.memory.memori.store import MemoriStore
 
-RANKING = Ranking()
+RANKING = Ranking(neighbours=0.6)
 """The options of `asearch` for what is written as a conversation."""
 
 CATEGORIES = (1, 2, 3, 4)

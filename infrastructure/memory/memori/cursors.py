@@ -23,7 +23,7 @@ _WRONG: Final = (
 def write(search: Search, last: Hit) -> str:
     """The cursor after a hit."""
     if search.query is not None:
-        place: list[Any] = [last.score, last.item.id]
+        place: list[Any] = [last.rank, last.item.id]
     elif search.order is not None:
         place = list(ordering.position(search.order, last.item))
     else:

@@ -10,7 +10,7 @@ from langgraph.store.base import get_text_at_path
 
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.arguments import WHOLE
-from infrastructure.memory.memori.embedding import Embedding, Vectors
+from infrastructure.memory.memori.embedding import Embedding
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.indexer import Indexer
 from infrastructure.memory.memori.search import Searcher
@@ -50,26 +50,25 @@ class IndexService:
             if (room := self.indexer.room()) is not None:
                 await asyncio.wrap_future(room)
 
-    def searcher(self, queries: Sequence[str]) -> Searcher:
+    def searcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """Wait for what was acknowledged before to be indexed, then what answers these queries."""
         if not queries:
             return Searcher(self._index, {})
         self.indexer.settled().result()
         if self._embedding is None:
             return Searcher(self._index, {})
-        return self._searcher(queries, self._embedding.queries(list(queries)))
+        vectors = self._embedding.queries(list(queries))
+        return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
 
-    async def asearcher(self, queries: Sequence[str]) -> Searcher:
+    async def asearcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """`searcher` for the event loop."""
         if not queries:
             return Searcher(self._index, {})
         await asyncio.wrap_future(self.indexer.settled())
         if self._embedding is None:
             return Searcher(self._index, {})
-        return self._searcher(queries, await self._embedding.aqueries(list(queries)))
-
-    def _searcher(self, queries: Sequence[str], vectors: Vectors) -> Searcher:
-        return Searcher(self._index, dict(zip(queries, vectors, strict=True)))
+        vectors = await self._embedding.aqueries(list(queries))
+        return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
 
 
 def texts_of(value: dict[str, Any], paths: list[str]) -> tuple[str, ...]:

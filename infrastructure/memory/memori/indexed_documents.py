@@ -52,7 +52,7 @@ class IndexedDocuments:
 
     def __init__(self) -> None:
         self._ids = Column(np.int64)
-        self._created_at = Column(np.int64)
+        self._written_at = Column(np.int64)
         self._lengths = Column(np.int32)
         self._alive = Column(np.bool_)
         self._namespace_codes = Column(np.int32)
@@ -76,9 +76,9 @@ class IndexedDocuments:
         return self._ids.values
 
     @property
-    def created_at(self) -> NDArray[np.int64]:
+    def written_at(self) -> NDArray[np.int64]:
         """Microseconds, int64[n]."""
-        return self._created_at.values
+        return self._written_at.values
 
     @property
     def lengths(self) -> NDArray[np.int32]:
@@ -116,7 +116,7 @@ class IndexedDocuments:
     def append(
         self,
         ids: NDArray[np.int64],
-        created_at: NDArray[np.int64],
+        written_at: NDArray[np.int64],
         lengths: NDArray[np.int32],
         namespaces: Sequence[str],
         namespace_codes: NDArray[np.int32],
@@ -138,7 +138,7 @@ class IndexedDocuments:
         codes = self._codes(namespaces)[namespace_codes]
         self._link(codes)
         self._ids.extend(ids)
-        self._created_at.extend(created_at)
+        self._written_at.extend(written_at)
         self._lengths.extend(lengths)
         self._alive.extend(np.ones(len(ids), dtype=np.bool_))
         self._namespace_codes.extend(codes)

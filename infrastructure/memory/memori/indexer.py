@@ -38,11 +38,11 @@ TextsOf = Callable[[dict[str, Any], list[str]], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class IndexedItem:
-    """What of an item the index holds; `created_at` in microseconds."""
+    """What of an item the index holds; `written_at` in microseconds."""
 
     id: int
     namespace: str
-    created_at: int
+    written_at: int
     texts: tuple[str, ...]
 
 
@@ -243,13 +243,13 @@ class Indexer:
 
     def _items(self, tx: Tx, start: int) -> list[IndexedItem]:
         rows = tx.execute(
-            "SELECT id, namespace, created_at, value, paths FROM items"
+            "SELECT id, namespace, updated_at, value, paths FROM items"
             " WHERE tenant = ? AND paths IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
             (tx.tenant, start, BATCH),
         )
         return [
-            IndexedItem(id_, namespace, created_at, self._texts_of(decode(value), decode(paths)))
-            for id_, namespace, created_at, value, paths in rows.fetchall()
+            IndexedItem(id_, namespace, written_at, self._texts_of(decode(value), decode(paths)))
+            for id_, namespace, written_at, value, paths in rows.fetchall()
         ]
 
     def _build(self, kind: Kind, items: Sequence[IndexedItem]) -> Segment | None:

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from infrastructure.memory.memori.indexed_documents import IndexedDocuments
 from infrastructure.memory.memori.posting_lists import PostingLists
 from infrastructure.memory.memori.postings import Postings
+from infrastructure.memory.memori.surroundings import Surroundings
 
 _RUNS_OF_A_SIZE: Final = 8
 _LARGE_RUN: Final = 2**19
 _UNKNOWN: Final = -1
 _BLOCK: Final = 2**15
+_LENT_SHARE: Final = 4
+
+K1: Final = 0.9
+B: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +58,7 @@ class LexicalIndex:
         self.documents = IndexedDocuments()
         self._codes: dict[str, int] = {}
         self._runs: list[PostingLists] = []
-        self._norms: tuple[object, NDArray[np.float32]] = (None, np.empty(0, dtype=np.float32))
+        self._known: tuple[object, Surroundings, NDArray[np.float32]] | None = None
 
     def append(self, batch: Postings) -> None:
         """Add a batch, whose ids are all above those that are there.
@@ -63,7 +68,7 @@ class LexicalIndex:
         """
         first = len(self.documents)
         self.documents.append(
-            batch.ids, batch.created_at, batch.lengths, batch.namespaces, batch.namespace_codes
+            batch.ids, batch.written_at, batch.lengths, batch.namespaces, batch.namespace_codes
         )
         codes = self._codes
         terms = [codes.setdefault(term, len(codes)) for term in batch.terms]
@@ -75,17 +80,23 @@ class LexicalIndex:
         """Take documents out; ids that are unknown or removed already are ignored."""
         self.documents.remove(ids)
 
-    def scores(self, terms: Iterable[str], k1: float = 1.2, b: float = 0.75) -> LexicalScores:
-        """BM25 of every document.
+    def scores(
+        self, terms: Iterable[str], neighbours: float = 0.0, k1: float = K1, b: float = B
+    ) -> LexicalScores:
+        """BM25 of every document, with the words of its neighbours as a weaker field of it.
 
         The sum over distinct terms of idf * f * (k1 + 1) / (f + k1 * (1 - b + b * length / mean
         length)), f being the term's count in the document (S. Robertson and H. Zaragoza, The
         Probabilistic Relevance Framework: BM25 and Beyond, 2009), with
         idf = ln(1 + (N - df + 0.5) / (df + 0.5)), which stays positive for common terms as
-        Lucene's does. N, df and the mean length are those of the live documents.
+        Lucene's does. Counts and lengths of neighbours are added with their weights before the
+        count saturates, as in BM25F (Robertson, Zaragoza and Taylor, 2004); counts of terms that
+        more than a quarter of the documents have say nothing of a neighbourhood and are not lent.
+        N, df and the mean length are those of the live documents.
 
         Args:
             terms: as `tokens.query_terms` gives them.
+            neighbours: the share of its neighbours that a document takes, 0 to 1.
             k1: from which on more occurrences count for less; at least 0.
             b: how much long documents are marked down, 0 to 1.
         """
@@ -94,15 +105,24 @@ class LexicalIndex:
         ceiling = 0.0
         if live == 0:
             return LexicalScores(values, ceiling)
-        norms = self._length_norms(k1, b)
+        around, norms = self._context(neighbours, k1, b)
         for term in dict.fromkeys(terms):
             found, counts = self._postings(term)
             frequency = self._live(found)
             most = math.log(1 + (live - frequency + 0.5) / (frequency + 0.5)) * (k1 + 1)
             ceiling += most
-            if frequency:
+            if not frequency:
+                continue
+            if neighbours and frequency * _LENT_SHARE <= live:
+                lent = self._lent(around, found, counts)
+                _add_scores(values, *lent, norms, np.float32(most))
+            else:
                 _add_scores(values, found, counts, norms, np.float32(most))
         return LexicalScores(values, ceiling)
+
+    def surroundings(self, share: float) -> Surroundings:
+        """The neighbours of every document, with the weights for a share."""
+        return self._context(share, K1, B)[0]
 
     def compacted(self) -> LexicalIndex:
         """A new index of the live documents alone, with new ordinals in the same order."""
@@ -112,7 +132,7 @@ class LexicalIndex:
         present: list[int] = lists.terms.tolist()
         everything = Postings(
             ids=documents.ids,
-            created_at=documents.created_at,
+            written_at=documents.written_at,
             namespaces=tuple(documents.namespaces),
             namespace_codes=documents.namespace_codes,
             lengths=documents.lengths,
@@ -150,31 +170,45 @@ class LexicalIndex:
             return len(documents)
         return int(np.count_nonzero(self.documents.alive[documents]))
 
-    def _length_norms(self, k1: float, b: float) -> NDArray[np.float32]:
-        """By document what its counts are weighed against; infinite for dead ones."""
+    def _lent(
+        self, around: Surroundings, found: NDArray[np.int32], counts: NDArray[np.uint16]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Documents with the term in them or near them, and what it counts there."""
+        live = self.documents.alive[found]
+        places, own = found[live].astype(np.intp), counts[live].astype(np.float32)
+        counted = np.zeros(len(self.documents) + 1, dtype=np.float32)
+        counted[places] = own
+        around.lend(places, own, counted)
+        touched = np.flatnonzero(counted[:-1])
+        return touched, counted[touched]
+
+    def _context(
+        self, share: float, k1: float, b: float
+    ) -> tuple[Surroundings, NDArray[np.float32]]:
+        """The surroundings, and by document what counts are weighed against; infinite if dead."""
         documents = self.documents
-        state = (k1, b, len(documents), documents.live)
-        known, norms = self._norms
-        if known != state:
-            mean = documents.live_length / documents.live or 1.0
-            norms = documents.lengths.astype(np.float32)
-            norms *= np.float32(k1 * b / mean)
+        state = (share, k1, b, len(documents), documents.live)
+        if self._known is None or self._known[0] != state:
+            around = Surroundings.of(documents, share)
+            norms = around.lengths.copy()
+            mean = float(norms.sum(where=documents.alive, dtype=np.float64)) / documents.live
+            norms *= np.float32(k1 * b / (mean or 1.0))
             norms += np.float32(k1 * (1 - b))
             norms[~documents.alive] = np.inf
-            self._norms = state, norms
-        return norms
+            self._known = state, around, norms
+        return self._known[1:]
 
 
 def _add_scores(
     values: NDArray[np.float32],
-    documents: NDArray[np.int32],
-    counts: NDArray[np.uint16],
+    documents: NDArray[np.int32] | NDArray[np.intp],
+    counts: NDArray[np.uint16] | NDArray[np.float32],
     norms: NDArray[np.float32],
     most: np.float32,
 ) -> None:
     # In blocks that stay within the processor's cache.
     for start in range(0, len(documents), _BLOCK):
-        block = documents[start : start + _BLOCK].astype(np.intp)
+        block = documents[start : start + _BLOCK].astype(np.intp, copy=False)
         weights = counts[start : start + _BLOCK].astype(np.float32)
         weights /= weights + norms[block]
         weights *= most

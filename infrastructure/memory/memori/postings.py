@@ -24,7 +24,7 @@ from infrastructure.memory.memori.sealing import (
 from infrastructure.memory.memori.tokens import stems
 
 Document: TypeAlias = tuple[int, str, int, str]
-"""Item id, namespace, created_at in microseconds, text."""
+"""Item id, namespace, written_at in microseconds, text."""
 
 _MARK: Final = b"GTXT"
 _VERSION: Final = 1
@@ -37,14 +37,14 @@ class Postings:
 
     Fields:
         ids: int64[n], ascending.
-        created_at: int64[n], microseconds.
+        written_at: int64[n], microseconds.
         namespaces: the distinct encoded namespaces, `namespace_codes` int32[n] the place in them.
         lengths: int32[n], terms of each document, repeated ones counted each time.
         terms: distinct, `lists` has the postings of the i-th under the code i.
     """
 
     ids: NDArray[np.int64]
-    created_at: NDArray[np.int64]
+    written_at: NDArray[np.int64]
     namespaces: tuple[str, ...]
     namespace_codes: NDArray[np.int32]
     lengths: NDArray[np.int32]
@@ -66,7 +66,7 @@ class Postings:
         numbers = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
         return cls(
             ids=np.array([row[0] for row in rows], dtype=np.int64),
-            created_at=np.array([row[2] for row in rows], dtype=np.int64),
+            written_at=np.array([row[2] for row in rows], dtype=np.int64),
             namespaces=namespaces,
             namespace_codes=namespace_codes.astype(np.int32),
             lengths=lengths,
@@ -88,7 +88,7 @@ class Postings:
         starts = np.cumsum([0, *map(len, live)])
         return cls(
             ids=np.concatenate([batch.ids for batch in live]),
-            created_at=np.concatenate([batch.created_at for batch in live]),
+            written_at=np.concatenate([batch.written_at for batch in live]),
             namespaces=namespaces,
             namespace_codes=np.concatenate(
                 [
@@ -123,7 +123,7 @@ class Postings:
         namespaces: list[int] = used.tolist()
         return Postings(
             ids=self.ids[keep],
-            created_at=self.created_at[keep],
+            written_at=self.written_at[keep],
             namespaces=tuple(self.namespaces[code] for code in namespaces),
             namespace_codes=namespace_codes.astype(np.int32),
             lengths=self.lengths[keep],
@@ -142,7 +142,7 @@ class Postings:
                 orjson.dumps(self.namespaces),
                 orjson.dumps(self.terms),
                 differences(self.ids.astype("<i8")),
-                differences(self.created_at.astype("<i8")),
+                differences(self.written_at.astype("<i8")),
                 self.namespace_codes.astype("<i4").tobytes(),
                 self.lengths.astype("<i4").tobytes(),
                 np.diff(lists.offsets).astype("<i4").tobytes(),
@@ -166,7 +166,7 @@ class Postings:
         offsets = np.cumsum([0, *numbers(sizes, "<i4").tolist()], dtype=np.int64)
         batch = cls(
             ids=item_ids,
-            created_at=summed(created, "<i8").astype(np.int64),
+            written_at=summed(created, "<i8").astype(np.int64),
             namespaces=texts(namespaces),
             namespace_codes=numbers(codes, "<i4").astype(np.int32),
             lengths=numbers(lengths, "<i4").astype(np.int32),
@@ -188,7 +188,7 @@ class Postings:
         firsts = np.zeros(postings + 1, dtype=np.bool_)
         firsts[lists.offsets[(lists.offsets >= 0) & (lists.offsets <= postings)]] = True
         sound = (
-            len(self.created_at) == len(self.namespace_codes) == len(self.lengths) == size
+            len(self.written_at) == len(self.namespace_codes) == len(self.lengths) == size
             and len(lists.counts) == postings == lists.offsets[-1]
             and len(self.terms) == len(lists.terms) == len(set(self.terms))
             and len(self.namespaces) == len(set(self.namespaces))

@@ -10,23 +10,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infrastructure.memory.memori.embedding import Vectors
+from infrastructure.memory.memori.indexed_documents import IndexedDocuments
+from infrastructure.memory.memori.meaning import nearness, sampled
+from infrastructure.memory.memori.nearest import VectorIndex
 from infrastructure.memory.memori.search_index import SearchIndex
 from infrastructure.memory.memori.tokens import query_terms
 from infrastructure.memory.memori.values import InvalidItem
 
-_DIGITS: Final = 6
+# Scores are kept as whole millionths: what is equal but for rounding is equal, and ordered alike
+# on every machine.
+_UNIT: Final = 1_000_000
+_UNMATCHED: Final = -1
 _GROWTH: Final = 4
+# Where vectors are too many to compare with all, the best by words and the nearest are compared.
+_BY_WORDS: Final = 4_000
+_BY_MEANING: Final = 1_000
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How matches are weighed; provisional."""
+    """How a search weighs what it knows of an item.
 
-    text: float = 0.5
+    An item's score is from 0 to 1: (1 - meaning) times how well its words match, plus meaning
+    times how near its vector is, plus recency times how new it is, divided by the most that these
+    can be together. It depends on the query and the store, not on which other items match.
+
+    Fields:
+        meaning: the weight of vectors against words, 0 to 1; without an embedder words count alone.
+        neighbours: how much an item takes from those written before and after it in its namespace,
+            0 to 1: nothing for facts that stand alone, about 0.6 for conversations, logs and
+            documents cut into parts.
+        recency: the weight of newness; 0 leaves age out.
+        half_life_s: seconds after which newness is half of what it was.
+
+    Raises:
+        InvalidItem: a value that is out of its range.
+    """
+
+    meaning: float = 0.3
+    neighbours: float = 0.0
+    recency: float = 0.0
+    half_life_s: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.text <= 1:
-            raise InvalidItem("text must be from 0 to 1")
+        _check("meaning", self.meaning, 1.0)
+        _check("neighbours", self.neighbours, 1.0)
+        _check("recency", self.recency, 10.0)
+        _check("half_life_s", self.half_life_s, 1e12)
+        if self.half_life_s == 0:
+            raise InvalidItem("half_life_s of a ranking must be above 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,17 +83,17 @@ class Query:
 class Ranked:
     """The matches of a query among all documents."""
 
-    def __init__(self, ids: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
-        """Args: ids int64[n] ascending; scores float64[n], -inf for what does not match."""
+    def __init__(self, ids: NDArray[np.int64], scores: NDArray[np.int32]) -> None:
+        """Args: ids int64[n] ascending; scores int32[n] in millionths, below 0 for no match."""
         self._ids = ids
-        self._scores = np.round(scores, _DIGITS)  # what is equal but for rounding is equal
+        self._scores = scores
         self._wanted: NDArray[np.bool_] | None = None
 
     def has(self, id_: int) -> bool:
         """Whether the item matches."""
         place = int(np.searchsorted(self._ids, id_))
         found = place < len(self._ids) and int(self._ids[place]) == id_
-        return found and bool(self._scores[place] > -np.inf)
+        return found and bool(self._scores[place] >= 0)
 
     def restrict(self, ids: Sequence[int]) -> None:
         """Of what was not given yet, give only these ids, which ascend."""
@@ -67,14 +101,14 @@ class Ranked:
 
     def best_first(self, chunk: int) -> Iterator[list[tuple[int, float]]]:
         """Ids and scores, the best first and of equal ones the last written, in chunks."""
-        left = np.flatnonzero(self._scores > -np.inf)
+        left = np.flatnonzero(self._scores >= 0)
         while len(left):
             if self._wanted is not None:
                 left = left[self._wanted[left]]
             best, left = self._split(left, chunk)
-            order = np.lexsort((-self._ids[best], -self._scores[best]))
-            best = best[order]
-            pairs = list(zip(self._ids[best].tolist(), self._scores[best].tolist(), strict=True))
+            best = best[np.lexsort((-self._ids[best], -self._scores[best]))]
+            scores = (self._scores[best] / _UNIT).tolist()
+            pairs = list(zip(self._ids[best].tolist(), scores, strict=True))
             for start in range(0, len(pairs), chunk):
                 yield pairs[start : start + chunk]
             chunk *= _GROWTH
@@ -93,15 +127,58 @@ class Ranked:
 def ranked(index: SearchIndex, query: Query, ranking: Ranking) -> Ranked:
     """Score every document of the index."""
     documents = index.lexical.documents
-    text = index.lexical.scores(query_terms(query.text))
-    words = text.values.astype(np.float64) / (text.ceiling or 1.0)
-    scores = ranking.text * words
+    text = index.lexical.scores(query_terms(query.text), ranking.neighbours)
+    words = text.values / np.float32(text.ceiling or 1.0)
     matching = words > 0
+    scores, most = words, 1.0
     if query.vector is not None and index.vectors is not None and index.vectors_complete:
-        meaning = np.full(len(documents), -np.inf)
-        np.maximum.at(meaning, index.ordinals_of_rows(), index.vectors.cosines(query.vector))
-        matching |= meaning > -np.inf
-        scores = 1 - (1 - np.maximum(meaning, -1)) * (1 - scores)
+        near, known = _near(index, index.vectors, query.vector, words)
+        matching |= known
+        if ranking.neighbours:
+            lent = np.float32(ranking.neighbours / 2)
+            near = near + lent * index.lexical.surroundings(ranking.neighbours).best(near)
+        scores = np.float32(1 - ranking.meaning) * words + np.float32(ranking.meaning) * near
+        most += ranking.meaning * ranking.neighbours / 2
+    if ranking.recency:
+        scores = scores + np.float32(ranking.recency) * _newness(documents, query.now, ranking)
+        most += ranking.recency
     matching &= documents.alive
-    matching &= documents.in_namespace(query.prefix)
-    return Ranked(documents.ids, np.where(matching, scores, -np.inf))
+    if query.prefix:
+        matching &= documents.in_namespace(query.prefix)
+    units = np.rint(scores * np.float32(_UNIT / most)).astype(np.int32)
+    units[~matching] = _UNMATCHED
+    return Ranked(documents.ids, units)
+
+
+def _near(
+    index: SearchIndex, vectors: VectorIndex, query: Vectors, words: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """How near each document is in meaning, and which have vectors."""
+    cosines = np.full(len(words), -np.inf, dtype=np.float32)
+    if vectors.exact:
+        rows = index.ordinals_of_rows()
+        np.maximum.at(cosines, rows, vectors.cosines(query))
+        known = cosines > -np.inf
+        return nearness(cosines, cosines[known]), known
+    ids = index.lexical.documents.ids
+    count = min(_BY_WORDS, len(words))
+    by_words = np.argpartition(words, len(words) - count)[len(words) - count :]
+    by_meaning = np.searchsorted(ids, vectors.nearest(query, _BY_MEANING).items)
+    candidates = np.union1d(by_words[words[by_words] > 0], by_meaning)
+    cosines[candidates] = vectors.cosines_of(query, ids[candidates])
+    known = np.zeros(len(words), dtype=np.bool_)
+    known[index.ordinals_of_rows()] = True
+    return nearness(cosines, sampled(vectors, query)), known
+
+
+def _newness(documents: IndexedDocuments, now: int, ranking: Ranking) -> Floats:
+    """1 for what is written now, half for what is a half-life old."""
+    age_s = np.maximum(now - documents.written_at, 0) / 1e6
+    return np.exp2(-age_s / ranking.half_life_s).astype(np.float32)
+
+
+def _check(name: str, value: float, most: float) -> None:
+    given: object = value  # callers may be untyped
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not number or not 0 <= value <= most:
+        raise InvalidItem(f"{name} of a ranking must be from 0 to {most:g}, not {given!r:.40}")

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from infrastructure.memory.memori import filter_sql, items, ordering_sql
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.embedding import Vectors
@@ -17,6 +19,7 @@ from infrastructure.memory.memori.search_index import SearchIndex
 from infrastructure.memory.memori.sql import Sql
 
 _CHUNK: Final = 100
+_DIGITS: Final = 6
 _PATIENCE: Final = 1_000
 """Candidates looked at one by one; after so many that the filter refused it is asked for all."""
 
@@ -57,10 +60,16 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An item that a search found; `score` is None without a match."""
+    """An item that a search found.
+
+    Fields:
+        score: as it is shown; None without a match.
+        rank: the score that orders it; None without a match.
+    """
 
     item: StoredItem
     score: float | None = None
+    rank: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +79,13 @@ class Searcher:
     Fields:
         index: brought level with the transaction before it is used.
         vectors: of the queries, by their text; without an embedder empty.
+        shows_cosine: whether scores are shown as the cosines of the vectors, as LangGraph's stores
+            show them; what orders the hits is the ranking in any case.
     """
 
     index: SearchIndex
     vectors: Mapping[str, Vectors]
+    shows_cosine: bool = False
 
     def run(self, tx: Tx, search: Search, now: int, unexpired_at: int | None) -> list[Hit]:
         """The hits of a search; times in microseconds since the epoch."""
@@ -89,7 +101,20 @@ class Searcher:
                 items.encode_namespace(search.prefix),
                 now,
             )
-            return _best(tx, search, within, ranked(self.index, query, search.ranking))
+            hits = _best(tx, search, within, ranked(self.index, query, search.ranking))
+            if self.shows_cosine and query.vector is not None:
+                return self._with_cosines(hits, query.vector)
+            return hits
+
+    def _with_cosines(self, hits: list[Hit], query: Vectors) -> list[Hit]:
+        vectors = self.index.vectors
+        if vectors is None or not self.index.vectors_complete:
+            return hits
+        cosines = vectors.cosines_of(query, np.array([hit.item.id for hit in hits], np.int64))
+        shown = [
+            None if cosine == -np.inf else round(cosine, _DIGITS) for cosine in cosines.tolist()
+        ]
+        return [replace(hit, score=score) for hit, score in zip(hits, shown, strict=True)]
 
 
 def _in_order(tx: Tx, search: Search, within: Sql) -> list[StoredItem]:
@@ -135,7 +160,7 @@ def _matching(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iter
             chunk = [(id_, score) for id_, score in chunk if _follows(score, id_, after)]
         stored = items.by_ids(tx, [id_ for id_, _ in chunk], within)
         looked_at, found = looked_at + len(chunk), found + len(stored)
-        yield from (Hit(stored[id_], score) for id_, score in chunk if id_ in stored)
+        yield from (Hit(stored[id_], score, score) for id_, score in chunk if id_ in stored)
         if looked_at > _PATIENCE and found * 2 < looked_at:
             matches.restrict(items.ids(tx, within))
             looked_at = 0

@@ -31,7 +31,7 @@ class TextKind:
     def build(self, items: Sequence[IndexedItem]) -> Segment:
         """The postings of the items' texts."""
         batch = Postings.build(
-            (item.id, item.namespace, item.created_at, "\n".join(item.texts)) for item in items
+            (item.id, item.namespace, item.written_at, "\n".join(item.texts)) for item in items
         )
         return Segment(items[0].id, items[-1].id, len(batch), batch.to_bytes())
 

@@ -98,6 +98,7 @@ class MemoriStore(BaseStore):
         self._memori = memori
         self._paths = encode(arguments.indexed_paths(index))
         self._index = IndexService.of(memori, _embedding(index, embedder))
+        self._shows_cosine = self.embeddings is not None
         self._provenance = arguments.provenance(provenance)
         self._undo_us = arguments.undo_us(undo_s)
         self._sweeper = Sweeper(self.sweep_ttl)
@@ -185,7 +186,9 @@ class MemoriStore(BaseStore):
         """The items under a namespace prefix that a filter accepts.
 
         With a query the best matches come first, then the rest with a score of None; without one
-        they come in the order given, or the last written first.
+        they come in the order given, or the last written first. Scores are the ranking's; with
+        LangGraph's `index["embed"]` they are the cosines, as in LangGraph's stores, though words
+        count in the order there too.
 
         Args:
             ranking: how matches are weighed.
@@ -326,7 +329,9 @@ class MemoriStore(BaseStore):
 
     def _run(self, operations: Sequence[Operation]) -> list[Any]:
         self._refuse_to_block()
-        batch = self._batch(operations, self._index.searcher(_queries(operations)))
+        batch = self._batch(
+            operations, self._index.searcher(_queries(operations), self._shows_cosine)
+        )
         if batch.writes:
             (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
             self._index.added(batch.indexed)
@@ -337,7 +342,9 @@ class MemoriStore(BaseStore):
         return outcome.found
 
     async def _arun(self, operations: Sequence[Operation]) -> list[Any]:
-        batch = self._batch(operations, await self._index.asearcher(_queries(operations)))
+        batch = self._batch(
+            operations, await self._index.asearcher(_queries(operations), self._shows_cosine)
+        )
         if batch.writes:
             (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
             await self._index.aadded(batch.indexed)
@@ -490,12 +497,17 @@ def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embeddin
     return LangChainEmbedding(ensure_embeddings(embed), dimensions)
 
 
+def _labels(path: object) -> tuple[str, ...]:
+    """The labels of a match condition; a text by itself is one label."""
+    return arguments.namespace((path,) if isinstance(path, str) else path)
+
+
 def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
     conditions: list[NamespaceMatch] = []
     for condition in op.match_conditions or ():
         if condition.match_type not in ("prefix", "suffix"):
             raise InvalidItem("a match condition is of type 'prefix' or 'suffix'")
-        conditions.append(NamespaceMatch(condition.match_type, arguments.namespace(condition.path)))
+        conditions.append(NamespaceMatch(condition.match_type, _labels(condition.path)))
     depth = op.max_depth
     if depth is not None and arguments.count(depth, "max_depth") == 0:
         raise InvalidItem("max_depth must be at least 1")
