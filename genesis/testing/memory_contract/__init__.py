@@ -16,7 +16,8 @@
 LangGraph's own stores disagree. `MemoryContract` adds what Memori offers beyond it: expected
 versions, ids of writes, cursors, orders, undo, provenance and more operators of filters.
 
-A promise that a store does not keep goes into `differs` with the reason; its test must then fail.
+A promise that a store does not keep goes into `differs` with the reason; its test must then fail,
+or with parameters may.
 Time passes by a `FakeClock` where the fixture `clock` gives the one that the stores are opened
 with; otherwise the tests of expiry sleep a few seconds. Wanted: pytest, and pytest-asyncio with
 `asyncio_mode = "auto"`.

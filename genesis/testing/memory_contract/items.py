@@ -16,8 +16,8 @@ from genesis.testing.memory_contract.setting import NS, Setting, keys, value_of
 
 PLAIN: list[Any] = [
     None, True, False, 0, 1, -1, 1.0, -0.0, 0.1, 1e23, 5e-324, 1e308, 2**53 + 1, 2**63 - 1,
-    -(2**63), "", "a\nb", "日本", "\U0001f600", "\u2028", "\x01", "' OR 1=1 --", [], {}, [[]], {"": {"": 0}},
-    [None, True, 1, 1.5, "x", {"$gt": 1}], {"a.b": 1, "$": 2, '"': 3},
+    -(2**63), "", "a\nb", "日本", "\U0001f600", "\u2028", "\x01", "' OR 1=1 --", [], {}, [[]],
+    {"": {"": 0}}, [None, True, 1, 1.5, "x", {"$gt": 1}], {"a.b": 1, "$": 2, '"': 3},
 ]  # fmt: skip
 FOREIGN: list[Any] = [
     float("nan"), float("inf"), float("-inf"), 2**64, (1, 2), {1, 2}, b"bytes", "nul\x00",
@@ -107,7 +107,7 @@ class ItemContract(Setting):
         item = await store.aget(NS, key)
         assert item is not None
         assert (item.key, item.value) == (key, {"n": 1})
-        assert keys(await store.asearch(NS)) == [key, "other"]
+        assert set(keys(await store.asearch(NS))) == {key, "other"}
         await store.adelete(NS, key)
         assert keys(await store.asearch(NS)) == ["other"]
 

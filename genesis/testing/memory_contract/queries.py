@@ -18,7 +18,15 @@ class QueryContract(Setting):
 
     @pytest.fixture
     async def indexed(self, open_store: OpenStore) -> BaseStore:
-        return await open_store(index=letters())
+        return await open_store(index=letters(["text"]))
+
+    async def test_without_fields_the_whole_value_is_indexed(self, open_store: OpenStore) -> None:
+        store = await open_store(index=letters())
+        await store.aput(NS, "far", {"a": "zzzzzz"})
+        await store.aput(NS, "near", {"deep": [{"b": "banana"}], "n": 1})
+        hits = await store.asearch(NS, query="banana")
+        assert keys(hits) == ["near", "far"]
+        assert hits[0].score is not None
 
     async def test_the_better_match_comes_first_with_the_higher_score(
         self, indexed: BaseStore

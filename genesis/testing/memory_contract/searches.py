@@ -31,7 +31,7 @@ class SearchContract(Setting):
         await store.aput(NS, "k", {"text": "note"})
         await store.aput(NS, "l", {"text": "other"})
         hits = await store.asearch(NS, query="")
-        assert [(hit.key, hit.score) for hit in hits] == [("l", None), ("k", None)]
+        assert {hit.key: hit.score for hit in hits} == {"k": None, "l": None}
 
     async def test_the_default_limit_is_ten(self, store: BaseStore) -> None:
         await store.abatch([PutOp(NS, str(number), {}) for number in range(12)])
