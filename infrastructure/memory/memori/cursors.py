@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import zlib
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -15,20 +17,23 @@ from infrastructure.memory.memori.search import Hit, Place, Search
 from infrastructure.memory.memori.values import InvalidItem
 
 _MARK_BYTES: Final = 8
+_MAX_BYTES: Final = 64 * 1024 * 1024
 _WRONG: Final = (
     "the cursor does not belong to this search; give one that the same search returned, or None"
 )
 
 
-def write(search: Search, last: Hit) -> str:
-    """The cursor after a hit."""
-    if search.query is not None:
-        place: list[Any] = [last.rank, last.item.id]
-    elif search.order is not None:
-        place = list(ordering.position(search.order, last.item))
-    else:
+def write(search: Search, page: Sequence[Hit]) -> str:
+    """The cursor after a page, which is not empty; the longer, the more matches were given."""
+    last = page[-1]
+    if search.order is not None:
+        place: list[Any] = list(ordering.position(search.order, last.item))
+    elif last.rank is None:
         place = [last.item.id]
-    packed = orjson.dumps([_mark(search), place])
+    else:
+        before = search.after.given if isinstance(search.after, Place) else frozenset[int]()
+        place = [None, sorted(before | {hit.item.id for hit in page})]
+    packed = zlib.compress(orjson.dumps([_mark(search), place]))
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -44,8 +49,9 @@ def read(search: Search, cursor: object) -> Place | Position | None:
         raise InvalidItem(_WRONG)
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        mark, place = cast("tuple[str, list[Any]]", orjson.loads(packed))
-    except (binascii.Error, ValueError, TypeError) as error:
+        unpacked = zlib.decompressobj().decompress(packed, _MAX_BYTES)
+        mark, place = cast("tuple[str, list[Any]]", orjson.loads(unpacked))
+    except (binascii.Error, zlib.error, ValueError, TypeError) as error:
         raise InvalidItem(_WRONG) from error
     if mark != _mark(search) or not isinstance(place, list):  # pyright: ignore[reportUnnecessaryIsInstance]  # anybody may have written it
         raise InvalidItem(_WRONG)
@@ -56,14 +62,14 @@ def _place(search: Search, place: list[Any]) -> Place | Position:
     if not all(map(_storable, place)):
         raise InvalidItem(_WRONG)
     match place:
-        case [None | int() | float() as score, int() as id_] if search.query is not None:
-            return Place(None if score is None else float(score), id_)
         case [int() as rank, int() | float() as number, str() as text, int() as id_] if (
             search.order is not None
         ):
             return Position(rank, number, text, id_)
-        case [int() as id_] if search.query is None and search.order is None:
-            return Place(None, id_)
+        case [int() as id_] if search.order is None:
+            return Place(below=id_)
+        case [None, given] if search.query is not None and isinstance(given, list):
+            return Place(given=frozenset(cast("list[int]", given)))
         case _:
             raise InvalidItem(_WRONG)
 
@@ -72,6 +78,8 @@ def _storable(part: object) -> bool:
     """Whether a part of a place can be a parameter of a statement."""
     if isinstance(part, str):
         return "\x00" not in part
+    if isinstance(part, list):
+        return all(isinstance(id_, int) for id_ in cast("list[object]", part))
     return not isinstance(part, int) or -(2**63) <= part < 2**63
 
 

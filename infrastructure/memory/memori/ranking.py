@@ -177,8 +177,6 @@ def _newness(documents: IndexedDocuments, now: int, ranking: Ranking) -> Floats:
     return np.exp2(-age_s / ranking.half_life_s).astype(np.float32)
 
 
-def _check(name: str, value: float, most: float) -> None:
-    given: object = value  # callers may be untyped
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not number or not 0 <= value <= most:
-        raise InvalidItem(f"{name} of a ranking must be from 0 to {most:g}, not {given!r:.40}")
+def _check(name: str, value: object, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InvalidItem(f"{name} of a ranking must be from 0 to {most:g}, not {value!r:.40}")

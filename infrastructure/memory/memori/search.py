@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -26,10 +27,18 @@ _PATIENCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page of ranked results ended; `score` is None among what does not match."""
+    """Where a page ended.
 
-    score: float | None
-    id: int
+    What is written between two pages changes how rare words are, and so every score: a page of
+    ranked results begins after what was given, not below a score.
+
+    Fields:
+        below: the id of the last item where the newest come first; None among matches.
+        given: ids of the matches given so far.
+    """
+
+    below: int | None = None
+    given: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +128,8 @@ class Searcher:
 
 def _in_order(tx: Tx, search: Search, within: Sql) -> list[StoredItem]:
     if search.order is None:
-        if search.after is not None:
-            within = Sql(f"{within.text} AND items.id < ?", (*within.params, search.after.id))
+        if isinstance(search.after, Place):
+            within = _below(within, search.after.below)
         return items.page(tx, within, Sql("items.id DESC"), search.limit, search.offset)
     if isinstance(search.after, Position):
         beyond = ordering_sql.after(search.order, search.after, tx.dialect)
@@ -131,33 +140,24 @@ def _in_order(tx: Tx, search: Search, within: Sql) -> list[StoredItem]:
 
 def _best(tx: Tx, search: Search, within: Sql, matches: Ranked) -> list[Hit]:
     """The matches within the scope, the best first, then the rest of it, the newest first."""
-    after = search.after if isinstance(search.after, Place) else None
+    after = search.after if isinstance(search.after, Place) else Place()
     hits: list[Hit] = []
     left = search.offset
-    if after is None or after.score is not None:
-        for hit in _matching(tx, within, matches, after):
-            if len(hits) == search.limit:
-                return hits
-            if left:
-                left -= 1
-            else:
-                hits.append(hit)
-        after = None
-    for item in _rest(tx, within, matches, after):
+    matching = _matching(tx, within, matches, after.given) if after.below is None else ()
+    for hit in chain(matching, _rest(tx, within, matches, after.below)):
         if len(hits) == search.limit:
             break
         if left:
             left -= 1
         else:
-            hits.append(Hit(item))
+            hits.append(hit)
     return hits
 
 
-def _matching(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iterator[Hit]:
+def _matching(tx: Tx, within: Sql, matches: Ranked, given: frozenset[int]) -> Iterator[Hit]:
     looked_at = found = 0
     for chunk in matches.best_first(_CHUNK):
-        if after is not None:
-            chunk = [(id_, score) for id_, score in chunk if _follows(score, id_, after)]
+        chunk = [pair for pair in chunk if pair[0] not in given]
         stored = items.by_ids(tx, [id_ for id_, _ in chunk], within)
         looked_at, found = looked_at + len(chunk), found + len(stored)
         yield from (Hit(stored[id_], score, score) for id_, score in chunk if id_ in stored)
@@ -166,19 +166,17 @@ def _matching(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iter
             looked_at = 0
 
 
-def _follows(score: float, id_: int, after: Place) -> bool:
-    assert after.score is not None
-    return (-score, -id_) > (-after.score, -after.id)
-
-
-def _rest(tx: Tx, within: Sql, matches: Ranked, after: Place | None) -> Iterator[StoredItem]:
-    last = after.id if after is not None else None
+def _rest(tx: Tx, within: Sql, matches: Ranked, below: int | None) -> Iterator[Hit]:
     while True:
-        scope = within
-        if last is not None:
-            scope = Sql(f"{within.text} AND items.id < ?", (*within.params, last))
-        page = items.page(tx, scope, Sql("items.id DESC"), _CHUNK, 0)
-        yield from (item for item in page if not matches.has(item.id))
+        page = items.page(tx, _below(within, below), Sql("items.id DESC"), _CHUNK, 0)
+        yield from (Hit(item) for item in page if not matches.has(item.id))
         if len(page) < _CHUNK:
             return
-        last = page[-1].id
+        below = page[-1].id
+
+
+def _below(within: Sql, id_: int | None) -> Sql:
+    """The part of a scope that was written before an item."""
+    if id_ is None:
+        return within
+    return Sql(f"{within.text} AND items.id < ?", (*within.params, id_))

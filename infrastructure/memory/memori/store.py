@@ -9,8 +9,8 @@ lists the last written first. Times are UTC with microseconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from typing import Any, Final, Literal, Self, cast
 
@@ -53,6 +53,7 @@ from infrastructure.memory.memori.present import MemoriItem, Page
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
 from infrastructure.memory.memori.ranking import Ranking
 from infrastructure.memory.memori.search import Search, Searcher
+from infrastructure.memory.memori.segments import DamagedIndex
 from infrastructure.memory.memori.sweeper import Sweeper
 from infrastructure.memory.memori.values import InvalidItem, encode, encode_object
 
@@ -253,7 +254,7 @@ class MemoriStore(BaseStore):
         search = search.following(cursors.read(search, cursor))
         hits = (await self._arun([search]))[0]
         page = hits[:size]
-        following = cursors.write(search, page[-1]) if len(hits) > size else None
+        following = cursors.write(search, page) if len(hits) > size else None
         return Page(present.search_items(page), following)
 
     async def awrite(
@@ -329,11 +330,26 @@ class MemoriStore(BaseStore):
 
     def _run(self, operations: Sequence[Operation]) -> list[Any]:
         self._refuse_to_block()
+        try:
+            return self._run_once(operations)
+        except DamagedIndex as error:
+            self._index.rebuild(error)
+            return self._run_once(operations)
+
+    async def _arun(self, operations: Sequence[Operation]) -> list[Any]:
+        try:
+            return await self._arun_once(operations)
+        except DamagedIndex as error:
+            await asyncio.to_thread(self._index.rebuild, error)
+            return await self._arun_once(operations)
+
+    def _run_once(self, operations: Sequence[Operation]) -> list[Any]:
         batch = self._batch(
             operations, self._index.searcher(_queries(operations), self._shows_cosine)
         )
         if batch.writes:
-            (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
+            with self._rolled_back(operations):
+                (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
             self._index.added(batch.indexed)
         else:
             outcome = self._memori.read_sync(lambda tx: batch.read(tx, self._now()))
@@ -341,12 +357,13 @@ class MemoriStore(BaseStore):
                 self._memori.commit_sync(lambda tx: self._refresh(outcome, tx))
         return outcome.found
 
-    async def _arun(self, operations: Sequence[Operation]) -> list[Any]:
+    async def _arun_once(self, operations: Sequence[Operation]) -> list[Any]:
         batch = self._batch(
             operations, await self._index.asearcher(_queries(operations), self._shows_cosine)
         )
         if batch.writes:
-            (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
+            with self._rolled_back(operations):
+                (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
             await self._index.aadded(batch.indexed)
         else:
             outcome = await self._memori.read(lambda tx: batch.read(tx, self._now()))
@@ -360,6 +377,16 @@ class MemoriStore(BaseStore):
 
     def _refresh(self, outcome: Outcome, tx: Any) -> None:
         items.refresh(tx, outcome.refreshed, self._now())
+
+    @contextmanager
+    def _rolled_back(self, operations: Sequence[Operation]) -> Iterator[None]:
+        """Around a commit: a search in it saw writes that may not be stored in the end."""
+        try:
+            yield
+        except BaseException:
+            if _queries(operations):
+                self._index.distrust()
+            raise
 
     def _refuse_to_block(self) -> None:
         try:
