@@ -1,4 +1,4 @@
-"""The same requests teach the same on Memori and on a LangGraph BaseStore, also after reopening."""
+"""The same requests teach the same on any database and LangGraph store, also after reopening."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def told(result: OrchestrationResult, order: dict[str, int]) -> list[Any]:
     ]
 
 
-async def story(folder: Path, store: BaseStore | None) -> list[Any]:
+async def story(folder: Path, store: str | BaseStore | None) -> list[Any]:
     """Two lives of an orchestrator on one store, without ids and durations."""
     (folder / "prices.csv").write_text("city,price\nOslo,3\nRome,8\nOslo,5\nRome,6\nBern,1\n")
     (folder / "sales.csv").write_text("shop,revenue\nN,10\nS,30\nN,20\nS,50\n")
@@ -59,12 +59,13 @@ async def story(folder: Path, store: BaseStore | None) -> list[Any]:
     return seen
 
 
-async def test_memori_and_a_base_store_learn_the_same(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("memori", "base")]
+async def test_memori_and_a_base_store_learn_the_same(tmp_path: Path, postgres_url: str) -> None:
+    folders = [tmp_path / name for name in ("memori", "base", "postgres")]
     for folder in folders:
         folder.mkdir()
     own = await story(folders[0], None)
     other = await story(folders[1], InMemoryStore())
     assert own == other
+    assert own == await story(folders[2], postgres_url)
     assert own[0][2] == [("liar", "rejected"), ("data_analyst", "verified")]
     assert own[1][1:3] == ["memory", [("data_analyst", "verified")]]

@@ -24,6 +24,7 @@ AgentSource: TypeAlias = Agent | ModuleType | SupportsInvoke | AnyAgentFunction 
 F = TypeVar("F", bound=AnyAgentFunction)
 
 _MAX_NAME = 80
+_MAX_SKILL_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,11 @@ def _require_card(card: AgentCard) -> None:
     for skill in card.skills:
         if not skill.id.strip() or ids.count(skill.id) > 1:
             raise InputError(f"agent {card.name!r}: skill id {skill.id!r} is empty or used twice")
+        if any(len(name) > _MAX_SKILL_NAME for name in (skill.id, *skill.task_types)):
+            raise InputError(
+                f"agent {card.name!r}, skill {skill.id!r:.80}: its id and its task types have at "
+                f"most {_MAX_SKILL_NAME} characters each"
+            )
         if not (0 <= skill.cost_usd <= MAX_COST_USD and 0 < skill.seconds < float("inf")):
             raise InputError(
                 f"agent {card.name!r}, skill {skill.id!r}: cost_usd must be 0 to "

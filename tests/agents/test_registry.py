@@ -117,6 +117,8 @@ def test_no_agent_can_replace_the_check_of_another() -> None:
         ({"skills": [""]}, "is empty"),
         ({"skills": ["a"], "name": "x" * 81}, "printable characters"),
         ({"skills": ["a"], "name": "a\nb"}, "printable characters"),
+        ({"skills": ["a" * 101]}, "at most 100 characters each"),
+        ({"skills": [Skill("a", "A.", ("t" * 101,))]}, "at most 100 characters each"),
         ({"skills": ["a"], "max_concurrency": 0}, "max_concurrency"),
         ({"skills": [Skill("a", "d", cost_usd=-1)]}, "cost_usd"),
         ({"skills": [Skill("a", "d", seconds=0)]}, "seconds"),
