@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from infrastructure.memory import dictionary_training
@@ -55,7 +56,13 @@ class ArchiveUpkeep:
         if len(samples) < dictionary_training.FEWEST_SAMPLES:
             return False
         texts = [text for _, text in samples]
-        found = dictionary_training.train(texts, current.trained if current else None, sessions)
+        # A daemon thread that is inside NumPy when the interpreter leaves aborts the process;
+        # an executor's thread is waited for.
+        with ThreadPoolExecutor(1, thread_name_prefix="genesis-dictionary") as executor:
+            training = executor.submit(
+                dictionary_training.train, texts, current.trained if current else None, sessions
+            )
+            found = training.result()
         if found is None:
             _log.debug("no dictionary would pay for %d archived sessions", sessions)
             return False

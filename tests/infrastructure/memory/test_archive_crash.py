@@ -45,6 +45,36 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 _ACKNOWLEDGED = 15
 
+_LEAVING = """
+import asyncio, random, threading, numpy
+from workflow_fixtures import workflow
+from infrastructure.memory import dictionary_training
+from infrastructure.memory.compaction_service import CompactionService
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.workflow_memory import WorkflowMemory
+
+begun, cut = threading.Event(), dictionary_training.shared_stretches
+
+def told(samples):
+    begun.set()
+    found = cut([*samples, random.randbytes(500_000)])  # long enough to leave meanwhile
+    print("trained", flush=True)
+    return found[:-1]
+
+dictionary_training.shared_stretches = told
+
+async def main():
+    service = CompactionService(WorkflowMemory(Memori.open(":memory:")))
+    for n in range(80):
+        noise = "".join(random.choices("abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRS", k=13_000))
+        row = workflow(f"w{n}", session_id=f"s{n}", metadata={"noise": noise})
+        await service.memory.store(row)
+        service.request(f"s{n}")
+    assert begun.wait(30)
+
+asyncio.run(main())
+"""
+
 
 @in_rounds
 async def test_killed_while_archives_change(tmp_path: Path) -> None:
@@ -66,6 +96,17 @@ async def test_killed_while_archives_change(tmp_path: Path) -> None:
         await memory.aclose()
         first = last + 1
     assert versions
+
+
+def test_a_process_that_leaves_waits_for_a_training_under_way() -> None:
+    # Left to end with the interpreter, a thread inside NumPy can abort the process.
+    done = subprocess.run(
+        [sys.executable, "-c", _LEAVING],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[3]}"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "trained\n", "")
 
 
 def _killed(path: Path, first: int) -> int:
