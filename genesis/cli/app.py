@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 agents_app = typer.Typer(help="The agents that are registered.", no_args_is_help=True)
 app.add_typer(agents_app, name="agents")
+memory_app = typer.Typer(help="What is remembered.", no_args_is_help=True)
+app.add_typer(memory_app, name="memory")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as the receipt gives it.")]
@@ -142,6 +144,21 @@ def agents_list(as_json: Json = False) -> None:
     from genesis.cli.agents import list_command
 
     list_command(as_json=as_json)
+
+
+@memory_app.command("forget")
+def memory_forget(
+    source: Annotated[
+        str | None,
+        typer.Option(help="All that agent:NAME, session:ID or another source took part in."),
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="One run, by its id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Forget for good all that a source or a run caused, in every counter too."""
+    from genesis.cli.memory import forget_command
+
+    forget_command(source=source, run_id=run_id, as_json=as_json)
 
 
 @app.command()

@@ -72,6 +72,17 @@ def test_a_run_can_be_followed_from_answer_to_feedback(cli: Cli) -> None:
     assert cli.json("runs", "--failed")["runs"][0]["run_id"] == run
 
 
+def test_what_an_agent_took_part_in_can_be_forgotten(cli: Cli) -> None:
+    run = str(cli.json("run", QUESTION)["run_id"])
+    nothing = cli("memory", "forget", "--source", "agent:nobody")
+    assert (nothing.returncode, nothing.stdout) == (0, "nothing of it was known\n")
+    done = cli.json("memory", "forget", "--source", "agent:data_analyst")
+    assert done["forgotten"] == {"items": 0, "runs": 1, "workflows": 1}
+    assert cli.json("runs")["runs"] == []
+    assert cli.json("metrics")["total_workflows_executed"] == 0
+    assert cli("memory", "forget", "--run", run).stdout == "nothing of it was known\n"
+
+
 def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(cli: Cli) -> None:
     done = cli("run", QUESTION)
     assert done.returncode == 0, done.stderr
@@ -101,6 +112,8 @@ def test_the_plan_is_shown_and_nothing_is_run(cli: Cli) -> None:
         (("show", "no-such-run"), "genesis runs"),
         (("runs", "--since", "yesterday"), "yesterday"),
         (("feedback", "some-run"), "--success"),
+        (("memory", "forget"), "--source"),
+        (("memory", "forget", "--source", "agent:a", "--run", "r"), "--run"),
         (("no-such-command",), "no-such-command"),
     ],
 )
