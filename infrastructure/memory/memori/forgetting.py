@@ -31,7 +31,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from infrastructure.memory.memori import (
-    erasing,
     items,
     outcomes,
     plan_cases,
@@ -72,6 +71,9 @@ def forget(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> F
         InvalidItem: not exactly one of both was given, or it is empty or no text.
         StoreError: an archive or a segment of the search index is damaged; nothing was forgotten.
     """
+    # Only here: what reads segments takes long to import, and few forget.
+    from infrastructure.memory.memori import erasing
+
     column, name = _named(source, run_id)
     known = run_sources.runs_of(tx, name) if column == "source" else [name]
     with _zeroed(tx):
