@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from langgraph.store.base import IndexConfig, InvalidNamespaceError
@@ -19,6 +20,7 @@ _US_PER_MINUTE: Final = 60_000_000
 _MAX_TTL_MINUTES: Final = 1e9
 _MAX_COUNT: Final = 2**62
 _MAX_SECONDS: Final = 1e10
+_NAMESPACES: Final = 4_096
 
 
 def namespace(labels: object, *, required: bool = False) -> Namespace:
@@ -32,19 +34,30 @@ def namespace(labels: object, *, required: bool = False) -> Namespace:
         raise InvalidNamespaceError(
             f"a namespace is a tuple of labels, not {type(labels).__name__}"
         )
+    given = tuple(cast("Sequence[object]", labels))
+    try:
+        checked = _labels(given)
+    except TypeError:  # something in it cannot be hashed; then it is no label either
+        checked = _labels.__wrapped__(given)
+    if required and not checked:
+        raise InvalidNamespaceError("an item needs a namespace of at least one label")
+    return checked
+
+
+@lru_cache(maxsize=_NAMESPACES)
+def _labels(labels: tuple[object, ...]) -> Namespace:
     checked: list[str] = []
-    for label in cast("Sequence[object]", labels):
+    for label in labels:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidNamespaceError(
                 f"namespace {labels!r:.200} has the label {label!r:.80}; a label is a text that is "
                 "not empty and has no period in it"
             )
         checked.append(check_text(label, "a namespace label"))
-    if required and not checked:
-        raise InvalidNamespaceError("an item needs a namespace of at least one label")
-    if len(encode_namespace(checked).encode()) > MAX_KEY_BYTES:
+    namespace = tuple(checked)
+    if len(encode_namespace(namespace).encode()) > MAX_KEY_BYTES:
         raise InvalidNamespaceError(f"a namespace is longer than {MAX_KEY_BYTES} bytes")
-    return tuple(checked)
+    return namespace
 
 
 def count(number: object, what: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from infrastructure.errors import VersionConflict
@@ -17,6 +18,7 @@ Namespace = tuple[str, ...]
 
 MAX_KEY_BYTES: Final = 1_000
 """Of a key, and of a namespace with a period after each label: what an index row holds safely."""
+_NAMESPACES: Final = 4_096
 ABSENT: Final = 0
 """The expected version of an item that must not exist."""
 
@@ -70,17 +72,19 @@ class Draft:
     write_id: str | None = None
 
 
-def encode_namespace(namespace: Sequence[str]) -> str:
+@lru_cache(maxsize=_NAMESPACES)
+def encode_namespace(namespace: Namespace) -> str:
     """Labels, each ended by a period, which no label contains: a prefix is then a range of text."""
-    return "".join(check_text(label, "a namespace label") + "." for label in namespace)
+    return "".join(label + "." for label in namespace)
 
 
+@lru_cache(maxsize=_NAMESPACES)
 def decode_namespace(text: str) -> Namespace:
     """The labels that `encode_namespace` joined."""
     return tuple(text.split(".")[:-1])
 
 
-def scope(tx: Tx, prefix: Sequence[str], condition: Sql, unexpired_at: int | None) -> Sql:
+def scope(tx: Tx, prefix: Namespace, condition: Sql, unexpired_at: int | None) -> Sql:
     """The tenant's items under a namespace that meet a condition.
 
     Args:

@@ -43,7 +43,8 @@ def encode(value: object, what: str = "value") -> str:
     Raises:
         InvalidItem: names the place within the value and what is wrong there.
     """
-    _check(value, what, 0)
+    if not _is_plain(value, 0):
+        _check(value, what, 0)
     text = _dump(value, what)
     if _SHORTENED.search(text):  # perhaps in a text, where there is nothing to do
         text = _dump(_with_all_digits(value), what)
@@ -108,7 +109,27 @@ def _plain_float(value: object) -> float:
     raise TypeError(f"type {type(value).__name__} is not JSON")
 
 
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether a value needs no closer look; quick, for it is asked of everything stored."""
+    kind = type(value)
+    if kind is str:
+        return "\x00" not in cast("str", value)
+    if kind is int:
+        return _INT64_MIN <= cast("int", value) <= _INT64_MAX
+    if kind is float:
+        return math.isfinite(cast("float", value))
+    if kind is dict and depth < MAX_DEPTH:
+        for key, child in cast("dict[object, object]", value).items():
+            if type(key) is not str or "\x00" in key or not _is_plain(child, depth + 1):
+                return False
+        return True
+    if kind is list and depth < MAX_DEPTH:
+        return all(_is_plain(child, depth + 1) for child in cast("list[object]", value))
+    return value is None or kind is bool
+
+
 def _check(value: object, what: str, depth: int) -> None:
+    """Raise for the first thing that cannot be stored, naming its place."""
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
