@@ -111,7 +111,7 @@ class PagingContract(Setting):
         assert [keys(list(page.items)) for page in (first, second)] == [["3", "2"], ["1", "0"]]
         assert second.cursor is None
 
-    @pytest.mark.parametrize("arguments", ORDERS[:-1], ids=repr)
+    @pytest.mark.parametrize("arguments", ORDERS, ids=repr)
     async def test_what_is_written_between_pages_neither_repeats_nor_skips_others(
         self, paged: MemoriStore, arguments: Mapping[str, Any]
     ) -> None:

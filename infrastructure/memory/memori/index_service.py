@@ -15,6 +15,7 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.indexer import Indexer
 from infrastructure.memory.memori.search import Searcher
 from infrastructure.memory.memori.search_index import SearchIndex, TextKind, VectorKind
+from infrastructure.memory.memori.segments import DamagedIndex
 
 
 class IndexService:
@@ -23,6 +24,7 @@ class IndexService:
     def __init__(self, memori: Memori, embedding: Embedding | None) -> None:
         vectors = None if embedding is None else VectorKind(embedding)
         self.indexer = Indexer(memori, texts_of, TextKind(), vectors)
+        self._memori = memori
         self._index = SearchIndex(vectors)
         self._embedding = embedding
 
@@ -54,21 +56,44 @@ class IndexService:
         """Wait for what was acknowledged before to be indexed, then what answers these queries."""
         if not queries:
             return Searcher(self._index, {})
+        self._notice(self._memori.read_sync(self.indexer.behind))
         self.indexer.settled().result()
         if self._embedding is None:
             return Searcher(self._index, {})
-        vectors = self._embedding.queries(list(queries))
+        try:
+            vectors = self._embedding.queries(list(queries))
+        except Exception as error:  # noqa: BLE001 - an embedder may fail with anything; words match
+            self.indexer.failed(error)
+            return Searcher(self._index, {}, shows_cosine)
         return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
 
     async def asearcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """`searcher` for the event loop."""
         if not queries:
             return Searcher(self._index, {})
+        self._notice(await self._memori.read(self.indexer.behind))
         await asyncio.wrap_future(self.indexer.settled())
         if self._embedding is None:
             return Searcher(self._index, {})
-        vectors = await self._embedding.aqueries(list(queries))
+        try:
+            vectors = await self._embedding.aqueries(list(queries))
+        except Exception as error:  # noqa: BLE001 - as above
+            self.indexer.failed(error)
+            return Searcher(self._index, {}, shows_cosine)
         return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
+
+    def distrust(self) -> None:
+        """Tell that a transaction with a search was rolled back, perhaps with others' writes."""
+        self._index.forget()
+
+    def rebuild(self, error: DamagedIndex) -> None:
+        """Make the index anew from the items, as it is damaged."""
+        self.indexer.rebuild(error)
+
+    def _notice(self, behind: bool) -> None:
+        """Have indexed what others stored: another process, or a store with another embedder."""
+        if behind:
+            self.indexer.added(0)
 
 
 def texts_of(value: dict[str, Any], paths: list[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from infrastructure.errors import StoreError
+from infrastructure.memory.memori.segments import DamagedIndex
 
 _Number = TypeVar("_Number", bound="np.generic[Any]")
 _FIRST_ROOM: Final = 1024
@@ -127,11 +127,11 @@ class IndexedDocuments:
             namespace_codes: int32[n], each document's place in `namespaces`.
 
         Raises:
-            StoreError: the ids do not ascend; nothing was added.
+            DamagedIndex: the ids do not ascend; nothing was added.
         """
         known = self.ids[-1:]
         if not bool((np.diff(np.concatenate([known, ids])) > 0).all()):
-            raise StoreError(
+            raise DamagedIndex(
                 "segments of the search index overlap or are out of order; the index must be "
                 "built anew from the stored items"
             )

@@ -158,6 +158,20 @@ class Indexer:
             found.append(IndexProgress(kind.name, total - left, total, error))
         return found
 
+    def behind(self, tx: Tx) -> bool:
+        """Whether items wait for the text index, whoever stored them."""
+        return segments.waiting(tx, segments.cursor(tx, self._text.name), _NO_LIMIT)
+
+    def failed(self, error: Exception) -> None:
+        """Tell that the embedder failed elsewhere; its vectors are tried again soon."""
+        _log.warning("the embedder failed; full text is searched alone: %s", error)
+        self._error, self._retry_at = error, time.monotonic() + _RETRY_S
+
+    def rebuild(self, error: segments.DamagedIndex) -> None:
+        """Throw away what is damaged, to be made anew from the items."""
+        self._discard(error)
+        self.added(0)
+
     def close(self) -> None:
         """Stop after the batch at hand; what is left is indexed when the store is opened again."""
         with self._lock:
@@ -209,6 +223,17 @@ class Indexer:
 
     def _merge(self) -> bool:
         """Merge what should be; whether there may be more."""
+        try:
+            return self._merge_once()
+        except segments.DamagedIndex as error:
+            self._discard(error)
+            return True
+
+    def _discard(self, error: segments.DamagedIndex) -> None:
+        _log.warning("the index %s is made anew: %s", error.kind, error)
+        self._memori.commit_sync(lambda tx: segments.drop(tx, error.kind))
+
+    def _merge_once(self) -> bool:
         kinds = self._kinds()
         if self._memori.read_sync(lambda tx: too_many_dead(tx, self._text.name)):
             rewrite_without_dead(self._memori, kinds)
@@ -259,8 +284,7 @@ class Indexer:
             if kind is self._text:
                 raise
             # An embedder may fail with anything; its vectors are made when it works again.
-            _log.warning("vectors could not be made; full text is searched alone: %s", error)
-            self._error, self._retry_at = error, time.monotonic() + _RETRY_S
+            self.failed(error)
             return None
         if kind is self._vectors:
             self._error = None

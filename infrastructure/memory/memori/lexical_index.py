@@ -64,7 +64,7 @@ class LexicalIndex:
         """Add a batch, whose ids are all above those that are there.
 
         Raises:
-            StoreError: they are not; nothing was added.
+            DamagedIndex: they are not; nothing was added.
         """
         first = len(self.documents)
         self.documents.append(

@@ -36,7 +36,8 @@ def merge_segments(memori: Memori, kind: Mergeable) -> bool:
     parts = memori.read_sync(lambda tx: _bodies(tx, kind.name, run))
     if [Extent(part.first, part.last, part.entries) for part in parts] != list(run):
         return True  # another process merged them; look again
-    merged = kind.merge(parts, ())
+    with segments.reading(kind.name):
+        merged = kind.merge(parts, ())
     memori.commit_sync(lambda tx: segments.replace(tx, kind.name, run, merged))
     return True
 
@@ -77,17 +78,24 @@ def too_many_dead(tx: Tx, kind: str) -> bool:
 
 
 def rewrite_without_dead(memori: Memori, kinds: Sequence[Mergeable]) -> None:
-    """Take the dead out of every segment, then strike off their deaths."""
+    """Take the dead out of every segment, then strike off their deaths.
+
+    They stay logged where another process changed a segment meanwhile, and are tried again.
+    """
+    all_replaced = True
     reached, dead = memori.read_sync(lambda tx: segments.deaths(tx, 0))
     for kind in kinds:
         for extent in memori.read_sync(lambda tx, name=kind.name: segments.extents(tx, name)):
             parts = memori.read_sync(
                 lambda tx, name=kind.name, run=(extent,): _bodies(tx, name, run)
             )
-            kept = kind.merge(parts, dead)
-            memori.commit_sync(
+            with segments.reading(kind.name):
+                kept = kind.merge(parts, dead)
+            (replaced,) = memori.commit_sync(
                 lambda tx, name=kind.name, old=extent, new=kept: segments.replace(
                     tx, name, (old,), new
                 )
             )
-    memori.commit_sync(lambda tx: segments.strike_deaths(tx, reached))
+            all_replaced &= replaced
+    if all_replaced:
+        memori.commit_sync(lambda tx: segments.strike_deaths(tx, reached))

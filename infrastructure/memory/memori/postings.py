@@ -156,7 +156,7 @@ class Postings:
         """The batch of a segment.
 
         Raises:
-            StoreError: the segment is damaged or of another format.
+            DamagedIndex: the segment is damaged or of another format.
         """
         sections = unseal(_MARK, _VERSION, data)
         if len(sections) != _SECTIONS:

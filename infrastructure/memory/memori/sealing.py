@@ -12,7 +12,7 @@ import orjson
 from backports import zstd
 from numpy.typing import NDArray
 
-from infrastructure.errors import StoreError
+from infrastructure.memory.memori.segments import DamagedIndex
 
 MAX_BYTES: Final = 2**31
 """The most that a block may unpack to."""
@@ -37,7 +37,7 @@ def unseal(mark: bytes, version: int, data: bytes) -> list[bytes]:
     """The sections of a block.
 
     Raises:
-        StoreError: it is damaged, or of another mark or version.
+        DamagedIndex: it is damaged, or of another mark or version.
     """
     if len(data) < _HEADER.size:
         raise damaged("it is cut short")
@@ -73,7 +73,7 @@ def numbers(section: bytes, kind: str) -> NDArray[np.integer[Any]]:
     """The numbers of a section.
 
     Raises:
-        StoreError: they end within a number.
+        DamagedIndex: they end within a number.
     """
     try:
         return np.frombuffer(section, dtype=kind)
@@ -85,7 +85,7 @@ def texts(section: bytes) -> tuple[str, ...]:
     """The texts of a section that is a JSON list.
 
     Raises:
-        StoreError: it is something else.
+        DamagedIndex: it is something else.
     """
     try:
         values: object = orjson.loads(section)
@@ -99,9 +99,9 @@ def texts(section: bytes) -> tuple[str, ...]:
     return tuple(cast("list[str]", found))
 
 
-def damaged(problem: str) -> StoreError:
+def damaged(problem: str) -> DamagedIndex:
     """The error of a part of an index that cannot be used."""
-    return StoreError(
+    return DamagedIndex(
         f"a segment of the search index is damaged: {problem}; the index will be built anew from "
         "the stored items, none of which is affected"
     )

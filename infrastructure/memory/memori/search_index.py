@@ -16,11 +16,12 @@ from infrastructure.memory.memori.indexer import IndexedItem
 from infrastructure.memory.memori.lexical_index import LexicalIndex
 from infrastructure.memory.memori.nearest import VectorIndex
 from infrastructure.memory.memori.postings import Postings
-from infrastructure.memory.memori.segments import Segment
+from infrastructure.memory.memori.segments import DamagedIndex, Segment
 from infrastructure.memory.memori.tokens import VERSION
 from infrastructure.memory.memori.vector_block import VectorBlock
 
 TEXT_KIND: Final = f"text:{VERSION}"
+_UNREAD: Final = -1
 
 
 class TextKind:
@@ -72,12 +73,16 @@ class VectorKind:
 
 
 class SearchIndex:
-    """Full text and vectors of a tenant's items; its user holds `lock` while using it."""
+    """Full text and vectors of a tenant's items; its user holds `lock` while using it.
+
+    Fields:
+        vectors_complete: whether every item that full text knows has its vectors.
+    """
 
     def __init__(self, vectors: VectorKind | None) -> None:
         self.lock = threading.Lock()
         self._vector_kind = vectors
-        self._epoch = 0
+        self._epoch = _UNREAD
         self._reset()
 
     def _reset(self) -> None:
@@ -88,33 +93,61 @@ class SearchIndex:
         self._vector_cursor = 0
         self._deaths_seen = 0
         self._ordinals = np.empty(0, dtype=np.int64)
+        self.vectors_complete = False
 
-    @property
-    def vectors_complete(self) -> bool:
-        """Whether every item that full text knows has its vectors."""
-        return self.vectors is not None and self._vector_cursor >= self._text_cursor
+    def forget(self) -> None:
+        """Read everything anew next time: what was followed may have been rolled back."""
+        with self.lock:
+            self._epoch = _UNREAD
 
     def follow(self, tx: Tx) -> None:
-        """Take over the segments and deaths that came since; after a new epoch, everything."""
+        """Take over the segments and deaths that came since; after a new epoch, everything.
+
+        Raises:
+            DamagedIndex: a segment cannot be used.
+        """
         epoch = segments.epoch(tx)
         if epoch != self._epoch:
             self._epoch = epoch
             self._reset()
+        with segments.reading(TEXT_KIND):
+            self._follow_texts(tx)
+        if self._vector_kind is not None and self.vectors is not None:
+            with segments.reading(self._vector_kind.name):
+                self._follow_vectors(tx, self._vector_kind.name, self.vectors)
+        self._deaths_seen, dead = segments.deaths(tx, self._deaths_seen)
+        if dead:
+            self.lexical.remove(dead)
+            if self.vectors is not None:
+                self.vectors.remove(dead)
+
+    def _follow_texts(self, tx: Tx) -> None:
         for segment in segments.after(tx, TEXT_KIND, self._text_cursor):
             batch = Postings.from_bytes(segment.body)
             if segment.first <= self._text_cursor:  # merged since with what is known
                 batch = batch.kept(batch.ids > self._text_cursor)
             self.lexical.append(batch)
             self._text_cursor = segment.last
-        if self._vector_kind is not None and self.vectors is not None:
-            for segment in segments.after(tx, self._vector_kind.name, self._vector_cursor):
-                self.vectors.append(_beyond(segment, self._vector_cursor))
-                self._vector_cursor = segment.last
-        self._deaths_seen, dead = segments.deaths(tx, self._deaths_seen)
-        if dead:
-            self.lexical.remove(dead)
-            if self.vectors is not None:
-                self.vectors.remove(dead)
+
+    def _follow_vectors(self, tx: Tx, kind: str, vectors: VectorIndex) -> None:
+        for segment in segments.after(tx, kind, self._vector_cursor):
+            if segment.last > self._text_cursor and segments.waiting(
+                tx, self._text_cursor, segment.last
+            ):
+                break  # the text is being made anew, and tells what is known of these items
+            block = VectorBlock.from_bytes(segment.body)
+            new = block.items > self._vector_cursor  # others were merged since with these
+            new &= np.isin(block.items, self.lexical.documents.ids)
+            try:
+                vectors.append(VectorBlock(block.items[new], block.vectors[new]))
+            except ValueError as error:
+                raise DamagedIndex(
+                    f"a segment of the search index does not fit: {error}"
+                ) from error
+            self._vector_cursor = segment.last
+        self.vectors_complete = self._vector_cursor >= self._text_cursor or not segments.waiting(
+            tx, self._vector_cursor, self._text_cursor
+        )
 
     def ordinals_of_rows(self) -> NDArray[np.int64]:
         """The ordinal of each vector's item among the documents, int64 [rows]."""
@@ -124,11 +157,3 @@ class SearchIndex:
             new = np.searchsorted(self.lexical.documents.ids, self.vectors.items[known:])
             self._ordinals = np.concatenate([self._ordinals, new])
         return self._ordinals
-
-
-def _beyond(segment: Segment, cursor: int) -> VectorBlock:
-    block = VectorBlock.from_bytes(segment.body)
-    if segment.first > cursor:
-        return block
-    new = block.items > cursor
-    return VectorBlock(block.items[new], block.vectors[new])

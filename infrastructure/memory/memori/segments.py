@@ -8,10 +8,32 @@ struck off, and a new epoch tells other processes to read it from the start.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Tx
+
+
+class DamagedIndex(StoreError):
+    """A part of the search index cannot be used; the items are whole, and it is made anew.
+
+    Fields:
+        kind: the index that it is a part of; empty where that is not known.
+    """
+
+    kind: str = ""
+
+
+@contextmanager
+def reading(kind: str) -> Generator[None]:
+    """Around what reads segments of a kind: damage is told with it."""
+    try:
+        yield
+    except DamagedIndex as error:
+        error.kind = kind
+        raise
 
 
 class Segment(NamedTuple):
@@ -37,6 +59,15 @@ def cursor(tx: Tx, kind: str) -> int:
         "SELECT max(last) FROM index_segments WHERE tenant = ? AND kind = ?", (tx.tenant, kind)
     ).fetchone()
     return int(row[0] or 0) if row else 0
+
+
+def waiting(tx: Tx, after: int, until: int) -> bool:
+    """Whether an item with an id above one and up to another is to be indexed."""
+    row = tx.execute(
+        "SELECT 1 FROM items WHERE tenant = ? AND paths IS NOT NULL AND id > ? AND id <= ? LIMIT 1",
+        (tx.tenant, after, until),
+    ).fetchone()
+    return row is not None
 
 
 def after(tx: Tx, kind: str, last: int) -> list[Segment]:
@@ -105,8 +136,9 @@ def replace(tx: Tx, kind: str, old: Sequence[Extent], new: Segment) -> bool:
 
 
 def drop(tx: Tx, kind: str) -> None:
-    """Remove an index."""
+    """Remove an index, to be made anew from the items; new epoch."""
     tx.execute("DELETE FROM index_segments WHERE tenant = ? AND kind = ?", (tx.tenant, kind))
+    _begin_epoch(tx)
 
 
 def bury(tx: Tx, item: int) -> None:
@@ -132,14 +164,18 @@ def death_count(tx: Tx) -> int:
 def strike_deaths(tx: Tx, until: int) -> None:
     """Remove the log up to a place, once no segment holds an entry of those items; new epoch."""
     tx.execute("DELETE FROM item_deaths WHERE tenant = ? AND seq <= ?", (tx.tenant, until))
-    tx.execute(
-        "INSERT INTO index_epochs (tenant, epoch) VALUES (?, 1)"
-        " ON CONFLICT (tenant) DO UPDATE SET epoch = index_epochs.epoch + 1",
-        (tx.tenant,),
-    )
+    _begin_epoch(tx)
 
 
 def epoch(tx: Tx) -> int:
     """Changes whenever the index was rewritten without its dead."""
     row = tx.execute("SELECT epoch FROM index_epochs WHERE tenant = ?", (tx.tenant,)).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def _begin_epoch(tx: Tx) -> None:
+    tx.execute(
+        "INSERT INTO index_epochs (tenant, epoch) VALUES (?, 1)"
+        " ON CONFLICT (tenant) DO UPDATE SET epoch = index_epochs.epoch + 1",
+        (tx.tenant,),
+    )

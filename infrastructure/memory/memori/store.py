@@ -9,7 +9,7 @@ lists the last written first. Times are UTC with microseconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from typing import Any, Final, Literal, Self, cast
@@ -379,7 +379,7 @@ class MemoriStore(BaseStore):
         items.refresh(tx, outcome.refreshed, self._now())
 
     @contextmanager
-    def _rolled_back(self, operations: Sequence[Operation]) -> Iterator[None]:
+    def _rolled_back(self, operations: Sequence[Operation]) -> Generator[None]:
         """Around a commit: a search in it saw writes that may not be stored in the end."""
         try:
             yield

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from infrastructure.errors import StoreError
 from infrastructure.memory.memori.embedding import Vectors
+from infrastructure.memory.memori.segments import DamagedIndex
 
 # Magic and version, dimensions, rows, CRC-32 of what follows; its size keeps the ids aligned.
 _HEADER: Final = struct.Struct("<8sIQI")
@@ -63,7 +63,7 @@ class VectorBlock:
         """The block that `to_bytes` wrote; its arrays are read-only views of the bytes.
 
         Raises:
-            StoreError: the bytes are cut short, changed, or not of this version.
+            DamagedIndex: the bytes are cut short, changed, or not of this version.
         """
         if len(data) < _HEADER.size:
             raise _damaged(f"{len(data)} bytes are too few")
@@ -97,5 +97,5 @@ def merged(blocks: Sequence[VectorBlock], dead: Collection[int]) -> VectorBlock:
     return VectorBlock(items[order], vectors[order])
 
 
-def _damaged(why: str) -> StoreError:
-    return StoreError(f"a block of the vector index is damaged: {why}; rebuild the index")
+def _damaged(why: str) -> DamagedIndex:
+    return DamagedIndex(f"a block of the vector index is damaged: {why}; rebuild the index")

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 import pytest
@@ -309,12 +309,12 @@ class PostgresMachine(StoreMachine):
 
 def _run(machine: Callable[[], StoreMachine], examples: int) -> None:
     run_state_machine_as_test(
-        machine,
+        cast("type[StoreMachine]", machine),
         settings=settings(
             max_examples=examples,
             stateful_step_count=20,
             deadline=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
 
