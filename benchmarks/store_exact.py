@@ -12,10 +12,11 @@ from store_data import Note
 from store_measure import TOP
 
 from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.memory.memori.lexical_index import K1, B
+from infrastructure.memory.memori.meaning import nearness
 from infrastructure.memory.memori.ranking import Ranking
 from infrastructure.memory.memori.tokens import query_terms, stems
 
-_K1, _B = 1.2, 0.75
 _DIGITS = 6
 
 
@@ -38,22 +39,22 @@ class _Counts:
     def shares(self, terms: Sequence[str]) -> NDArray[np.float64]:
         """BM25 of every text, as a share of what no text can exceed."""
         lengths = np.array(self.lengths, dtype=np.float64)
-        norms = _K1 * (1 - _B + _B * lengths / lengths.mean())
+        norms = K1 * (1 - B + B * lengths / lengths.mean())
         scores, ceiling = np.zeros(len(lengths)), 0.0
         for term in terms:
             texts, counts = np.array(self._texts[term], dtype=np.int64), self._counts[term]
             idf = math.log(1 + (len(lengths) - len(texts) + 0.5) / (len(texts) + 0.5))
-            ceiling += idf * (_K1 + 1)
+            ceiling += idf * (K1 + 1)
             found = np.array(counts, dtype=np.float64)
-            scores[texts] += idf * (_K1 + 1) * found / (found + norms[texts])
+            scores[texts] += idf * (K1 + 1) * found / (found + norms[texts])
         return scores / (ceiling or 1.0)
 
 
 def best_of_all(notes: Iterator[list[Note]], queries: Sequence[str]) -> dict[str, list[str]]:
     """The keys of the ten best notes for each query; of equal ones the later.
 
-    BM25 as a share of its ceiling, t, and the cosine of the texts' vectors, c, become one score:
-    1 - (1 - c) * (1 - w * t), w being the default weight of the text.
+    Words count by BM25 as a share of its ceiling, meaning by how far the cosine is above what is
+    usual over all notes, and the two are weighed as a search weighs them unless told otherwise.
     """
     embedder = BuiltinEmbedder()
     terms = {query: query_terms(query) for query in queries}
@@ -67,14 +68,13 @@ def best_of_all(notes: Iterator[list[Note]], queries: Sequence[str]) -> dict[str
             counts.add(text)
         keys.extend(note.key for note in chunk)
         cosines.append(embedder.embed(texts) @ vectors)
-    meaning = np.concatenate(cosines).astype(np.float64)
-    weight = Ranking().text
+    all_cosines = np.concatenate(cosines)
+    weight = Ranking().meaning
     best: dict[str, list[str]] = {}
     for at, query in enumerate(queries):
-        words = counts.shares(terms[query])
-        scores = np.round(
-            1 - (1 - meaning[:, at].astype(np.float64)) * (1 - weight * words), _DIGITS
-        )
+        of_query = np.ascontiguousarray(all_cosines[:, at])
+        near = nearness(of_query, of_query)
+        scores = np.round((1 - weight) * counts.shares(terms[query]) + weight * near, _DIGITS)
         order = np.lexsort((-np.arange(len(keys)), -scores))[:TOP]
         best[query] = [keys[place] for place in order]
     return best
