@@ -83,6 +83,14 @@ def test_what_an_agent_took_part_in_can_be_forgotten(cli: Cli) -> None:
     assert cli("memory", "forget", "--run", run).stdout == "nothing of it was known\n"
 
 
+def test_a_run_names_the_one_whose_plan_it_took_as_a_source(cli: Cli) -> None:
+    first, second = (str(cli.json("run", QUESTION)["run_id"]) for _ in range(2))
+    done = cli.json("memory", "forget", "--source", f"run:{first}")
+    assert done["forgotten"]["runs"] == 1
+    assert [entry["run_id"] for entry in cli.json("runs")["runs"]] == [first]
+    assert cli("show", second).returncode == 2
+
+
 def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(cli: Cli) -> None:
     done = cli("run", QUESTION)
     assert done.returncode == 0, done.stderr

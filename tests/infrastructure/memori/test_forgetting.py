@@ -20,7 +20,7 @@ from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.finished_run import FinishedRun, apply_feedback, finish_write
 from infrastructure.memory.learning_metrics import learning_metrics
-from infrastructure.memory.memori import patterns, run_sources, tables
+from infrastructure.memory.memori import archive_ledger, patterns, run_sources, tables
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import Forgotten, forget
@@ -244,6 +244,8 @@ def _told(tx: Tx) -> dict[str, Any]:
         (tx.tenant,),
     ).fetchall()
     told["sessions"] = [session_rows(tx, session).workflows() for session in SESSIONS]
+    archived, held = archive_ledger.totals(tx)
+    told["archives"] = (archived, held.records, held.original_bytes)
     told["metrics"] = [learning_metrics(tx, kind, None, None) for kind in (None, *TYPES)]
     told["patterns"] = [patterns.patterns(tx, kind, 0.0) for kind in TYPES]
     return told
