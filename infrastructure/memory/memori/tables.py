@@ -121,7 +121,9 @@ def pages(tx: Tx, table: Table, names: Sequence[str]) -> Iterator[list[Row]]:
 
 
 def insert(tx: Tx, table: Table, names: Sequence[str], page: Sequence[Row]) -> None:
-    """Store a page in the tenant's table."""
+    """Store a page, which may be empty, in the tenant's table."""
+    if not page:
+        return
     marks = f"({', '.join('?' * (len(names) + 1))})"
     tx.execute(
         f"INSERT INTO {table.name} (tenant, {', '.join(names)})"  # noqa: S608 (names of the schema)

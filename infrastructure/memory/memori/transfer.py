@@ -6,22 +6,17 @@ What a copy of the whole tenant takes, workflows too, is in `copying`.
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import shutil
-import tempfile
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, TypeAlias, cast
+from typing import BinaryIO, Final, Literal, TypeAlias
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori import items, tables
-from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.item_lines import (
     COLUMNS,
@@ -33,6 +28,7 @@ from infrastructure.memory.memori.item_lines import (
 from infrastructure.memory.memori.items import decode_namespace
 from infrastructure.memory.memori.sql import Sql
 from infrastructure.memory.memori.tables import MAX_ROWS, Table
+from infrastructure.memory.memori.transfer_files import rereadable, whole_file
 from infrastructure.memory.memori.values import InvalidItem
 
 OnConflict: TypeAlias = Literal["error", "skip", "replace"]
@@ -108,7 +104,7 @@ async def import_jsonl(
     if on_conflict not in _ON_CONFLICT:
         raise InvalidItem(f"on_conflict must be one of {', '.join(_ON_CONFLICT)}")
     stopped = threading.Event()
-    file = await asyncio.to_thread(_opened, source)
+    file = await asyncio.to_thread(rereadable, source)
     try:
         refuse = memori if on_conflict == "error" else None
         await asyncio.to_thread(_check, file, refuse, stopped)
@@ -122,7 +118,7 @@ def _export(tx: Tx, target: str | Path | BinaryIO, stopped: threading.Event) -> 
     name = target if isinstance(target, str | Path) else "the stream"
     try:
         if isinstance(target, str | Path):
-            with _whole_file(Path(target)) as file:
+            with whole_file(Path(target)) as file:
                 return _write(tx, file, stopped)
         return _write(tx, target, stopped)
     except OSError as error:
@@ -142,44 +138,6 @@ def _write(tx: Tx, file: BinaryIO, stopped: threading.Event) -> Exported:
     done = writer.finish()
     file.flush()
     return done
-
-
-@contextmanager
-def _whole_file(path: Path) -> Generator[BinaryIO]:
-    """A new file beside the path, which takes its place when all went well, and is durable."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            yield cast("BinaryIO", file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _opened(source: str | Path | BinaryIO) -> BinaryIO:
-    """A file that can be read twice."""
-    name = source if isinstance(source, str | Path) else "the stream"
-    try:
-        if isinstance(source, str | Path):
-            return cast("BinaryIO", Path(source).open("rb"))
-        spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
-        try:
-            shutil.copyfileobj(source, spool)
-            spool.seek(0)
-        except BaseException:  # nobody else knows of it yet
-            spool.close()
-            raise
-        return spool
-    except OSError as error:
-        raise StoreError(f"{name} cannot be imported: {error.strerror or error}") from error
 
 
 def _check(file: BinaryIO, refuse: Memori | None, stopped: threading.Event) -> None:
@@ -227,38 +185,52 @@ _PATHS: Final = COLUMNS.index("paths")
 
 
 def _refuse_known(tx: Tx, batch: list[NumberedItem]) -> None:
+    there = _there(tx, batch)
     for item in batch:
-        if _is_there(tx, item):
-            raise InvalidItem(
-                f"line {item.line}: key {item.row[1]!r:.200} in namespace "
-                f"{decode_namespace(item.row[0])!r:.200} is there already; import with on_conflict "
-                "'skip' or 'replace'"
-            )
+        if item.row[:2] in there:
+            raise _known(item)
 
 
 def _store_batch(tx: Tx, batch: list[NumberedItem], on_conflict: OnConflict) -> Imported:
-    added: list[NumberedItem] = []
-    replaced = skipped = 0
+    there = _there(tx, batch)
+    new: list[Row] = []
+    done = Imported()
     for item in batch:
-        if not _is_there(tx, item):
-            pass
+        place, indexed = item.row[:2], int(item.row[_PATHS] is not None)
+        if place not in there:
+            done += Imported(added=1, indexed=indexed)
         elif on_conflict == "skip":
-            skipped += 1
+            done += Imported(skipped=1)
             continue
         elif on_conflict == "replace":
-            items.remove_where(tx, Sql("namespace = ? AND key = ?", tuple(item.row[:2])))
-            replaced += 1
+            # What comes twice in the file is stored first, so that it can be replaced.
+            tables.insert(tx, _ITEMS, COLUMNS, new)
+            new = []
+            items.remove_where(tx, Sql("namespace = ? AND key = ?", place))
+            done += Imported(replaced=1, indexed=indexed)
         else:
-            _refuse_known(tx, [item])
-        tables.insert(tx, _ITEMS, COLUMNS, [item.row])
-        added.append(item)
-    indexed = sum(item.row[_PATHS] is not None for item in added)
-    return Imported(len(added) - replaced, replaced, skipped, indexed)
+            raise _known(item)
+        there.add(place)
+        new.append(item.row)
+    tables.insert(tx, _ITEMS, COLUMNS, new)
+    return done
 
 
-def _is_there(tx: Tx, item: NumberedItem) -> bool:
-    row = tx.execute(
-        "SELECT 1 FROM items WHERE tenant = ? AND namespace = ? AND key = ?",
-        (tx.tenant, *item.row[:2]),
-    ).fetchone()
-    return row is not None
+def _known(item: NumberedItem) -> InvalidItem:
+    return InvalidItem(
+        f"line {item.line}: key {item.row[1]!r:.200} in namespace "
+        f"{decode_namespace(item.row[0])!r:.200} is there already; import with on_conflict "
+        "'skip' or 'replace'"
+    )
+
+
+def _there(tx: Tx, batch: list[NumberedItem]) -> set[Row]:
+    """Namespaces and keys of a batch that the store has."""
+    marks = ", ".join(["(?, ?)"] * len(batch))
+    rows = tx.execute(
+        f"WITH wanted (namespace, key) AS (VALUES {marks})"  # noqa: S608 (marks only)
+        " SELECT items.namespace, items.key FROM wanted CROSS JOIN items WHERE items.tenant = ?"
+        " AND items.namespace = wanted.namespace AND items.key = wanted.key",
+        [*(text for item in batch for text in item.row[:2]), tx.tenant],
+    )
+    return set(rows.fetchall())

@@ -337,6 +337,16 @@ def test_a_key_twice_in_one_file_stops_where_it_is_met(other: Memori) -> None:
     assert imported(other, data, on_conflict="skip") == Imported(added=1, skipped=1, indexed=1)
 
 
+def test_the_last_of_a_key_twice_in_one_file_replaces_the_first(memori: Memori) -> None:
+    data = sealed([line(), line(key="other"), line(value={"n": 2}, index=None)])
+    done = imported(memori, data, on_conflict="replace")
+    assert done == Imported(added=2, replaced=1, indexed=2)
+    assert [(row[1], orjson.loads(row[2])) for row in rows(memori)] == [
+        ("other", {"n": 1}),
+        ("k", {"n": 2}),
+    ]
+
+
 def test_a_huge_line_is_refused_without_being_read_whole(other: Memori) -> None:
     class Endless(io.RawIOBase):
         """A first line, and then one that goes on for 4 GB."""
