@@ -15,33 +15,33 @@ from infrastructure.memory.memori.segments import Segment
 from infrastructure.memory.memori.vector_block import VectorBlock
 
 
-def erase_dead(tx: Tx) -> int:
+def erase_dead(tx: Tx) -> None:
     """Rewrite the segments that hold entries of dead items, in this transaction.
 
     The deaths stay in the log, where they are numbers, so that indexes in memory follow as ever.
-    It reads every segment that may hold one: about 0.1 s for each 30,000 items.
-
-    Returns:
-        How many segments were rewritten.
-
-    Raises:
-        StoreError: a segment is damaged; nothing was changed.
+    It reads every segment that may hold one: about 0.1 s for each 30,000 items. A damaged index is
+    thrown away, to be made anew from the items that are left.
     """
     _, dead = segments.deaths(tx, 0)
     gone = np.unique(np.array(dead, dtype=np.int64))
-    rewritten = 0
-    for kind in segments.kinds(tx):
-        without = _WITHOUT[kind.partition(":")[0]]
-        for extent in segments.extents(tx, kind):
-            within = gone[(gone >= extent.first) & (gone <= extent.last)]
-            if len(within) == 0:
-                continue
-            old = segments.stored(tx, kind, extent)
-            new = without(old, within)
-            if new.entries != old.entries:
-                segments.replace(tx, kind, (extent,), new)
-                rewritten += 1
-    return rewritten
+    kinds = segments.kinds(tx)
+    try:
+        for kind in kinds:
+            _rewrite(tx, kind, gone)
+    except segments.DamagedIndex:
+        for kind in kinds:  # all, since they belong together
+            segments.drop(tx, kind)
+
+
+def _rewrite(tx: Tx, kind: str, dead: NDArray[np.int64]) -> None:
+    without = _WITHOUT[kind.partition(":")[0]]
+    for extent in segments.extents(tx, kind):
+        within = dead[(dead >= extent.first) & (dead <= extent.last)]
+        if len(within) == 0:
+            continue
+        new = without(segments.stored(tx, kind, extent), within)
+        if new.entries != extent.entries:
+            segments.replace(tx, kind, (extent,), new)
 
 
 def _text_without(segment: Segment, dead: NDArray[np.int64]) -> Segment:

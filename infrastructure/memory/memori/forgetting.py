@@ -69,7 +69,7 @@ def forget(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> F
 
     Raises:
         InvalidItem: not exactly one of both was given, or it is empty or no text.
-        StoreError: an archive or a segment of the search index is damaged; nothing was forgotten.
+        StoreError: an archive that must be packed anew is damaged; nothing was forgotten.
     """
     # Only here: what reads segments takes long to import, and few forget.
     from infrastructure.memory.memori import erasing

@@ -472,6 +472,28 @@ async def test_words_and_vectors_leave_the_stored_index_also_of_what_was_replace
     ]
 
 
+@pytest.mark.parametrize("kind", ["text:%", "vectors:%"])
+async def test_a_damaged_index_does_not_keep_anything_from_being_forgotten(
+    memori: Memori, kind: str
+) -> None:
+    store = MemoriStore(memori, index=letters())
+    await store.awrite(NS, "k", {"text": "aardvark"}, provenance=origin("ann"))
+    await store.awrite(NS, "l", {"text": "banana"})
+    await store.asearch(NS, query="banana")
+    await memori.commit(
+        lambda tx: tx.execute(
+            "UPDATE index_segments SET body = ? WHERE kind LIKE ?", (b"damaged", kind)
+        )
+    )
+    await memori.commit(lambda tx: forget(tx, source="agent:ann"))
+    (hit,) = await store.asearch(NS, query="banana")
+    await store.awrite(NS, "m", {"text": "plum"})
+    found = {hit.key: hit.score for hit in await store.asearch(NS, query="banana")}
+    assert hit.key == "l"
+    assert found["l"] is not None
+    assert await memori.read(_terms) == {"banana", "plum"}
+
+
 def _terms(tx: Tx) -> set[str]:
     rows = tx.execute("SELECT body FROM index_segments WHERE kind LIKE 'text:%'").fetchall()
     return {term for (body,) in rows for term in Postings.from_bytes(body).terms}
