@@ -12,9 +12,13 @@ from typing import Any, Final
 from infrastructure.memory.memori.counting import mean_seconds, mean_usd, standing
 from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.jsontext import dump_json
+from infrastructure.memory.memori.sql import marks
 
 ALL_SESSIONS: Final = ""
-ALL_TIME: Final = 0
+ALL_TIME: Final = -1
+"""The width of the totals of all sessions."""
+SESSION_TIME: Final = 0
+"""The width of a session's totals."""
 WIDTHS: Final = (60, 3_600, 86_400)
 RECENT: Final = 10
 UNKNOWN_RECALL: Final = -1
@@ -85,11 +89,9 @@ def count(tx: Tx, execution: Execution, steps: str, sign: int) -> None:
         steps: its step list as JSON.
         sign: 1 or -1.
     """
-    for session_id, width, start in _buckets(execution):
-        _count_bucket(tx, execution, session_id, width, start, sign)
+    _count_buckets(tx, execution, sign)
     if execution.digest:
-        for session_id in (ALL_SESSIONS, execution.session_id):
-            _count_pattern(tx, execution, session_id, steps, sign)
+        _count_patterns(tx, execution, steps, sign)
 
 
 def refresh(tx: Tx, execution: Execution) -> None:
@@ -103,52 +105,48 @@ def _buckets(execution: Execution) -> list[tuple[str, int, int]]:
     starts = [(width, int(execution.created_at // width) * width) for width in WIDTHS]
     return [
         (ALL_SESSIONS, ALL_TIME, 0),
-        (execution.session_id, ALL_TIME, 0),
+        (execution.session_id, SESSION_TIME, 0),
         *((ALL_SESSIONS, width, start) for width, start in starts),
     ]
 
 
-def _count_bucket(
-    tx: Tx, execution: Execution, session_id: str, width: int, start: int, sign: int
-) -> None:
-    key = (tx.tenant, session_id, width, start, execution.task_type, execution.recalled)
-    row = tx.execute(
-        "INSERT INTO workflow_counts (tenant, session_id, width, start, task_type, recalled,"
-        " successes, failures, duration_us, cost_nusd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+def _count_buckets(tx: Tx, execution: Execution, sign: int) -> None:
+    kind = (execution.task_type, execution.recalled)
+    buckets = _buckets(execution)
+    rows = [(tx.tenant, *bucket, *kind, *_deltas(execution, sign)) for bucket in buckets]
+    counted = tx.execute(
+        "INSERT INTO workflow_counts (tenant, session_id, width, start, task_type, recalled,"  # noqa: S608 (marks only)
+        f" successes, failures, duration_us, cost_nusd) VALUES {marks(len(rows), 10)}"
         " ON CONFLICT (tenant, session_id, width, start, task_type, recalled) DO UPDATE SET"
         " successes = workflow_counts.successes + excluded.successes,"
         " failures = workflow_counts.failures + excluded.failures,"
         " duration_us = workflow_counts.duration_us + excluded.duration_us,"
         " cost_nusd = workflow_counts.cost_nusd + excluded.cost_nusd"
-        " RETURNING successes + failures",
-        (*key, *_deltas(execution, sign)),
-    ).fetchone()
-    if row is not None and row[0] == 0:
-        tx.execute(
-            "DELETE FROM workflow_counts WHERE tenant = ? AND session_id = ? AND width = ?"
-            " AND start = ? AND task_type = ? AND recalled = ?",
-            key,
-        )
+        " RETURNING session_id, width, start, successes + failures",
+        [value for row in rows for value in row],
+    )
+    for *bucket, executions in counted.fetchall():
+        if executions == 0:
+            tx.execute(
+                "DELETE FROM workflow_counts WHERE tenant = ? AND session_id = ? AND width = ?"
+                " AND start = ? AND task_type = ? AND recalled = ?",
+                (tx.tenant, *bucket, *kind),
+            )
 
 
-def _count_pattern(tx: Tx, execution: Execution, session_id: str, steps: str, sign: int) -> None:
+def _count_patterns(tx: Tx, execution: Execution, steps: str, sign: int) -> None:
+    pattern = (execution.task_type, execution.digest, steps, *_deltas(execution, sign))
     tx.execute(
         "INSERT INTO pattern_counts (tenant, session_id, task_type, digest, steps, successes,"
         " failures, duration_us, cost_nusd, last_used, supporting_runs, current_rate, score,"
-        " mean_cost, mean_duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '[]', 0, 0, 0, 0)"
+        " mean_cost, mean_duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '[]', 0, 0, 0, 0),"
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '[]', 0, 0, 0, 0)"
         " ON CONFLICT (tenant, session_id, task_type, digest) DO UPDATE SET"
         " successes = pattern_counts.successes + excluded.successes,"
         " failures = pattern_counts.failures + excluded.failures,"
         " duration_us = pattern_counts.duration_us + excluded.duration_us,"
         " cost_nusd = pattern_counts.cost_nusd + excluded.cost_nusd",
-        (
-            tx.tenant,
-            session_id,
-            execution.task_type,
-            execution.digest,
-            steps,
-            *_deltas(execution, sign),
-        ),
+        (*(tx.tenant, ALL_SESSIONS, *pattern), *(tx.tenant, execution.session_id, *pattern)),
     )
 
 

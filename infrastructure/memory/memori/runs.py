@@ -14,6 +14,7 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.jsontext import dump_json, load_object
 from infrastructure.memory.memori.names import checked_label, checked_name
+from infrastructure.memory.memori.sql import marks
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -21,6 +22,7 @@ FAILED: Final = "failed"
 STATES: Final = (RUNNING, COMPLETED, FAILED)
 
 _JOURNAL_LEVEL: Final = 3
+_TOGETHER: Final = 100
 _COLUMNS: Final = (
     "run_id, session_id, request, task_type, state, version, created_at, finished_at,"
     " recorded_success, result"
@@ -119,11 +121,15 @@ def append_events(
         ).fetchone()
     )
     seq = last + 1 if first_seq is None else first_seq
-    for number, event in enumerate(events, seq):
+    for start in range(0, len(events), _TOGETHER):
+        rows = [
+            (tx.tenant, run_id, seq + number, dump_json(events[number], "a journal event"))
+            for number in range(start, min(start + _TOGETHER, len(events)))
+        ]
         tx.execute(
-            "INSERT INTO run_events (tenant, run_id, seq, body) VALUES (?, ?, ?, ?)"
+            f"INSERT INTO run_events (tenant, run_id, seq, body) VALUES {marks(len(rows), 4)}"  # noqa: S608 (marks only)
             " ON CONFLICT DO NOTHING",
-            (tx.tenant, run_id, number, dump_json(event, "a journal event")),
+            [value for row in rows for value in row],
         )
     return max(last, seq + len(events) - 1)
 

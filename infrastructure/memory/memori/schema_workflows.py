@@ -292,6 +292,22 @@ def _create_archives(tx: Tx) -> None:
     )
 
 
+def _help_planner(tx: Tx) -> None:
+    """Leave PostgreSQL's planner one good way, also before it knows how values are distributed.
+
+    It takes the columns of a table for independent of one another, so that totals of all sessions
+    need a width that no session's total has. And of two indexes that begin with the same columns it
+    may take the one that reads a whole task type.
+    """
+    define(
+        tx,
+        "UPDATE workflow_counts SET width = -1 WHERE session_id = '' AND width = 0",
+        "DROP INDEX executions_by_recall",
+        "CREATE INDEX executions_by_recall"
+        " ON executions (tenant, recalled, task_type, created_at, id)",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("runs", _create_runs),
     Migration("workflows", _create_workflows),
@@ -299,4 +315,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("plan_cases", _create_plan_cases),
     Migration("archives", _create_archives),
     *schema_archives.MIGRATIONS,
+    Migration("workflow_totals", _help_planner),
 )

@@ -15,6 +15,11 @@ class Sql(NamedTuple):
     params: tuple[SqlValue, ...] = ()
 
 
+def marks(rows: int, columns: int) -> str:
+    """The question marks of so many rows after VALUES."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
 def join(separator: str, parts: Sequence[Sql]) -> Sql:
     """The pieces in a row."""
     return Sql(

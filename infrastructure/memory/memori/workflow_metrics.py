@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from infrastructure.errors import InputError
-from infrastructure.memory.memori.aggregates import ALL_SESSIONS, ALL_TIME, WIDTHS
+from infrastructure.memory.memori.aggregates import (
+    ALL_SESSIONS,
+    ALL_TIME,
+    SESSION_TIME,
+    WIDTHS,
+)
 from infrastructure.memory.memori.counting import UNKNOWN, Z95, Measured
 from infrastructure.memory.memori.dialect import SqlValue, Tx
 
@@ -54,7 +59,8 @@ def workflow_counts(
         raise InputError("session_id must not be empty; leave it out for all sessions")
     parts: list[tuple[str, list[SqlValue]]]
     if since is None:
-        parts = [_bucket_part(tx, session_id or ALL_SESSIONS, ALL_TIME, 0, _FAR_FUTURE)]
+        totals = (ALL_SESSIONS, ALL_TIME) if session_id is None else (session_id, SESSION_TIME)
+        parts = [_bucket_part(tx, *totals, 0, _FAR_FUTURE)]
     elif session_id is not None:
         parts = [
             (
