@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -76,6 +77,10 @@ class LangChainEmbedding:
         return self._vectors(self._embeddings.embed_documents(texts), texts)
 
     def queries(self, texts: list[str]) -> Vectors:
+        if _only_async(self._embeddings):
+            # Perhaps beside a running loop, so in a thread that has none.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(asyncio.run, self.aqueries(texts)).result()
         return self._vectors([self._embeddings.embed_query(text) for text in texts], texts)
 
     async def aqueries(self, texts: list[str]) -> Vectors:

@@ -154,7 +154,8 @@ class Indexer:
         found: list[IndexProgress] = []
         for kind in self._kinds():
             left = _count(tx, segments.cursor(tx, kind.name), _NO_LIMIT)
-            error = str(self._error) if self._error and kind is self._vectors else ""
+            failed = self._error if kind is self._vectors else None
+            error = f"{type(failed).__name__}: {failed}" if failed else ""
             found.append(IndexProgress(kind.name, total - left, total, error))
         return found
 
