@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import os
 import re
 import shlex
@@ -9,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 import typer
@@ -18,8 +21,10 @@ import yaml
 from typer.core import TyperGroup
 
 from genesis.cli.app import app
+from infrastructure.memory.memori.store import MemoriStore
 
 ROOT = Path(__file__).parent.parent
+MEMORY = ROOT / "docs" / "memory.md"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
@@ -43,9 +48,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run_in(folder: Path, code: str) -> str:
+    return run_python(folder, "-c", code)
+
+
+def run_python(folder: Path, *arguments: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("GENESIS_", "MEMORI_"))}
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -53,7 +62,7 @@ def run_in(folder: Path, code: str) -> str:
         timeout=90,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -78,6 +87,7 @@ def test_the_readmes_code_runs(folder: Path) -> None:
     assert "4 rows" in printed
     assert "Rome" in printed
     assert "[execute]" in printed
+    assert "Ada took a train to Oslo." in printed
 
 
 def test_an_agent_of_ones_own_works_as_described(folder: Path) -> None:
@@ -93,6 +103,56 @@ def test_an_agent_of_ones_own_works_as_described(folder: Path) -> None:
     wrong = code_of(page).replace(".split())\n    return", ".split()) + 1\n    return")
     assert wrong != code_of(page)
     assert "5 words reported, 4 counted" in run_in(folder, wrong)
+
+
+GIVEN: Final = {"place", "store", "other"}
+"""What an example of the memory page may ask for: a place to open, one open store, or two."""
+
+
+def memory_examples() -> list[str]:
+    """The coroutine functions of the memory page that need nothing but what is given."""
+    return [
+        node.name
+        for node in ast.parse(code_of(MEMORY)).body
+        if isinstance(node, ast.AsyncFunctionDef)
+        and {argument.arg for argument in node.args.args} <= GIVEN
+    ]
+
+
+@pytest.mark.parametrize("name", memory_examples())
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+def test_every_example_of_memory_works_on_both_databases(
+    name: str,
+    backend: str,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    page: dict[str, Any] = {"__name__": "page"}
+    exec(compile(code_of(MEMORY), MEMORY.name, "exec"), page)
+    place = request.getfixturevalue("postgres_url") if backend == "postgres" else "example.db"
+    asyncio.run(with_what_it_asks_for(page[name], str(place)))
+
+
+async def with_what_it_asks_for(example: Any, place: str) -> None:
+    asked = set(inspect.signature(example).parameters)
+    if "place" in asked:
+        await example(place=place)
+        return
+    async with (
+        MemoriStore.from_conn_string(place) as store,
+        MemoriStore.from_conn_string("other.db") as other,
+    ):
+        given = {"store": store, "other": other}
+        await example(**{name: given[name] for name in asked})
+
+
+def test_a_store_of_ones_own_is_tried_as_described(folder: Path) -> None:
+    (folder / "test_mine.py").write_text(code_of(MEMORY))
+    (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    printed = run_python(folder, "-m", "pytest", "-q", "-k", "undo or undelete or brought_back")
+    assert " passed" in printed
 
 
 def console_lines() -> Iterator[str]:
