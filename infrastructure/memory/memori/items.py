@@ -19,6 +19,8 @@ Namespace = tuple[str, ...]
 MAX_KEY_BYTES: Final = 1_000
 """Of a key, and of a namespace with a period after each label: what an index row holds safely."""
 _NAMESPACES: Final = 4_096
+WRITE_ID_US: Final = 7 * 86_400_000_000
+"""How long the id of a write is remembered: a retry after that would be a new write."""
 ABSENT: Final = 0
 """The expected version of an item that must not exist."""
 
@@ -125,24 +127,24 @@ def put(tx: Tx, draft: Draft, now: int) -> int:
         VersionConflict: the item is not of the expected version; nothing was stored.
     """
     if draft.write_id is not None:
+        purge_write_ids(tx, now - WRITE_ID_US)
         stored = tx.execute(
             "SELECT version FROM applied_writes WHERE tenant = ? AND write_id = ?",
             (tx.tenant, draft.write_id),
         ).fetchone()
         if stored is not None:
             return int(stored[0])
+    if draft.expected is None:
+        # Most keys are new: then this one statement is all.
+        new = _insert(tx, draft, now, now, otherwise="ON CONFLICT DO NOTHING")
+        if new is not None:
+            return _remember(tx, draft, new, now)
     old = _remove(tx, draft.namespace, draft.key)
     found = None if old is None or _expired(old.expires_at, now) else old
     if draft.expected is not None:
         _check_version(draft, ABSENT if found is None else found.id)
     version = _insert(tx, draft, now if found is None else found.created_at, now)
-    if draft.write_id is not None:
-        tx.execute(
-            "INSERT INTO applied_writes (tenant, write_id, version, applied_at)"
-            " VALUES (?, ?, ?, ?)",
-            (tx.tenant, draft.write_id, version, now),
-        )
-    return version
+    return _remember(tx, draft, version, now)
 
 
 def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | None = None) -> bool:
@@ -307,14 +309,32 @@ def _remove(tx: Tx, namespace: Namespace, key: str) -> _Removed | None:
     return _Removed(version, created_at, expires_at)
 
 
+def _remember(tx: Tx, draft: Draft, version: int | None, now: int) -> int:
+    """Note the id of a write beside the version that it made, which is returned."""
+    assert version is not None
+    if draft.write_id is not None:
+        tx.execute(
+            "INSERT INTO applied_writes (tenant, write_id, version, applied_at)"
+            " VALUES (?, ?, ?, ?)",
+            (tx.tenant, draft.write_id, version, now),
+        )
+    return version
+
+
 def _insert(
-    tx: Tx, draft: Draft, created_at: int, updated_at: int, lives_from: int | None = None
-) -> int:
+    tx: Tx,
+    draft: Draft,
+    created_at: int,
+    updated_at: int,
+    lives_from: int | None = None,
+    otherwise: str = "",
+) -> int | None:
+    """Insert a row; its id, or None where the key is taken and `otherwise` says to do nothing."""
     provenance, ttl = draft.provenance, draft.ttl
     row = tx.execute(
-        "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at, ttl, expires_at,"
+        "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at, ttl, expires_at,"  # noqa: S608 - constant text
         " paths, source, run_id, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " RETURNING id",
+        f" {otherwise} RETURNING id",
         (
             tx.tenant, encode_namespace(draft.namespace), draft.key, draft.value, created_at,
             updated_at, ttl, None if ttl is None else (lives_from or updated_at) + ttl, draft.paths,
@@ -322,8 +342,7 @@ def _insert(
             None if provenance.verified is None else int(provenance.verified),
         ),
     ).fetchone()  # fmt: skip
-    assert row is not None
-    return int(row[0])
+    return None if row is None else int(row[0])
 
 
 def _check_version(draft: Draft, found: int) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from infrastructure.memory.memori import items
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.items import Draft, Namespace, StoredItem
 from infrastructure.memory.memori.search import Hit, Search, Searcher
-
-WRITE_ID_US: Final = 7 * 86_400_000_000
-"""How long the id of a write is remembered: a retry after that would be a new write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +147,6 @@ class Batch:
 
     def _write(self, tx: Tx, operation: Writing, now: int) -> Found:
         if isinstance(operation, Put):
-            if operation.draft.write_id is not None:
-                items.purge_write_ids(tx, now - WRITE_ID_US)
             return items.put(tx, operation.draft, now)
         items.purge_deleted(tx, now - self.undo_us)
         if isinstance(operation, Undelete):

@@ -60,6 +60,7 @@ from infrastructure.memory.memori.values import InvalidItem, encode, encode_obje
 _SWEEP_MINUTES: Final = 5.0
 _UNDO_S: Final = 86_400.0
 _LIMIT: Final = 10
+_RESERVED_ROOT: Final = "langgraph"
 
 
 class MemoriStore(BaseStore):
@@ -93,8 +94,13 @@ class MemoriStore(BaseStore):
         provenance: Provenance = UNKNOWN,
         undo_s: float = _UNDO_S,
     ) -> None:
-        self.ttl_config = ttl
-        self.index_config = index
+        if not isinstance(memori, Memori):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+            raise InvalidItem(
+                f"a store needs an open Memori, not {type(memori).__name__}: Memori.open(place), "
+                "or MemoriStore.from_conn_string(place)"
+            )
+        self.ttl_config = arguments.ttl_config(ttl)
+        self.index_config = arguments.index_config(index)
         self.embeddings = (index or {}).get("embed")
         self._memori = memori
         self._paths = encode(arguments.indexed_paths(index))
@@ -120,7 +126,7 @@ class MemoriStore(BaseStore):
         ttl: TTLConfig | None = None,
     ) -> AsyncGenerator[Self]:
         """A store on a path, `:memory:` or `postgresql://...`, closed when the context ends."""
-        memori = Memori.open(conn_string)
+        memori = Memori.open(arguments.place(conn_string))
         try:
             store = cls(memori, index=index, ttl=ttl)
             store._loop = asyncio.get_running_loop()
@@ -169,6 +175,39 @@ class MemoriStore(BaseStore):
         """`get` for the event loop."""
         found = await self._arun([self._get(namespace, key, self._refreshes(refresh_ttl))])
         return _item(found[0])
+
+    def put(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        *,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> None:
+        """Store a value under a key, in place of the one that was there.
+
+        Args:
+            value: a dict of plain JSON values.
+            index: the paths whose texts are searched; False for none, None for the configured.
+            ttl: minutes that the item lives; None for ever.
+        """
+        self._refuse_to_block()
+        draft = self._new(namespace, key, value, index, ttl)
+        self._memori.commit_sync(lambda tx: items.put(tx, draft, self._now()))
+        self._index.added(draft.paths is not None)
+
+    async def aput(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        *,
+        ttl: float | NotProvided | None = NOT_PROVIDED,
+    ) -> None:
+        """`put` for the event loop; the item is durable when it returns."""
+        await self._write(self._new(namespace, key, value, index, ttl))
 
     def search(
         self,
@@ -286,7 +325,7 @@ class MemoriStore(BaseStore):
             arguments.version(expected_version),
             arguments.write_id(write_id),
         )  # fmt: skip
-        return cast("int", (await self._arun([Put(draft)]))[0])
+        return await self._write(draft)
 
     async def adelete(
         self, namespace: tuple[str, ...], key: str, *, expected_version: int | None = None
@@ -319,14 +358,23 @@ class MemoriStore(BaseStore):
 
     async def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> object:
         """Sweep at an interval in the background, until `stop_ttl_sweeper`; returns the task."""
-        minutes = sweep_interval_minutes or (self.ttl_config or {}).get("sweep_interval_minutes")
-        return self._sweeper.start((minutes or _SWEEP_MINUTES) * 60)
+        given = sweep_interval_minutes
+        if given is None:
+            given = (self.ttl_config or {}).get("sweep_interval_minutes") or _SWEEP_MINUTES
+        minutes = arguments.minutes(given, "sweep_interval_minutes")
+        return self._sweeper.start(minutes * 60)
 
     async def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
         """Stop the sweeper; False if a sweep did not finish within the time-out in seconds."""
         return await self._sweeper.stop(timeout)
 
     # How operations run
+
+    async def _write(self, draft: Draft) -> int:
+        (version,) = await self._memori.commit(lambda tx: items.put(tx, draft, self._now()))
+        if draft.paths is not None:
+            await self._index.aadded(1)
+        return int(version)
 
     def _run(self, operations: Sequence[Operation]) -> list[Any]:
         self._refuse_to_block()
@@ -439,7 +487,7 @@ class MemoriStore(BaseStore):
     def _refreshes(self, asked: bool | None) -> bool:
         """Whether a read begins an item's life anew: as asked, else as configured, else not."""
         if asked is not None:
-            return asked
+            return arguments.flag(asked, "refresh_ttl")
         return bool((self.ttl_config or {}).get("refresh_on_read", False))
 
     def _default_ttl(self, ttl: float | NotProvided | None) -> float | None:
@@ -449,6 +497,12 @@ class MemoriStore(BaseStore):
 
     def _get(self, namespace: object, key: object, refresh: bool) -> Get:
         return Get(arguments.namespace(namespace), items.check_key(key), refresh)
+
+    def _new(self, namespace: object, key: object, value: object, index: object, ttl: Any) -> Draft:
+        place = arguments.namespace(namespace, required=True)
+        if place[0] == _RESERVED_ROOT:
+            raise InvalidNamespaceError(f"a namespace must not begin with {_RESERVED_ROOT!r}")
+        return self._draft(place, key, value, index, self._default_ttl(ttl), self._provenance)
 
     def _draft(
         self,
@@ -498,7 +552,7 @@ class MemoriStore(BaseStore):
             arguments.count(offset, "offset"),
             self._refreshes(refresh),
             text,
-            ranking or Ranking(),
+            arguments.ranking(ranking),
             None if order_by is None else ordering.parse(order_by, descending=descending),
         )
 
@@ -518,10 +572,7 @@ def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embeddin
         return None if embedder is None else OwnEmbedding(embedder)
     if embedder is not None:
         raise InvalidItem("give an embedder or index['embed'], not both")
-    dimensions = (index or {}).get("dims")
-    if not dimensions:
-        raise InvalidItem("index['embed'] needs index['dims'], the length of its vectors")
-    return LangChainEmbedding(ensure_embeddings(embed), dimensions)
+    return LangChainEmbedding(ensure_embeddings(embed), (index or {}).get("dims", 0))
 
 
 def _labels(path: object) -> tuple[str, ...]:
@@ -531,9 +582,7 @@ def _labels(path: object) -> tuple[str, ...]:
 
 def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
     conditions: list[NamespaceMatch] = []
-    for condition in op.match_conditions or ():
-        if condition.match_type not in ("prefix", "suffix"):
-            raise InvalidItem("a match condition is of type 'prefix' or 'suffix'")
+    for condition in arguments.match_conditions(op.match_conditions):
         conditions.append(NamespaceMatch(condition.match_type, _labels(condition.path)))
     depth = op.max_depth
     if depth is not None and arguments.count(depth, "max_depth") == 0:

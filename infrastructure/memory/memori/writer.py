@@ -206,8 +206,12 @@ class Writer:
         except database.errors as error:
             raise database.explain(error) from error
         try:
-            for job in jobs:
-                self._run(connection, job)
+            if not self._run_together(connection, jobs):
+                if connection.in_transaction:
+                    connection.rollback()
+                connection.begin_write()
+                for job in jobs:
+                    self._run(connection, job)
             connection.commit()
         except database.errors as error:
             self._abandon(connection)
@@ -230,7 +234,18 @@ class Writer:
             connection.begin_write()
         return connection
 
+    def _run_together(self, connection: Connection, jobs: list[_Job]) -> bool:
+        """Run the jobs without telling them apart; False if one failed and all must be undone."""
+        try:
+            for job in jobs:
+                tx = BoundTx(connection, self._database.dialect, job.tenant)
+                job.results = [call(write, tx) for write in job.writes]
+        except BaseException:  # noqa: BLE001 - it comes again, and is told, when each runs by itself
+            return False
+        return connection.in_transaction
+
     def _run(self, connection: Connection, job: _Job) -> None:
+        """Run a job so that its failure undoes nothing else."""
         job.results, job.error = [], None
         tx = BoundTx(connection, self._database.dialect, job.tenant)
         connection.execute("SAVEPOINT caller")
