@@ -13,6 +13,7 @@ from infrastructure.errors import StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import BoundTx, Dialect, Durability
 from infrastructure.memory.memori.functions import register
 from infrastructure.memory.memori.schema import applied, migrate, refuse_newer
+from infrastructure.memory.memori.sqlite_file import Identity, identity, prepare
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ MEMORY: Final = ":memory:"
 VERSION: Final = sqlite3.sqlite_version_info
 # Older ones can damage a write-ahead log that several connections write and check point at once.
 SAFE_WITH_SEVERAL_PROCESSES: Final = (3, 51, 3)
-_HEADER: Final = b"SQLite format 3\x00"
 _CACHE_KIB: Final = 16 * 1024
 _BUSY_PAUSE_S: Final = 0.005
 # The write-ahead log is cut back to this after a checkpoint.
@@ -33,6 +33,8 @@ _CHECKED_BYTES: Final = 4 * 1024 * 1024
 _CAUSES: Final[dict[int, str]] = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space and try again",
     sqlite3.SQLITE_READONLY: "it is read-only; allow writing to the file and to its folder",
+    sqlite3.SQLITE_READONLY_DBMOVED: "its file, or its write-ahead log beside it, was removed or "
+    "replaced while it was open; put them back, or close the store and open it again",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the path is a file and its "
     "folder can be written by this user",
     sqlite3.SQLITE_PERM: "this user may not open it; check its permissions",
@@ -56,6 +58,8 @@ class SqliteConnection:
         self._connection = connection
         self._timeout_s = timeout_s
         self._data_version = 0
+        self._files: tuple[str, ...] = ()
+        self._identity: Identity | None = None
         self.execute = connection.execute
 
     @property
@@ -66,12 +70,18 @@ class SqliteConnection:
     def lost(self) -> bool:
         return False
 
+    def watch(self, *files: str) -> None:
+        """Refuse to begin once these are no longer the files that are open."""
+        self._files, self._identity = files, identity(*files)
+
     def begin_write(self) -> None:
+        self._refuse_moved()
         _wait_while_busy(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout_s)
         if VERSION < SAFE_WITH_SEVERAL_PROCESSES:
             self._warn_of_other_processes()
 
     def begin_read(self) -> None:
+        self._refuse_moved()
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
 
@@ -88,6 +98,13 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _refuse_moved(self) -> None:
+        # SQLite would go on with files that nobody can open any more, and that end with it.
+        if self._files and identity(*self._files) != self._identity:
+            error = sqlite3.OperationalError("the files that are open are not those at the path")
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY_DBMOVED
+            raise error
 
     def _warn_of_other_processes(self) -> None:
         # The number changes when another connection wrote; in this process only this one does.
@@ -121,8 +138,8 @@ class SqliteDatabase:
     def connect_writer(self) -> SqliteConnection:
         path, timeout_s = self.place, self._timeout_s
         try:
-            if not self.private:
-                self._prepare()
+            if not self.private and prepare(path, timeout_s):
+                self._inspect()
             connection = sqlite3.connect(
                 path, timeout=timeout_s, isolation_level=None, check_same_thread=False
             )
@@ -134,6 +151,8 @@ class SqliteDatabase:
             opened.begin_write()
             migrate(BoundTx(opened, "sqlite", tenant=""))
             opened.commit()
+            if not self.private:
+                opened.watch(path, f"{path}-wal")
         except sqlite3.Error as error:
             connection.close()
             raise self.explain(error) from error
@@ -152,16 +171,23 @@ class SqliteDatabase:
                 isolation_level=None,
                 check_same_thread=False,
             )
+        except sqlite3.Error as error:
+            raise self.explain(error) from error
+        try:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA mmap_size = 0")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            register(connection)
         except sqlite3.Error as error:
+            connection.close()
             raise self.explain(error) from error
-        register(connection)
-        return SqliteConnection(connection, self._timeout_s)
+        opened = SqliteConnection(connection, self._timeout_s)
+        opened.watch(self.place)
+        return opened
 
     def explain(self, error: Exception) -> StoreError:
-        cause = _CAUSES.get(_primary_code(error))
+        code = int(getattr(error, "sqlite_errorcode", 0))  # none where Python raised by itself
+        cause = _CAUSES.get(code) or _CAUSES.get(code & 0xFF)
         if cause is None:
             return StoreError(f"the memory store at {self.place} refused an operation: {error}")
         return StoreUnavailable(
@@ -170,34 +196,6 @@ class SqliteDatabase:
 
     def undone(self, error: Exception) -> bool:
         return _primary_code(error) == sqlite3.SQLITE_FULL
-
-    def _prepare(self) -> None:
-        """Make the parent folder, and refuse a file that is not ours before anything touches it."""
-        path = self.place
-        file = Path(path)
-        try:
-            if "\x00" in path:
-                raise ValueError("it contains a NUL character")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if file.is_dir():
-                raise StoreUnavailable(
-                    f"the memory store's path {path} is a folder; name a file in it"
-                )
-            if not file.exists() or file.stat().st_size == 0:
-                return
-            with file.open("rb") as opened:
-                header = opened.read(len(_HEADER))
-        except (OSError, ValueError) as error:
-            raise StoreUnavailable(
-                f"the memory store at {path!r} cannot be opened: {error}; check the path and that "
-                "this user may write there"
-            ) from error
-        if header != _HEADER:
-            raise StoreUnavailable(
-                f"{path} is not a memory store, or is damaged, and was left as it is; choose "
-                "another path, or restore a backup"
-            )
-        self._inspect()
 
     def _inspect(self) -> None:
         """Look at an existing file through a connection that cannot change it."""
@@ -233,12 +231,15 @@ class SqliteDatabase:
                 f"the memory store at {self.place} cannot keep a write-ahead log there; choose a "
                 "path on a local disk"
             )
+        # A sync that ends in the drive's own memory is no sync: macOS has another call for it.
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
         level = "FULL" if self._durability == "full" else "NORMAL"
         connection.execute(f"PRAGMA synchronous = {level}")
 
 
 def _primary_code(error: Exception) -> int:
-    """SQLite's primary result code; 0 where Python raised by itself."""
+    """SQLite's result code without its details; 0 where Python raised by itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

@@ -223,16 +223,29 @@ class Writer:
 
     def _begin(self) -> Connection:
         """Begin on the connection that is there; one that turns out to be lost is replaced."""
-        connection = self._open()
-        try:
-            connection.begin_write()
-        except self._database.errors:
-            if not connection.lost:
-                raise
-            self._disconnect()
+        fresh = self._connection is None
+        while True:
             connection = self._open()
-            connection.begin_write()
-        return connection
+            try:
+                connection.begin_write()
+            except self._database.errors:
+                self._abandon(connection)
+                if fresh or not connection.lost:
+                    raise
+                self._disconnect()
+                fresh = True
+            else:
+                return connection
+
+    def _run_together(self, connection: Connection, jobs: list[_Job]) -> bool:
+        """Run the jobs without telling them apart; False if one failed and all must be undone."""
+        try:
+            for job in jobs:
+                tx = BoundTx(connection, self._database.dialect, job.tenant)
+                job.results = [call(write, tx) for write in job.writes]
+        except BaseException:  # noqa: BLE001 - it comes again, and is told, when each runs by itself
+            return False
+        return connection.in_transaction
 
     def _run_together(self, connection: Connection, jobs: list[_Job]) -> bool:
         """Run the jobs without telling them apart; False if one failed and all must be undone."""
