@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -118,6 +119,28 @@ async def test_a_connection_lost_in_a_write_is_reported_and_nothing_is_stored(
     assert [run.run_id for run in await memory.runs()] == ["r1"]
     assert not await memory.finish(finished("r1"))
     await memory.aclose()
+
+
+async def test_a_store_locked_for_too_long_is_reported_and_can_be_read(postgres_url: str) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def hold(tx: object) -> None:
+        started.set()
+        assert release.wait(30)
+
+    other = Memori.open(postgres_url)
+    memory = WorkflowMemory(Memori.open(postgres_url, busy_timeout_s=0.05))
+    await memory.finish(finished("r1"))
+    holding = asyncio.create_task(other.commit(hold))
+    await asyncio.to_thread(started.wait, 30)
+    with pytest.raises(StoreUnavailable, match="locked for too long"):
+        await memory.finish(finished("r2"))
+    assert [run.run_id for run in await memory.runs()] == ["r1"]
+    release.set()
+    await holding
+    assert await memory.finish(finished("r2"))
+    await memory.aclose()
+    await other.aclose()
 
 
 def _end_connections(url: str) -> None:
