@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, cast
 
-from langgraph.store.base import IndexConfig, InvalidNamespaceError
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import IndexConfig, InvalidNamespaceError, MatchCondition, TTLConfig
 
 from infrastructure.memory.memori.items import MAX_KEY_BYTES, Namespace, encode_namespace
 from infrastructure.memory.memori.provenance import Provenance
+from infrastructure.memory.memori.ranking import Ranking
 from infrastructure.memory.memori.values import InvalidItem, check_text
 
 WHOLE: Final = "$"
@@ -53,18 +56,45 @@ def _labels(labels: tuple[object, ...]) -> Namespace:
                 f"namespace {labels!r:.200} has the label {label!r:.80}; a label is a text that is "
                 "not empty and has no period in it"
             )
-        checked.append(check_text(label, "a namespace label"))
+        checked.append(_label(label))
     namespace = tuple(checked)
     if len(encode_namespace(namespace).encode()) > MAX_KEY_BYTES:
         raise InvalidNamespaceError(f"a namespace is longer than {MAX_KEY_BYTES} bytes")
     return namespace
 
 
+def _label(label: str) -> str:
+    try:
+        return check_text(label, "a namespace label")
+    except InvalidItem as error:
+        raise InvalidNamespaceError(str(error)) from error
+
+
 def count(number: object, what: str) -> int:
     """An integer of at least 0."""
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MAX_COUNT:
-        raise InvalidItem(f"{what} must be an integer of at least 0, not {number!r:.40}")
+        raise InvalidItem(
+            f"{what} must be an integer of at least 0 (and at most 2**62), not {number!r:.40}"
+        )
     return number
+
+
+def flag(given: object, what: str) -> bool:
+    """True or False."""
+    if not isinstance(given, bool):
+        raise InvalidItem(f"{what} must be True or False, not {given!r:.40}")
+    return given
+
+
+def minutes(given: object, what: str) -> float:
+    """A number of minutes above 0."""
+    if (
+        isinstance(given, bool)
+        or not isinstance(given, int | float)
+        or not 0 < given <= _MAX_TTL_MINUTES
+    ):
+        raise InvalidItem(f"{what} must be a number of minutes above 0, not {given!r:.40}")
+    return given
 
 
 def page_size(number: object) -> int:
@@ -108,6 +138,55 @@ def provenance(given: object) -> Provenance:
     return given
 
 
+def place(given: object) -> str:
+    """Where a store is: a path or an address."""
+    if not isinstance(given, str | Path):
+        raise InvalidItem(
+            "a store is opened on a path, ':memory:' or 'postgresql://...', not on "
+            f"{type(given).__name__}"
+        )
+    return str(given)
+
+
+def ttl_config(config: object) -> TTLConfig | None:
+    """LangGraph's TTL config, with values that can be used."""
+    if config is None:
+        return None
+    if not isinstance(config, Mapping):
+        raise InvalidItem(f"ttl must be a dict, not {type(config).__name__}")
+    given = cast("Mapping[str, object]", config)
+    for name in ("refresh_on_read", "omit_expired"):
+        if given.get(name) is not None:
+            flag(given[name], f"ttl[{name!r}]")
+    ttl(given.get("default_ttl"))
+    if given.get("sweep_interval_minutes") is not None:
+        minutes(given["sweep_interval_minutes"], "ttl['sweep_interval_minutes']")
+    return cast("TTLConfig", config)
+
+
+def index_config(config: object) -> IndexConfig | None:
+    """LangGraph's index config, with an embedder that can be used."""
+    if config is None:
+        return None
+    if not isinstance(config, Mapping):
+        raise InvalidItem(f"index must be a dict, not {type(config).__name__}")
+    given = cast("Mapping[str, object]", config)
+    embed, dimensions = given.get("embed"), given.get("dims")
+    if embed is None:
+        return cast("IndexConfig", config)
+    if not (isinstance(embed, str | Embeddings) or callable(embed)):
+        raise InvalidItem(
+            "index['embed'] must be a LangChain Embeddings, a function of a list of texts, or "
+            f"'provider:model', not {type(embed).__name__}"
+        )
+    if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 1:
+        raise InvalidItem(
+            "index['embed'] needs index['dims'], the length of its vectors, a positive integer, "
+            f"not {dimensions!r:.40}"
+        )
+    return cast("IndexConfig", config)
+
+
 def indexed_paths(config: IndexConfig | None) -> list[str]:
     """The paths that an index config names; LangGraph's SQLite store calls them `text_fields`."""
     given = cast("Mapping[str, Any]", config or {})
@@ -119,6 +198,31 @@ def paths(given: object) -> list[str]:
     if not isinstance(given, list):
         raise InvalidItem("index must be False, None or a list of paths into the value")
     return [check_text(path, "a path of index") for path in cast("list[object]", given)]
+
+
+def ranking(given: object) -> Ranking:
+    """How matches are weighed; None for the default."""
+    if given is None:
+        return Ranking()
+    if not isinstance(given, Ranking):
+        raise InvalidItem(f"ranking must be a Ranking, not {type(given).__name__}")
+    return given
+
+
+def match_conditions(given: object) -> list[MatchCondition]:
+    """The conditions of a list of namespaces."""
+    if given is None:
+        return []
+    if not isinstance(given, list | tuple):
+        raise InvalidItem(f"match_conditions must be a tuple, not {type(given).__name__}")
+    for condition in cast("Sequence[object]", given):
+        if not isinstance(condition, MatchCondition):
+            raise InvalidItem(
+                f"a match condition must be a MatchCondition, not {type(condition).__name__}"
+            )
+        if condition.match_type not in ("prefix", "suffix"):
+            raise InvalidItem("a match condition is of type 'prefix' or 'suffix'")
+    return list(cast("Sequence[MatchCondition]", given))
 
 
 def write_id(given: object) -> str | None:

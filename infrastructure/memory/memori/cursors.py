@@ -68,10 +68,14 @@ def _place(search: Search, place: list[Any]) -> Place | Position:
             return Position(rank, number, text, id_)
         case [int() as id_] if search.order is None:
             return Place(below=id_)
-        case [None, given] if search.query is not None and isinstance(given, list):
+        case [None, list() as given] if search.query is not None and all(map(_is_id, given)):
             return Place(given=frozenset(cast("list[int]", given)))
         case _:
             raise InvalidItem(_WRONG)
+
+
+def _is_id(part: object) -> bool:
+    return isinstance(part, int) and 0 <= part < 2**63
 
 
 def _storable(part: object) -> bool:

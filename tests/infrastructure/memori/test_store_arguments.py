@@ -1,0 +1,286 @@
+"""What is wrong in a call is refused with what to give instead, before anything is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from langgraph.store.base import (
+    GetOp,
+    InvalidNamespaceError,
+    ListNamespacesOp,
+    MatchCondition,
+    PutOp,
+    SearchOp,
+)
+
+from genesis.testing.memory_contract.setting import LETTERS, letter_counts
+from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.errors import InputError, StoreError
+from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.provenance import Provenance
+from infrastructure.memory.memori.store import MemoriStore
+from infrastructure.memory.memori.values import MAX_BYTES, MAX_DEPTH, InvalidItem
+
+NS = ("a",)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[MemoriStore]:
+    async with MemoriStore.from_conn_string(":memory:") as opened:
+        yield opened
+
+
+def test_a_refused_item_is_wrong_input_and_a_wrong_value() -> None:
+    assert issubclass(InvalidItem, InputError)
+    assert issubclass(InvalidItem, ValueError)
+
+
+def embedder(dims: Any, **config: Any) -> dict[str, Any]:
+    return {"index": {"embed": letter_counts, "dims": dims, **config}}
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"index": "text"}, "index must be a dict, not str"),
+        ({"index": {"embed": letter_counts}}, "index\\['dims'\\]"),
+        (embedder("26"), "positive integer, not '26'"),
+        (embedder(0), "positive integer, not 0"),
+        (embedder(-1), "positive integer, not -1"),
+        (embedder(True), "positive integer, not True"),
+        (embedder(26, fields="text"), "list of paths"),
+        (embedder(26, fields=[1]), "path of index must be a str"),
+        ({"index": {"embed": 3, "dims": 26}}, "LangChain Embeddings, a function"),
+        ({**embedder(26), "embedder": BuiltinEmbedder()}, "not both"),
+        ({"ttl": 5}, "ttl must be a dict, not int"),
+        ({"ttl": {"default_ttl": "5"}}, "ttl must be a number of minutes"),
+        ({"ttl": {"default_ttl": -1}}, "ttl must be a number of minutes"),
+        ({"ttl": {"sweep_interval_minutes": 0}}, "minutes above 0, not 0"),
+        ({"ttl": {"omit_expired": "no"}}, "must be True or False, not 'no'"),
+        ({"ttl": {"refresh_on_read": 1}}, "must be True or False, not 1"),
+        ({"provenance": "ada"}, "must be a Provenance, not str"),
+        ({"undo_s": -1}, "undo_s must be a number of seconds"),
+        ({"undo_s": float("nan")}, "undo_s must be a number of seconds"),
+        ({"undo_s": "1"}, "undo_s must be a number of seconds"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_wrong_configuration_is_refused(
+    store: MemoriStore, config: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidItem, match=told):
+        MemoriStore(store.memori, **config)
+
+
+def test_a_store_needs_an_open_database() -> None:
+    wrong: Any = "memory.db"
+    with pytest.raises(InvalidItem, match="from_conn_string"):
+        MemoriStore(wrong)
+
+
+@pytest.mark.parametrize("place", [1, None, b"x", ["a"]])
+async def test_only_a_place_is_opened(place: Any) -> None:
+    with pytest.raises(InvalidItem, match="a path"):
+        async with MemoriStore.from_conn_string(place):
+            pass
+
+
+async def test_other_databases_are_refused_with_what_to_do() -> None:
+    with pytest.raises(StoreError, match="give the path of a file"):
+        async with MemoriStore.from_conn_string("mysql://localhost/x"):
+            pass
+
+
+async def test_from_conn_string_opens_and_closes(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "memori.db")
+    async with MemoriStore.from_conn_string(path) as store:
+        await store.setup()
+        await store.setup()
+        await store.aput(NS, "k", {"n": 1})
+    with pytest.raises(StoreError, match="closed"):
+        await store.aget(NS, "k")
+    async with MemoriStore.from_conn_string(path) as store:
+        assert [hit.key for hit in await store.asearch(NS)] == ["k"]
+
+
+async def test_a_synchronous_call_on_the_stores_own_loop_is_refused(store: MemoriStore) -> None:
+    for call in (
+        lambda: store.put(NS, "k", {}),
+        lambda: store.get(NS, "k"),
+        lambda: store.delete(NS, "k"),
+        lambda: store.search(NS),
+        store.list_namespaces,
+        lambda: store.batch([]),
+    ):
+        with pytest.raises(asyncio.InvalidStateError, match="begins with 'a'"):
+            call()
+        await asyncio.to_thread(call)
+
+
+async def test_tenants_do_not_meet(store: MemoriStore) -> None:
+    mine, theirs = store, MemoriStore(store.memori.for_tenant("other"))
+    await mine.aput(NS, "k", {"text": "my secret"})
+    await theirs.aput(NS, "k", {"text": "their secret"})
+    await theirs.adelete(NS, "k")
+    assert await theirs.aget(NS, "k") is None
+    assert await theirs.asearch((), query="secret") == []
+    assert await theirs.alist_namespaces() == []
+    assert await theirs.aundelete(NS, "k") is not None
+    assert [hit.value for hit in await mine.asearch((), query="secret")] == [{"text": "my secret"}]
+
+
+WRONG_OPERATIONS: list[tuple[Any, str]] = [
+    (PutOp((), "k", {}), "at least one label"),
+    (PutOp(("a.b",), "k", {}), "no period"),
+    (PutOp(("",), "k", {}), "not empty"),
+    (PutOp(("a\x00",), "k", {}), "NUL"),
+    (PutOp(("a" * 2_000,), "k", {}), "longer than 1000 bytes"),
+    (PutOp("name", "k", {}), "tuple of labels, not str"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (PutOp((1,), "k", {}), "the label 1"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (PutOp(NS, 1, {}), "key must be a str, not int"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (PutOp(NS, "k\x00", {}), "key contains a NUL"),
+    (PutOp(NS, "\ud800", {}), "key is not valid Unicode"),
+    (PutOp(NS, "k" * 2_000, {}), "key is longer than 1000 bytes; use a hash"),
+    (PutOp(NS, "k", [1]), "must be a dict, not list"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (PutOp(NS, "k", {"n": float("nan")}), r"value\['n'\] is nan"),
+    (PutOp(NS, "k", {"a": [0, {"b": ()}]}), r"value\['a'\]\[1\]\['b'\] is a tuple"),
+    (PutOp(NS, "k", {"n": 2**63}), "beyond 64 bits; store it as text"),
+    (PutOp(NS, "k", {}, index="text"), "index must be"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (PutOp(NS, "k", {}, ttl=-1), "ttl must be a number of minutes"),
+    (PutOp(NS, "k", {}, ttl=1e300), "ttl must be a number of minutes"),
+    (GetOp(("a.b",), "k"), "no period"),
+    (SearchOp(NS, limit=-1), "limit must be an integer of at least 0"),
+    (SearchOp(NS, offset=2**70), "offset must be an integer of at least 0"),
+    (SearchOp(NS, query="\x00"), "query contains a NUL"),
+    (SearchOp(NS, query=1), "query must be a str"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (SearchOp(NS, filter={"a": {"$no": 1}}), "'\\$no' is not an operator"),
+    (ListNamespacesOp(max_depth=0), "max_depth must be at least 1"),
+    (ListNamespacesOp(limit=-1), "limit must be an integer of at least 0"),
+    (ListNamespacesOp((MatchCondition("middle", ("a",)),)), "'prefix' or 'suffix'"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    (ListNamespacesOp(("a",)), "must be a MatchCondition, not str"),  # pyright: ignore[reportArgumentType] - wrong on purpose
+    ("put", "str is not an operation"),
+]
+
+
+@pytest.mark.parametrize(("op", "told"), WRONG_OPERATIONS, ids=lambda part: repr(part)[:50])
+async def test_a_wrong_operation_is_told_with_its_index(
+    store: MemoriStore, op: Any, told: str
+) -> None:
+    with pytest.raises((InvalidItem, InvalidNamespaceError), match=f"operation 0: .*{told}"):
+        await store.abatch([op])
+    with pytest.raises((InvalidItem, InvalidNamespaceError), match=f"operation 1: .*{told}"):
+        await store.abatch([PutOp(NS, "k", {}), op])
+    assert await store.asearch(()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"query": 1}, "query must be a str"),
+        ({"query": "\ud800"}, "not valid Unicode"),
+        ({"limit": None}, "limit must be an integer"),
+        ({"offset": True}, "offset must be an integer"),
+        ({"filter": "a"}, "a filter must be a dict"),
+        ({"refresh_ttl": "yes"}, "refresh_ttl must be True or False"),
+        ({"ranking": {"text": 1}}, "ranking must be a Ranking, not dict"),
+        ({"order_by": {"a": 1}}, "order_by must be"),
+        ({"order_by": "a", "descending": "yes"}, "descending must be True or False"),
+        ({"descending": True}, "descending needs order_by"),
+        ({"order_by": "a", "query": "b"}, "not both"),
+    ],
+)
+async def test_a_wrong_search_is_refused(
+    store: MemoriStore, arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidItem, match=told):
+        await store.asearch(NS, **arguments)
+    with pytest.raises(InvalidItem, match=told):
+        await asyncio.to_thread(lambda: store.search(NS, **arguments))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [[2**63], [-1.5], ["x"], [None, 2**63], [None, [2**63]], [None, [{}]], [{}], "x", None, []],
+)
+async def test_a_forged_cursor_is_refused(store: MemoriStore, place: Any) -> None:
+    await store.abatch([PutOp(NS, str(number), {}) for number in range(3)])
+    for arguments in ({}, {"query": "a"}, {"order_by": "a"}):
+        cursor = (await store.apage(NS, limit=1, **arguments)).cursor
+        assert cursor is not None
+        packed = zlib.decompress(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        forged = zlib.compress(orjson.dumps([orjson.loads(packed)[0], place]))
+        with pytest.raises(InvalidItem, match="cursor"):
+            await store.apage(
+                NS, limit=1, cursor=base64.urlsafe_b64encode(forged).decode(), **arguments
+            )
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), "1", True])
+async def test_a_wrong_interval_of_sweeping_is_refused(store: MemoriStore, interval: Any) -> None:
+    with pytest.raises(InvalidItem, match="sweep_interval_minutes"):
+        await store.start_ttl_sweeper(interval)
+    assert await store.stop_ttl_sweeper() is True
+
+
+async def test_the_sweeper_sweeps_until_stopped(store: MemoriStore) -> None:
+    await store.aput(NS, "k", {}, ttl=0)
+    first = await store.start_ttl_sweeper(sweep_interval_minutes=1e-9)
+    assert await store.start_ttl_sweeper() is first
+    async with asyncio.timeout(30):
+        while await store.aget(NS, "k") is not None:
+            pass
+    assert await store.stop_ttl_sweeper() is True
+    assert await store.stop_ttl_sweeper() is True
+
+
+@pytest.mark.parametrize("wrong", [{"source": 1}, {"run_id": "r" * 501}, {"verified": 1}])
+def test_a_wrong_provenance_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidItem, match=next(iter(wrong))):
+        Provenance(**wrong)
+
+
+async def test_values_may_be_nested_and_long_up_to_a_limit(store: MemoriStore) -> None:
+    deep: Any = 1
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    await store.aput(NS, "k", {"deep": deep})
+    with pytest.raises(InvalidItem, match="nested"):
+        await store.aput(NS, "k", {"deep": [deep]})
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    with pytest.raises(InvalidItem, match="nested"):
+        await store.aput(NS, "k", circle)
+    with pytest.raises(InvalidItem, match="keep it in a file"):
+        await store.aput(NS, "k", {"text": "x" * MAX_BYTES})
+    item = await store.aget(NS, "k")
+    assert item is not None
+    assert item.value == {"deep": deep}
+
+
+def of_one_letter(texts: Sequence[str]) -> list[list[float]]:
+    return letter_counts(texts)
+
+
+async def test_text_fields_is_another_name_of_fields(store: MemoriStore) -> None:
+    index: Any = {"dims": len(LETTERS), "embed": of_one_letter, "text_fields": ["title"]}
+    named = MemoriStore(store.memori, index=index)
+    await named.aput(NS, "k", {"title": "sun", "note": "rain"})
+    assert (await named.asearch(NS, query="sun"))[0].score == pytest.approx(1, abs=1e-3)
+    words = MemoriStore(store.memori, index={"text_fields": ["title"]})  # pyright: ignore[reportArgumentType] - LangGraph's SQLite store takes it
+    await words.aput(("words",), "k", {"title": "sun", "note": "rain"})
+    assert [hit.score for hit in await words.asearch(("words",), query="rain")] == [None]
+
+
+async def test_the_store_that_is_given_a_memori_may_block_its_loop() -> None:
+    memori = Memori.open(":memory:")
+    store = MemoriStore(memori)
+    store.put(NS, "k", {"n": 1})
+    assert [hit.key for hit in store.search(NS)] == ["k"]
+    await memori.aclose()
