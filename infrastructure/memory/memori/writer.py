@@ -247,16 +247,6 @@ class Writer:
             return False
         return connection.in_transaction
 
-    def _run_together(self, connection: Connection, jobs: list[_Job]) -> bool:
-        """Run the jobs without telling them apart; False if one failed and all must be undone."""
-        try:
-            for job in jobs:
-                tx = BoundTx(connection, self._database.dialect, job.tenant)
-                job.results = [call(write, tx) for write in job.writes]
-        except BaseException:  # noqa: BLE001 - it comes again, and is told, when each runs by itself
-            return False
-        return connection.in_transaction
-
     def _run(self, connection: Connection, job: _Job) -> None:
         """Run a job so that its failure undoes nothing else."""
         job.results, job.error = [], None
