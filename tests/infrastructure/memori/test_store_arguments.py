@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
+import enum
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -205,13 +207,16 @@ async def test_a_wrong_search_is_refused(
         await asyncio.to_thread(lambda: store.search(NS, **arguments))
 
 
-@pytest.mark.parametrize(
-    "place",
-    [[2**63], [-1.5], ["x"], [None, 2**63], [None, [2**63]], [None, [{}]], [{}], "x", None, []],
-)
+FORGED: list[Any] = [
+    [2**63], [-1.5], ["x"], [None, 2**63], [None, [2**63]], [None, [{}]], [{}], "x", None, [],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", FORGED, ids=repr)
 async def test_a_forged_cursor_is_refused(store: MemoriStore, place: Any) -> None:
     await store.abatch([PutOp(NS, str(number), {}) for number in range(3)])
-    for arguments in ({}, {"query": "a"}, {"order_by": "a"}):
+    searches: list[dict[str, Any]] = [{}, {"query": "a"}, {"order_by": "a"}]
+    for arguments in searches:
         cursor = (await store.apage(NS, limit=1, **arguments)).cursor
         assert cursor is not None
         packed = zlib.decompress(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
@@ -244,6 +249,34 @@ async def test_the_sweeper_sweeps_until_stopped(store: MemoriStore) -> None:
 def test_a_wrong_provenance_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidItem, match=next(iter(wrong))):
         Provenance(**wrong)
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Celsius(float):
+    """A subclass, as NumPy's float64 is."""
+
+
+async def test_subclasses_of_text_and_numbers_are_stored_as_what_they_equal(
+    store: MemoriStore,
+) -> None:
+    await store.aput(NS, "k", {"colour": Colour.RED, "temperature": Celsius(1.5)})
+    item = await store.aget(NS, "k")
+    assert item is not None
+    assert repr(item.value) == repr({"colour": "red", "temperature": 1.5})
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+@pytest.mark.parametrize("value", [Point(1), Colour, object(), len], ids=repr)
+async def test_objects_are_refused(store: MemoriStore, value: Any) -> None:
+    with pytest.raises(InvalidItem, match=r"value\['outer'\]\[0\] is a"):
+        await store.aput(NS, "k", {"outer": [value]})
 
 
 async def test_values_may_be_nested_and_long_up_to_a_limit(store: MemoriStore) -> None:
