@@ -49,6 +49,7 @@ from infrastructure.memory.memori.operations import (
     Put,
     Undelete,
 )
+from infrastructure.memory.memori.ordering import Order
 from infrastructure.memory.memori.present import MemoriItem, Page
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
 from infrastructure.memory.memori.ranking import Ranking
@@ -553,8 +554,16 @@ class MemoriStore(BaseStore):
             self._refreshes(refresh),
             text,
             arguments.ranking(ranking),
-            None if order_by is None else ordering.parse(order_by, descending=descending),
+            _order(order_by, arguments.flag(descending, "descending")),
         )
+
+
+def _order(order_by: object, descending: bool) -> Order | None:
+    if order_by is not None:
+        return ordering.parse(order_by, descending=descending)
+    if descending:
+        raise InvalidItem("descending needs order_by: what is it to be ordered by?")
+    return None
 
 
 def _queries(operations: Sequence[Operation]) -> list[str]:
