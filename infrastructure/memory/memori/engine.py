@@ -109,9 +109,10 @@ class Memori:
             place: a path or `sqlite:///path` (it and its folder are made when missing), or
                 `postgresql://...`; there the store keeps to a schema of its own, `genesis`.
             tenant: whose rows the handle sees.
-            durability: `full` survives a power cut; `normal` may lose the last commits in one,
-                though never the store's integrity.
-            busy_timeout_s: how long to wait for another process that writes.
+            durability: `full` survives a power cut (on PostgreSQL as far as the server is set to
+                flush); `normal` may lose the last commits in one, though never the store's
+                integrity.
+            busy_timeout_s: seconds to wait for another process that writes.
             clock: the time written into records.
 
         Raises:
@@ -146,7 +147,13 @@ class Memori:
         return Memori(self._core, _checked(tenant), self.clock)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
-        """Run a query on a snapshot that has every commit acknowledged before; off the loop."""
+        """Run a query on a snapshot that has every commit acknowledged before; off the loop.
+
+        Raises:
+            StoreUnavailable: the store is locked, damaged or out of reach.
+            SchemaTooNew: a newer Genesis wrote it.
+            Exception: whatever the query raised.
+        """
         return await asyncio.wrap_future(self._submit_read(query))
 
     def read_sync(self, query: Callable[[Tx], T]) -> T:
@@ -163,7 +170,9 @@ class Memori:
             The writes' results, in order.
 
         Raises:
-            StoreUnavailable: the store is locked, full, read-only, damaged or out of reach.
+            StoreUnavailable: the store is locked, full, read-only, damaged or out of reach. Nothing
+                was stored, unless the message says that this is unknown.
+            SchemaTooNew: a newer Genesis wrote it.
             Exception: whatever a write raised; nothing of this call was stored.
         """
         return await self._core.writer.submit_from_loop(self.tenant, writes)

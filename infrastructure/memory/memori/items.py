@@ -198,7 +198,7 @@ def undelete(tx: Tx, namespace: Namespace, key: str, now: int) -> int | None:
 
 
 def page(tx: Tx, within: Sql, order: Sql, limit: int, offset: int) -> list[StoredItem]:
-    """Items of a scope in an order."""
+    """At most `limit` items of a scope in an order, after `offset` others."""
     rows = tx.execute(
         f"SELECT {COLUMNS} FROM items WHERE {within.text} ORDER BY {order.text} LIMIT ? OFFSET ?",  # noqa: S608 - text made of constants
         (*within.params, *order.params, limit, offset),

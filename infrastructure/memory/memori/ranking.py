@@ -125,7 +125,11 @@ class Ranked:
 
 
 def ranked(index: SearchIndex, query: Query, ranking: Ranking) -> Ranked:
-    """Score every document of the index."""
+    """Score every document of the index, which the caller has brought level and holds the lock of.
+
+    What does not match, is dead, or lies outside the namespace is left out. The time grows with the
+    documents: some milliseconds at 1e5.
+    """
     documents = index.lexical.documents
     text = index.lexical.scores(query_terms(query.text), ranking.neighbours)
     words = text.values / np.float32(text.ceiling or 1.0)

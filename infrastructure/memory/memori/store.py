@@ -126,7 +126,15 @@ class MemoriStore(BaseStore):
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
     ) -> AsyncGenerator[Self]:
-        """A store on a path, `:memory:` or `postgresql://...`, closed when the context ends."""
+        """A store on a path, `:memory:` or `postgresql://...`, closed when the context ends.
+
+        Args:
+            index, ttl: LangGraph's configs, as of the store.
+
+        Raises:
+            InvalidItem: a config, or the place, is of no use.
+            StoreError: another kind of URL, or the `postgres` extra is not installed.
+        """
         memori = Memori.open(arguments.place(conn_string))
         try:
             store = cls(memori, index=index, ttl=ttl)
@@ -145,7 +153,12 @@ class MemoriStore(BaseStore):
         return bound
 
     async def setup(self) -> None:
-        """Open the database and bring its schema up to date now, rather than at the first use."""
+        """Open the database and bring its schema up to date now, rather than at the first use.
+
+        Raises:
+            StoreUnavailable: it cannot be opened; the message says why and what to do.
+            SchemaTooNew: a newer Genesis wrote it; nothing was changed.
+        """
         await self._memori.read(lambda tx: None)
 
     # LangGraph's operations
@@ -235,6 +248,10 @@ class MemoriStore(BaseStore):
             ranking: how matches are weighed.
             order_by: "created_at", "updated_at", "key", or a field of the value (its key, or the
                 keys that lead to it); not together with a query.
+
+        Raises:
+            InvalidItem, InvalidNamespaceError: an argument is of no use.
+            StoreUnavailable: the database cannot be used.
         """
         search = self._search(
             namespace_prefix, query, filter, limit, offset, refresh_ttl, ranking, order_by,
@@ -312,6 +329,7 @@ class MemoriStore(BaseStore):
         """Put an item under conditions; returns its version.
 
         Args:
+            ttl: minutes that the item lives; None for ever.
             expected_version: stored only if the item has this version now; 0: if there is none.
             write_id: the caller's id of this write, remembered for a week: when an error leaves
                 it unknown whether it was stored, the same call under the same id stores it once.
@@ -319,6 +337,9 @@ class MemoriStore(BaseStore):
 
         Raises:
             VersionConflict: the item has another version; nothing was stored.
+            InvalidItem, InvalidNamespaceError: an argument is of no use; nothing was stored.
+            StoreUnavailable: the database cannot be used; the message says if it is unknown
+                whether the item was stored.
         """
         draft = self._draft(
             namespace, key, value, index, self._default_ttl(ttl),
