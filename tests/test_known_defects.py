@@ -9,12 +9,11 @@
 # A validator that accepts anything:
 # planning/test_validate.py::test_with_no_agent_nothing_is_solvable
 # An upsert that inserts:
-# infrastructure/memori/test_store_contract.py::
-#     test_putting_a_key_thrice_leaves_one_row_with_the_last_value
+# genesis/testing/memory_contract/items.py::test_a_second_put_replaces_the_whole_value
 # infrastructure/memory/test_workflow_aggregates.py::
 #     test_repeated_upserts_of_one_pattern_stay_one_row
 # A limit before the filters:
-# infrastructure/memori/test_store_contract.py::test_filters_apply_before_the_limit
+# genesis/testing/memory_contract/searches.py::test_filters_apply_before_limit_and_offset
 # Compaction that counts twice, or makes data larger:
 # infrastructure/memory/test_compaction.py::test_compacting_twice_changes_nothing
 # infrastructure/memory/test_compaction.py::test_one_tiny_record_does_not_grow

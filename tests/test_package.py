@@ -46,6 +46,20 @@ def test_commands_that_only_read_start_without_langgraph(module: str) -> None:
     assert "langgraph" not in loaded_after(f"import {module}")
 
 
+@pytest.mark.parametrize("module", ["genesis", "genesis.orchestrator", "genesis.testing"])
+def test_pytest_is_loaded_by_the_contract_of_stores_alone(module: str) -> None:
+    assert "pytest" not in loaded_after(f"import {module}")
+    assert "pytest" in loaded_after("import genesis.testing.memory_contract")
+
+
+def test_the_contract_of_stores_says_what_to_install() -> None:
+    script = "import sys; sys.modules['pytest'] = None; import genesis.testing.memory_contract"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert "pip install pytest pytest-asyncio" in done.stderr
+
+
 def test_public_names() -> None:
     assert genesis.__all__ == [
         "Assignment",
