@@ -1,6 +1,6 @@
 """Makes this folder importable for what tests share, and offers the fixtures used across it."""
 
 from loopback import serve
-from postgres_server import postgres_server, postgres_url
+from postgres_server import own_server, postgres_server, postgres_url
 
-__all__ = ["postgres_server", "postgres_url", "serve"]
+__all__ = ["own_server", "postgres_server", "postgres_url", "serve"]

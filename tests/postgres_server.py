@@ -52,16 +52,31 @@ def running_server() -> Generator[PostgresServer]:
             server.cleanup()
 
 
-def restart(server: PostgresServer) -> None:
-    """End the server at once, as a crash would, and start it again over what it left."""
+def stop(server: PostgresServer) -> None:
+    """End the server at once, as a crash would."""
     assert server.bin_path is not None
     pgexec(
         "pg_ctl",
-        ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart"),
+        ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"),
         bin_path=server.bin_path,
         user=server.system_user,
     )
-    server.ensure_postgres_running()  # in another process now, which is to be stopped in the end
+
+
+def start(server: PostgresServer) -> None:
+    """Start a server that was stopped, over what it left and at the same address."""
+    server.ensure_postgres_running()
+
+
+def end_connections(url: str) -> int:
+    """End all other connections to a database; returns how many there were."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    assert all(row == (True,) for row in ended)
+    return len(ended)
 
 
 def new_database(server: PostgresServer) -> str:
@@ -85,6 +100,13 @@ def _administer(server: PostgresServer, statement: sql.Composed) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One server for the whole session, started when a test first asks for it."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that nobody else uses."""
     with running_server() as server:
         yield server
 

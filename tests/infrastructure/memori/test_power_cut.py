@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
-from langgraph.store.base import PutOp
 from power_cut import Disk, lay_out
 from recording_vfs import Created, Deleted, Event, RecordingVfs, Synced, Told, recorded
 from rounds import ROUNDS, in_rounds
+from store_writers import found, item
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Durability
@@ -27,7 +28,6 @@ from infrastructure.memory.memori.store import MemoriStore
 WRITERS: Final = 32
 COMMITS: Final = 24
 PARTS: Final = 3
-NAMESPACE: Final = ("writers",)
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,8 @@ async def write(vfs: RecordingVfs, path: Path, name: str, durability: Durability
     async def work(writer: int) -> None:
         for number in range(COMMITS):
             commit = f"{name}.{writer}.{number}"
-            text = f"rain {commit} " + "and more " * random.Random(commit).randrange(600)
-            await store.abatch(
-                [PutOp(NAMESPACE, f"{commit}/{part}", {"text": text}) for part in range(PARTS)]
-            )
+            words = random.Random(commit).randrange(600)
+            await store.abatch([item(f"{commit}/{part}", words) for part in range(PARTS)])
             vfs.tell(commit)
 
     await asyncio.gather(*(work(writer) for writer in range(WRITERS)))
@@ -101,12 +99,7 @@ def look(path: Path, acknowledged: set[str]) -> Aftermath:
     """Compare a store with what was acknowledged; what is there must be found by a search too."""
     memori = Memori.open(path)
     try:
-        store = MemoriStore(memori)
-        hits = store.search(NAMESPACE, query="rain", limit=100_000)
-        parts: dict[str, int] = {}
-        for hit in hits:
-            commit = hit.key.partition("/")[0]
-            parts[commit] = parts.get(commit, 0) + (hit.score is not None)
+        parts = Counter(key.partition("/")[0] for key in found(MemoriStore(memori)))
         (verdict,) = memori.read_sync(lambda tx: tx.execute("PRAGMA integrity_check").fetchall())
         torn = {commit for commit, count in parts.items() if count != PARTS}
         return Aftermath(acknowledged - set(parts), torn, "" if verdict == ("ok",) else verdict[0])
@@ -118,12 +111,12 @@ def cuts(
     events: Sequence[Event], folder: Path, count: int, *, honest: bool = True
 ) -> list[Aftermath]:
     """Cut the power at as many moments, at random."""
-    found: list[Aftermath] = []
+    aftermaths: list[Aftermath] = []
     for seed in range(count):
         rng = random.Random(seed)
         moment = rng.randrange(len(events))
-        found.append(cut(events[:moment], folder / str(seed), rng, Disk(honest)))
-    return found
+        aftermaths.append(cut(events[:moment], folder / str(seed), rng, Disk(honest)))
+    return aftermaths
 
 
 def test_what_is_recorded_has_every_kind_of_moment(full: list[Event]) -> None:
@@ -158,12 +151,12 @@ def test_a_store_can_be_made_where_a_power_cut_ended_its_making(
 def test_relaxed_durability_loses_last_commits_and_no_more(
     normal: list[Event], tmp_path: Path
 ) -> None:
-    found = cuts(normal, tmp_path, ROUNDS)
-    assert any(aftermath.lost for aftermath in found), "the simulation lets nothing be lost"
-    assert not any(aftermath.torn or aftermath.damage for aftermath in found)
+    aftermaths = cuts(normal, tmp_path, ROUNDS)
+    assert any(aftermath.lost for aftermath in aftermaths), "the simulation lets nothing be lost"
+    assert not any(aftermath.torn or aftermath.damage for aftermath in aftermaths)
 
 
 def test_a_disk_that_lies_about_syncs_is_found_out(full: list[Event], tmp_path: Path) -> None:
-    found = cuts(full, tmp_path, 10, honest=False)
-    assert any(aftermath.lost for aftermath in found)
-    assert any(aftermath.damage for aftermath in found)
+    aftermaths = cuts(full, tmp_path, 10, honest=False)
+    assert any(aftermath.lost for aftermath in aftermaths)
+    assert any(aftermath.damage for aftermath in aftermaths)

