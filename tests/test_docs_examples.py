@@ -21,6 +21,7 @@ import yaml
 from typer.core import TyperGroup
 
 from genesis.cli.app import app
+from infrastructure.memory.memori import filters, indexer, items, nearest, tokens, values
 from infrastructure.memory.memori.store import MemoriStore
 
 ROOT = Path(__file__).parent.parent
@@ -146,6 +147,22 @@ async def with_what_it_asks_for(example: Any, place: str) -> None:
     ):
         given = {"store": store, "other": other}
         await example(**{name: given[name] for name in asked})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f"{values.MAX_BYTES // 2**20} MiB as JSON, nested {values.MAX_DEPTH} deep",
+        f"{items.MAX_KEY_BYTES:,} bytes of UTF-8 each",
+        f"{filters.MAX_CONDITIONS} conditions, nested {filters.MAX_NESTED} deep",
+        f"{tokens.MAX_CHARACTERS:,} characters, {tokens.MAX_TERM_CHARACTERS} of a word",
+        f"| terms of a query | {tokens.MAX_QUERY_TERMS} |",
+        f"When more than {indexer.MAX_BACKLOG:,} items wait",
+        f"Up to {nearest.EXACT_ROWS:,} vectors every one is compared",
+    ],
+)
+def test_the_limits_told_are_those_of_the_store(told: str) -> None:
+    assert told in MEMORY.read_text()
 
 
 def test_a_store_of_ones_own_is_tried_as_described(folder: Path) -> None:
