@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from genesis.testing.memory_contract.setting import LETTERS, letter_counts, letters
 from infrastructure.memory.memori import items, segments
+from infrastructure.memory.memori.copying import copy_to
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.forgetting import forget
 from infrastructure.memory.memori.indexer import MAX_BACKLOG, IndexProgress
 from infrastructure.memory.memori.items import Draft
 from infrastructure.memory.memori.merging import FAN_IN, merge_segments
+from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.memori.search_index import TEXT_KIND, SearchIndex, TextKind
 from infrastructure.memory.memori.store import MemoriStore
+from infrastructure.memory.memori.transfer import export_jsonl, import_jsonl
 
 NS: Final = ("docs",)
 WRITERS: Final = 32
@@ -396,3 +400,24 @@ async def test_what_was_seen_in_a_transaction_that_failed_is_forgotten(memori: M
     await memori.read(index.follow)
     assert index.lexical.documents.live == 1
     assert index.lexical.documents.ids.tolist() == [version]
+
+
+async def test_what_is_imported_copied_or_forgotten_is_searched_so(
+    memori: Memori, tmp_path: Path
+) -> None:
+    store = MemoriStore(memori, index=letters(["text"]))
+    for number in range(5):
+        source = Provenance(source=f"page:{number % 2}")
+        await store.with_provenance(source).aput(NS, str(number), {"text": f"banana n{number}"})
+    await export_jsonl(memori, tmp_path / "items.jsonl")
+    tenants = [memori.for_tenant("imported"), memori.for_tenant("copied")]
+    imported, copied = (MemoriStore(tenant, index=letters(["text"])) for tenant in tenants)
+    assert await imported.asearch(NS, query="banana") == []
+    await import_jsonl(tenants[0], tmp_path / "items.jsonl")
+    await copy_to(memori, tenants[1])
+    for other in (imported, copied):
+        assert len(matches(await other.asearch(NS, query="banana"))) == 5
+        assert (await other.asearch(NS, query="n3"))[0].key == "3"
+    await memori.commit(lambda tx: forget(tx, source="page:1"))
+    assert sorted(matches(await store.asearch(NS, query="banana"))) == ["0", "2", "4"]
+    assert len(matches(await copied.asearch(NS, query="banana"))) == 5
