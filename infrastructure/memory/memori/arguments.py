@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,6 +20,7 @@ from infrastructure.memory.memori.values import InvalidItem, check_text
 WHOLE: Final = "$"
 """The path of the whole value."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_MINUTE: Final = 60_000_000
 _MAX_TTL_MINUTES: Final = 1e9
 _MAX_COUNT: Final = 2**62
@@ -243,3 +245,19 @@ def version(given: object) -> int | None:
 def query(given: object) -> str | None:
     """The words of a search; None for none."""
     return None if given is None else check_text(given, "query") or None
+
+
+def moment(given: object, what: str) -> int | None:
+    """A point in time as microseconds since the epoch; None for none.
+
+    Raises:
+        InvalidItem: not a datetime, or one that leaves its time zone open.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        raise InvalidItem(
+            f"{what} must be a datetime with its time zone, such as datetime.now(UTC), not "
+            f"{given!r:.80}"
+        )
+    return (given - _EPOCH) // timedelta(microseconds=1)

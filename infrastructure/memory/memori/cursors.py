@@ -68,14 +68,19 @@ def _place(search: Search, place: list[Any]) -> Place | Position:
             return Position(rank, number, text, id_)
         case [int() as id_] if search.order is None:
             return Place(below=id_)
-        case [None, list() as given] if search.query is not None and all(map(_is_id, given)):
-            return Place(given=frozenset(cast("list[int]", given)))
+        case [None, _] if search.query is not None:
+            return Place(given=_ids(place[1]))
         case _:
             raise InvalidItem(_WRONG)
 
 
-def _is_id(part: object) -> bool:
-    return isinstance(part, int) and 0 <= part < 2**63
+def _ids(given: object) -> frozenset[int]:
+    if not isinstance(given, list):
+        raise InvalidItem(_WRONG)
+    ids = cast("list[object]", given)
+    if not all(isinstance(id_, int) and not isinstance(id_, bool) for id_ in ids):
+        raise InvalidItem(_WRONG)
+    return frozenset(cast("list[int]", ids))
 
 
 def _storable(part: object) -> bool:
@@ -89,5 +94,8 @@ def _storable(part: object) -> bool:
 
 def _mark(search: Search) -> str:
     """What makes a search the same: all but how much of it is read."""
-    same = (search.prefix, search.condition, search.query, search.ranking, search.order)
+    same = (
+        search.prefix, search.condition, search.query, search.ranking, search.order, search.since,
+        search.until,
+    )  # fmt: skip
     return hashlib.sha256(repr(same).encode()).hexdigest()[: 2 * _MARK_BYTES]

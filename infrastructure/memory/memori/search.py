@@ -49,6 +49,7 @@ class Search:
         refresh: whether reading begins their life anew.
         query: ranks them by how well they match; None for the order.
         order: None for the last written first.
+        since, until: only what was last written from then on, and before then; microseconds.
         after: where the page before ended.
     """
 
@@ -60,6 +61,8 @@ class Search:
     query: str | None
     ranking: Ranking
     order: Order | None
+    since: int | None = None
+    until: int | None = None
     after: Place | Position | None = None
 
     def following(self, after: Place | Position | None) -> Search:
@@ -99,7 +102,7 @@ class Searcher:
     def run(self, tx: Tx, search: Search, now: int, unexpired_at: int | None) -> list[Hit]:
         """The hits of a search; times in microseconds since the epoch."""
         condition = filter_sql.where(search.condition, tx.dialect)
-        within = items.scope(tx, search.prefix, condition, unexpired_at)
+        within = _between(items.scope(tx, search.prefix, condition, unexpired_at), search)
         if search.query is None:
             return [Hit(item) for item in _in_order(tx, search, within)]
         with self.index.lock:
@@ -173,6 +176,14 @@ def _rest(tx: Tx, within: Sql, matches: Ranked, below: int | None) -> Iterator[H
         if len(page) < _CHUNK:
             return
         below = page[-1].id
+
+
+def _between(within: Sql, search: Search) -> Sql:
+    """The part of a scope that was written in a search's span of time."""
+    for bound, sign in ((search.since, ">="), (search.until, "<")):
+        if bound is not None:
+            within = Sql(f"{within.text} AND items.updated_at {sign} ?", (*within.params, bound))
+    return within
 
 
 def _below(within: Sql, id_: int | None) -> Sql:

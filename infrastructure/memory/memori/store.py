@@ -9,59 +9,50 @@ lists the last written first. Times are UTC with microseconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
-from typing import Any, Final, Literal, Self, cast
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal, Self, Unpack, cast
 
 from langgraph.store.base import (
     NOT_PROVIDED,
     BaseStore,
-    GetOp,
     IndexConfig,
-    InvalidNamespaceError,
-    ListNamespacesOp,
     NotProvided,
     Op,
-    PutOp,
     Result,
     SearchItem,
-    SearchOp,
     TTLConfig,
     ensure_embeddings,
 )
 
 from infrastructure.embeddings.embedder import Embedder
-from infrastructure.memory.memori import arguments, cursors, filters, items, ordering, present
+from infrastructure.memory.memori import arguments, cursors, items, present, transfer
+from infrastructure.memory.memori.copying import CopiedTable, copy_to
 from infrastructure.memory.memori.embedding import Embedding, LangChainEmbedding, OwnEmbedding
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.forgetting import Forgotten, forget
 from infrastructure.memory.memori.index_service import IndexService
 from infrastructure.memory.memori.indexer import IndexProgress
-from infrastructure.memory.memori.items import Draft, StoredItem
-from infrastructure.memory.memori.operations import (
-    Batch,
-    Delete,
-    Get,
-    ListNamespaces,
-    NamespaceMatch,
-    Operation,
-    Outcome,
-    Put,
-    Undelete,
-)
-from infrastructure.memory.memori.ordering import Order
+from infrastructure.memory.memori.items import StoredItem
+from infrastructure.memory.memori.operations import Operation
 from infrastructure.memory.memori.present import MemoriItem, Page
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
-from infrastructure.memory.memori.ranking import Ranking
-from infrastructure.memory.memori.search import Search, Searcher
-from infrastructure.memory.memori.segments import DamagedIndex
+from infrastructure.memory.memori.requests import (
+    PAGE,
+    PageOptions,
+    Requests,
+    SearchOptions,
+    WriteConditions,
+)
+from infrastructure.memory.memori.runner import Runner
 from infrastructure.memory.memori.sweeper import Sweeper
-from infrastructure.memory.memori.values import InvalidItem, encode, encode_object
+from infrastructure.memory.memori.transfer import Exported, Imported, OnConflict
+from infrastructure.memory.memori.values import InvalidItem, encode
 
 _SWEEP_MINUTES: Final = 5.0
 _UNDO_S: Final = 86_400.0
-_LIMIT: Final = 10
-_RESERVED_ROOT: Final = "langgraph"
 
 
 class MemoriStore(BaseStore):
@@ -106,7 +97,6 @@ class MemoriStore(BaseStore):
         self._memori = memori
         self._paths = encode(arguments.indexed_paths(index))
         self._index = IndexService.of(memori, _embedding(index, embedder))
-        self._shows_cosine = self.embeddings is not None
         self._provenance = arguments.provenance(provenance)
         self._undo_us = arguments.undo_us(undo_s)
         self._sweeper = Sweeper(self.sweep_ttl)
@@ -171,24 +161,26 @@ class MemoriStore(BaseStore):
             StoreUnavailable: the database cannot be used.
             asyncio.InvalidStateError: called on the event loop that the store was opened on.
         """
-        return [present.result_of(found) for found in self._run(self._prepare(ops))]
+        self._refuse_to_block()
+        found = self._runner.run(self._requests.operations(ops))
+        return [present.result_of(each) for each in found]
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """`batch` for the event loop; what is put is durable when it returns."""
-        return [present.result_of(found) for found in await self._arun(self._prepare(ops))]
+        found = await self._runner.arun(self._requests.operations(ops))
+        return [present.result_of(each) for each in found]
 
     def get(
         self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
     ) -> MemoriItem | None:
         """The item, or None; a read begins its life anew when asked to, or configured so."""
-        return _item(self._run([self._get(namespace, key, self._refreshes(refresh_ttl))])[0])
+        return _item(self._run(self._requests.get(namespace, key, refresh_ttl)))
 
     async def aget(
         self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None
     ) -> MemoriItem | None:
         """`get` for the event loop."""
-        found = await self._arun([self._get(namespace, key, self._refreshes(refresh_ttl))])
-        return _item(found[0])
+        return _item(await self._runner.arun([self._requests.get(namespace, key, refresh_ttl)]))
 
     def put(
         self,
@@ -207,9 +199,7 @@ class MemoriStore(BaseStore):
             ttl: minutes that the item lives; None for ever.
         """
         self._refuse_to_block()
-        draft = self._new(namespace, key, value, index, ttl)
-        self._memori.commit_sync(lambda tx: items.put(tx, draft, self._now()))
-        self._index.added(draft.paths is not None)
+        self._runner.put(self._requests.put(namespace, key, value, index, ttl))
 
     async def aput(
         self,
@@ -221,64 +211,47 @@ class MemoriStore(BaseStore):
         ttl: float | NotProvided | None = NOT_PROVIDED,
     ) -> None:
         """`put` for the event loop; the item is durable when it returns."""
-        await self._write(self._new(namespace, key, value, index, ttl))
+        await self._runner.aput(self._requests.put(namespace, key, value, index, ttl))
+
+    def delete(
+        self, namespace: tuple[str, ...], key: str, *, expected_version: int | None = None
+    ) -> None:
+        """Delete an item, if it is there; `undelete` can bring it back for `undo_s` seconds.
+
+        Raises:
+            VersionConflict: the item has another version; nothing was deleted.
+        """
+        self._run(self._requests.delete(namespace, key, expected_version))
+
+    async def adelete(
+        self, namespace: tuple[str, ...], key: str, *, expected_version: int | None = None
+    ) -> None:
+        """`delete` for the event loop."""
+        await self._runner.arun([self._requests.delete(namespace, key, expected_version)])
 
     def search(
-        self,
-        namespace_prefix: tuple[str, ...],
-        /,
-        *,
-        query: str | None = None,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
-        limit: int = _LIMIT,
-        offset: int = 0,
-        refresh_ttl: bool | None = None,
-        ranking: Ranking | None = None,
-        order_by: str | Sequence[str] | None = None,
-        descending: bool = False,
+        self, namespace_prefix: tuple[str, ...], /, **options: Unpack[SearchOptions]
     ) -> list[SearchItem]:
-        """The items under a namespace prefix that a filter accepts.
+        """The items under a namespace prefix, at most `limit` of them after the first `offset`.
 
         With a query the best matches come first, then the rest with a score of None; without one
         they come in the order given, or the last written first. Scores are the ranking's; with
         LangGraph's `index["embed"]` they are the cosines, as in LangGraph's stores, though words
         count in the order there too.
 
-        Args:
-            ranking: how matches are weighed.
-            order_by: "created_at", "updated_at", "key", or a field of the value (its key, or the
-                keys that lead to it); not together with a query.
-
         Raises:
             InvalidItem, InvalidNamespaceError: an argument is of no use.
             StoreUnavailable: the database cannot be used.
         """
-        search = self._search(
-            namespace_prefix, query, filter, limit, offset, refresh_ttl, ranking, order_by,
-            descending,
-        )  # fmt: skip
-        return cast("list[SearchItem]", present.search_items(self._run([search])[0]))
+        (hits,) = self._run(self._requests.search(namespace_prefix, **options))
+        return cast("list[SearchItem]", present.search_items(hits))
 
     async def asearch(
-        self,
-        namespace_prefix: tuple[str, ...],
-        /,
-        *,
-        query: str | None = None,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
-        limit: int = _LIMIT,
-        offset: int = 0,
-        refresh_ttl: bool | None = None,
-        ranking: Ranking | None = None,
-        order_by: str | Sequence[str] | None = None,
-        descending: bool = False,
+        self, namespace_prefix: tuple[str, ...], /, **options: Unpack[SearchOptions]
     ) -> list[SearchItem]:
         """`search` for the event loop."""
-        search = self._search(
-            namespace_prefix, query, filter, limit, offset, refresh_ttl, ranking, order_by,
-            descending,
-        )  # fmt: skip
-        return cast("list[SearchItem]", present.search_items((await self._arun([search]))[0]))
+        (hits,) = await self._runner.arun([self._requests.search(namespace_prefix, **options)])
+        return cast("list[SearchItem]", present.search_items(hits))
 
     # More than LangGraph's
 
@@ -287,13 +260,9 @@ class MemoriStore(BaseStore):
         namespace_prefix: tuple[str, ...],
         /,
         *,
-        query: str | None = None,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - as in `search`
-        limit: int = _LIMIT,
+        limit: int = PAGE,
         cursor: str | None = None,
-        ranking: Ranking | None = None,
-        order_by: str | Sequence[str] | None = None,
-        descending: bool = False,
+        **options: Unpack[PageOptions],
     ) -> Page:
         """One page of a search; what is written meanwhile neither repeats nor skips other items.
 
@@ -305,14 +274,30 @@ class MemoriStore(BaseStore):
         """
         size = arguments.page_size(limit)
         # One more than the page has tells whether there is a next one.
-        search = self._search(
-            namespace_prefix, query, filter, size + 1, 0, False, ranking, order_by, descending
+        search = self._requests.search(
+            namespace_prefix, limit=size + 1, refresh_ttl=False, **options
         )
         search = search.following(cursors.read(search, cursor))
-        hits = (await self._arun([search]))[0]
+        (hits,) = await self._runner.arun([search])
         page = hits[:size]
         following = cursors.write(search, page) if len(hits) > size else None
         return Page(present.search_items(page), following)
+
+    def write(
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        value: Mapping[str, Any],
+        index: Literal[False] | list[str] | None = None,
+        **conditions: Unpack[WriteConditions],
+    ) -> int:
+        """Put an item under conditions; returns its version.
+
+        Raises:
+            VersionConflict: the item has another version; nothing was stored.
+        """
+        self._refuse_to_block()
+        return self._runner.put(self._requests.write(namespace, key, value, index, **conditions))
 
     async def awrite(
         self,
@@ -320,54 +305,59 @@ class MemoriStore(BaseStore):
         key: str,
         value: Mapping[str, Any],
         index: Literal[False] | list[str] | None = None,
-        *,
-        ttl: float | NotProvided | None = NOT_PROVIDED,
-        expected_version: int | None = None,
-        write_id: str | None = None,
-        provenance: Provenance | None = None,
+        **conditions: Unpack[WriteConditions],
     ) -> int:
-        """Put an item under conditions; returns its version.
+        """`write` for the event loop; the item is durable when it returns."""
+        draft = self._requests.write(namespace, key, value, index, **conditions)
+        return await self._runner.aput(draft)
 
-        Args:
-            ttl: minutes that the item lives; None for ever.
-            expected_version: stored only if the item has this version now; 0: if there is none.
-            write_id: the caller's id of this write, remembered for a week: when an error leaves
-                it unknown whether it was stored, the same call under the same id stores it once.
-            provenance: instead of the store's own.
-
-        Raises:
-            VersionConflict: the item has another version; nothing was stored.
-            InvalidItem, InvalidNamespaceError: an argument is of no use; nothing was stored.
-            StoreUnavailable: the database cannot be used; the message says if it is unknown
-                whether the item was stored.
-        """
-        draft = self._draft(
-            namespace, key, value, index, self._default_ttl(ttl),
-            self._provenance if provenance is None else arguments.provenance(provenance),
-            arguments.version(expected_version),
-            arguments.write_id(write_id),
-        )  # fmt: skip
-        return await self._write(draft)
-
-    async def adelete(
-        self, namespace: tuple[str, ...], key: str, *, expected_version: int | None = None
-    ) -> None:
-        """Delete an item, if it is there; `aundelete` can bring it back for `undo_s` seconds.
-
-        Raises:
-            VersionConflict: the item has another version; nothing was deleted.
-        """
-        expected = arguments.version(expected_version)
-        await self._arun([Delete(arguments.namespace(namespace), items.check_key(key), expected)])
-
-    async def aundelete(self, namespace: tuple[str, ...], key: str) -> int | None:
+    def undelete(self, namespace: tuple[str, ...], key: str) -> int | None:
         """Bring back what the last delete of a key took; returns its version, None if it is gone.
 
         Raises:
             VersionConflict: the key holds a newer value.
         """
-        undelete = Undelete(arguments.namespace(namespace), items.check_key(key))
-        return cast("int | None", (await self._arun([undelete]))[0])
+        (version,) = self._run(self._requests.undelete(namespace, key))
+        return cast("int | None", version)
+
+    async def aundelete(self, namespace: tuple[str, ...], key: str) -> int | None:
+        """`undelete` for the event loop."""
+        (version,) = await self._runner.arun([self._requests.undelete(namespace, key)])
+        return cast("int | None", version)
+
+    async def aforget(self, *, source: str | None = None, run_id: str | None = None) -> Forgotten:
+        """Remove for good all that a source or a run caused, wherever it is in the store.
+
+        See `forgetting.forget` for what that covers and what it cannot.
+
+        Raises:
+            InvalidItem: neither or both are given.
+        """
+        (forgotten,) = await self._memori.commit(
+            lambda tx: forget(tx, source=source, run_id=run_id)
+        )
+        return cast("Forgotten", forgotten)
+
+    async def export_jsonl(self, target: str | Path | BinaryIO) -> Exported:
+        """Write all items of the tenant as JSON Lines; see `transfer.export_jsonl`."""
+        return await transfer.export_jsonl(self._memori, target)
+
+    async def import_jsonl(
+        self, source: str | Path | BinaryIO, *, on_conflict: OnConflict = "error"
+    ) -> Imported:
+        """Store the items of an export; see `transfer.import_jsonl`."""
+        imported = await transfer.import_jsonl(self._memori, source, on_conflict=on_conflict)
+        await self._index.aadded(imported.indexed)
+        return imported
+
+    async def copy_to(self, target: MemoriStore) -> list[CopiedTable]:
+        """Copy all that the tenant has into an empty tenant of another store, and compare it.
+
+        See `copying.copy_to`: items and the workflow half, with counts and hashes of both sides.
+        """
+        copied = await copy_to(self._memori, target.memori)
+        await target._index.aadded(1)
+        return copied
 
     async def index_progress(self) -> list[IndexProgress]:
         """How far the search index is: full text, and the vectors of the embedder."""
@@ -375,7 +365,8 @@ class MemoriStore(BaseStore):
 
     async def sweep_ttl(self) -> int:
         """Delete the expired items; returns how many."""
-        (swept,) = await self._memori.commit(lambda tx: items.sweep(tx, self._now()))
+        now = round(self._memori.clock.now() * 1_000_000)
+        (swept,) = await self._memori.commit(lambda tx: items.sweep(tx, now))
         return int(swept)
 
     async def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> object:
@@ -390,73 +381,19 @@ class MemoriStore(BaseStore):
         """Stop the sweeper; False if a sweep did not finish within the time-out in seconds."""
         return await self._sweeper.stop(timeout)
 
-    # How operations run
-
-    async def _write(self, draft: Draft) -> int:
-        (version,) = await self._memori.commit(lambda tx: items.put(tx, draft, self._now()))
-        if draft.paths is not None:
-            await self._index.aadded(1)
-        return int(version)
-
-    def _run(self, operations: Sequence[Operation]) -> list[Any]:
+    def _run(self, operation: Operation) -> list[Any]:
         self._refuse_to_block()
-        try:
-            return self._run_once(operations)
-        except DamagedIndex as error:
-            self._index.rebuild(error)
-            return self._run_once(operations)
+        return self._runner.run([operation])
 
-    async def _arun(self, operations: Sequence[Operation]) -> list[Any]:
-        try:
-            return await self._arun_once(operations)
-        except DamagedIndex as error:
-            await asyncio.to_thread(self._index.rebuild, error)
-            return await self._arun_once(operations)
+    @property
+    def _requests(self) -> Requests:
+        # Read anew each time: LangGraph's users change `ttl_config` after the fact.
+        return Requests(self._paths, self.ttl_config, self._provenance)
 
-    def _run_once(self, operations: Sequence[Operation]) -> list[Any]:
-        batch = self._batch(
-            operations, self._index.searcher(_queries(operations), self._shows_cosine)
-        )
-        if batch.writes:
-            with self._rolled_back(operations):
-                (outcome,) = self._memori.commit_sync(lambda tx: batch.run(tx, self._now()))
-            self._index.added(batch.indexed)
-        else:
-            outcome = self._memori.read_sync(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                self._memori.commit_sync(lambda tx: self._refresh(outcome, tx))
-        return outcome.found
-
-    async def _arun_once(self, operations: Sequence[Operation]) -> list[Any]:
-        batch = self._batch(
-            operations, await self._index.asearcher(_queries(operations), self._shows_cosine)
-        )
-        if batch.writes:
-            with self._rolled_back(operations):
-                (outcome,) = await self._memori.commit(lambda tx: batch.run(tx, self._now()))
-            await self._index.aadded(batch.indexed)
-        else:
-            outcome = await self._memori.read(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                await self._memori.commit(lambda tx: self._refresh(outcome, tx))
-        return outcome.found
-
-    def _batch(self, operations: Sequence[Operation], searcher: Searcher) -> Batch:
-        omit_expired = bool((self.ttl_config or {}).get("omit_expired", False))
-        return Batch(operations, searcher, omit_expired, self._undo_us)
-
-    def _refresh(self, outcome: Outcome, tx: Any) -> None:
-        items.refresh(tx, outcome.refreshed, self._now())
-
-    @contextmanager
-    def _rolled_back(self, operations: Sequence[Operation]) -> Generator[None]:
-        """Around a commit: a search in it saw writes that may not be stored in the end."""
-        try:
-            yield
-        except BaseException:
-            if _queries(operations):
-                self._index.distrust()
-            raise
+    @property
+    def _runner(self) -> Runner:
+        shows_cosine = self.embeddings is not None
+        return Runner(self._memori, self._index, shows_cosine, self.ttl_config, self._undo_us)
 
     def _refuse_to_block(self) -> None:
         try:
@@ -469,131 +406,10 @@ class MemoriStore(BaseStore):
                 "the same name that begins with 'a', or call from another thread"
             )
 
-    def _now(self) -> int:
-        return round(self._memori.clock.now() * 1_000_000)
 
-    # How operations are read
-
-    def _prepare(self, ops: Iterable[Op]) -> list[Operation]:
-        operations: list[Operation] = []
-        for index, op in enumerate(ops):
-            try:
-                operations.append(self._operation(op))
-            except InvalidNamespaceError as error:
-                raise InvalidNamespaceError(f"operation {index}: {error}") from error
-            except InvalidItem as error:
-                raise InvalidItem(f"operation {index}: {error}") from error
-        return operations
-
-    def _operation(self, op: Op) -> Operation:
-        match op:
-            case GetOp():
-                return self._get(op.namespace, op.key, op.refresh_ttl and self._refreshes(None))
-            case SearchOp():
-                return self._search(
-                    op.namespace_prefix, op.query, op.filter, op.limit, op.offset,
-                    op.refresh_ttl and self._refreshes(None),
-                )  # fmt: skip
-            case PutOp() if op.value is None:
-                return Delete(arguments.namespace(op.namespace), items.check_key(op.key))
-            case PutOp():
-                draft = self._draft(
-                    op.namespace, op.key, op.value, op.index, op.ttl, self._provenance
-                )
-                return Put(draft)
-            case ListNamespacesOp():
-                return _list_namespaces(op)
-            case _:
-                raise InvalidItem(f"{type(op).__name__} is not an operation of a store")
-
-    def _refreshes(self, asked: bool | None) -> bool:
-        """Whether a read begins an item's life anew: as asked, else as configured, else not."""
-        if asked is not None:
-            return arguments.flag(asked, "refresh_ttl")
-        return bool((self.ttl_config or {}).get("refresh_on_read", False))
-
-    def _default_ttl(self, ttl: float | NotProvided | None) -> float | None:
-        if isinstance(ttl, NotProvided):
-            return (self.ttl_config or {}).get("default_ttl")
-        return ttl
-
-    def _get(self, namespace: object, key: object, refresh: bool) -> Get:
-        return Get(arguments.namespace(namespace), items.check_key(key), refresh)
-
-    def _new(self, namespace: object, key: object, value: object, index: object, ttl: Any) -> Draft:
-        place = arguments.namespace(namespace, required=True)
-        if place[0] == _RESERVED_ROOT:
-            raise InvalidNamespaceError(f"a namespace must not begin with {_RESERVED_ROOT!r}")
-        return self._draft(place, key, value, index, self._default_ttl(ttl), self._provenance)
-
-    def _draft(
-        self,
-        namespace: object,
-        key: object,
-        value: object,
-        index: object,
-        ttl: object,
-        provenance: Provenance,
-        expected: int | None = None,
-        write_id: str | None = None,
-    ) -> Draft:
-        if index is None:
-            paths: str | None = self._paths
-        else:
-            paths = None if index is False else encode(arguments.paths(index))
-        return Draft(
-            arguments.namespace(namespace, required=True),
-            items.check_key(key),
-            encode_object(value),
-            arguments.ttl(ttl),
-            paths,
-            provenance,
-            expected,
-            write_id,
-        )
-
-    def _search(
-        self,
-        prefix: object,
-        query: object,
-        filter_: object,
-        limit: object,
-        offset: object,
-        refresh: bool | None,
-        ranking: Ranking | None = None,
-        order_by: object = None,
-        descending: bool = False,
-    ) -> Search:
-        text = arguments.query(query)
-        if text and order_by is not None:
-            raise InvalidItem("a query orders by match: give order_by or query, not both")
-        return Search(
-            arguments.namespace(prefix),
-            filters.parse(filter_),
-            arguments.count(limit, "limit"),
-            arguments.count(offset, "offset"),
-            self._refreshes(refresh),
-            text,
-            arguments.ranking(ranking),
-            _order(order_by, arguments.flag(descending, "descending")),
-        )
-
-
-def _order(order_by: object, descending: bool) -> Order | None:
-    if order_by is not None:
-        return ordering.parse(order_by, descending=descending)
-    if descending:
-        raise InvalidItem("descending needs order_by: what is it to be ordered by?")
-    return None
-
-
-def _queries(operations: Sequence[Operation]) -> list[str]:
-    found = [op.query for op in operations if isinstance(op, Search) and op.query is not None]
-    return list(dict.fromkeys(found))
-
-
-def _item(found: Any) -> MemoriItem | None:
-    return present.item(found) if isinstance(found, StoredItem) else None
+def _item(found: Sequence[Any]) -> MemoriItem | None:
+    (stored,) = found
+    return present.item(stored) if isinstance(stored, StoredItem) else None
 
 
 def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embedding | None:
@@ -603,23 +419,3 @@ def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embeddin
     if embedder is not None:
         raise InvalidItem("give an embedder or index['embed'], not both")
     return LangChainEmbedding(ensure_embeddings(embed), (index or {}).get("dims", 0))
-
-
-def _labels(path: object) -> tuple[str, ...]:
-    """The labels of a match condition; a text by itself is one label."""
-    return arguments.namespace((path,) if isinstance(path, str) else path)
-
-
-def _list_namespaces(op: ListNamespacesOp) -> ListNamespaces:
-    conditions: list[NamespaceMatch] = []
-    for condition in arguments.match_conditions(op.match_conditions):
-        conditions.append(NamespaceMatch(condition.match_type, _labels(condition.path)))
-    depth = op.max_depth
-    if depth is not None and arguments.count(depth, "max_depth") == 0:
-        raise InvalidItem("max_depth must be at least 1")
-    return ListNamespaces(
-        tuple(conditions),
-        depth,
-        arguments.count(op.limit, "limit"),
-        arguments.count(op.offset, "offset"),
-    )

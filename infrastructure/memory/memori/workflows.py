@@ -225,11 +225,11 @@ class SessionRows:
 def session_rows(tx: Tx, session_id: str) -> SessionRows:
     """Read a session, compacted or not."""
     rows = tx.execute(
-        f"SELECT {EXECUTION_COLUMNS} FROM executions WHERE tenant = ? AND session_id = ?"  # noqa: S608 (constant column names)
-        " ORDER BY created_at, id",
+        f"SELECT {EXECUTION_COLUMNS} FROM executions WHERE tenant = ? AND session_id = ?",  # noqa: S608 (constant column names)
         (tx.tenant, session_id),
     )
-    executions = [execution_of(row) for row in rows.fetchall()]
+    # Ordered here: asked for an order, SQLite would read the whole tenant by time.
+    executions = sorted(map(execution_of, rows.fetchall()), key=lambda e: (e.created_at, e.id))
     live = {record.id: record for record in archive.unarchived(tx, session_id)}
     return SessionRows(session_id, executions, live, archive.chunks(tx, session_id))
 
