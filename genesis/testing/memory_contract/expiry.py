@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langgraph.store.base import BaseStore, PutOp, TTLConfig
 
+from genesis.testing.clock import FakeClock
 from genesis.testing.memory_contract.setting import (
     NS,
     Lives,
@@ -45,6 +46,18 @@ class ExpiryContract(Setting):
         assert keys(await mortal.asearch((), filter={"text": "banana"})) == ["always"]
         assert keys(await mortal.asearch((), query="banana")) == ["always"]
         assert await mortal.alist_namespaces() == [("for", "ever")]
+
+    async def test_a_life_ends_at_the_same_moment_for_every_answer(
+        self, mortal: BaseStore, lives: Lives, clock: FakeClock | None
+    ) -> None:
+        if clock is None:
+            pytest.skip("a moment is met only by a clock that can be moved")
+        await mortal.aput(NS, "k", {"text": "banana"})
+        await lives.pass_by(1)
+        assert await value_of(mortal, "k") is None
+        assert await mortal.asearch(NS) == []
+        assert await mortal.asearch(NS, query="banana") == []
+        assert await mortal.alist_namespaces() == []
 
     async def test_expired_items_are_left_out_before_the_limit(
         self, mortal: BaseStore, lives: Lives

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from json_filters import HOSTILE, all_filters, json_values
+from json_filters import HOSTILE, all_filters, json_values, operands
 from langgraph.store.base import (
     GetOp,
     Item,
@@ -73,9 +73,13 @@ prefixes = st.lists(labels, max_size=2).map(tuple)
 keys = st.sampled_from(["k", "K", "é", "a/b", *HOSTILE[:12]])
 any_text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"))
 texts = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
+numbers = st.sampled_from([0, 1, 1.0, 2, 2**53 + 1, -1.5])
 values = st.fixed_dictionaries(
-    {"text": texts}, optional={"a": json_values, "b": json_values, "n": st.integers(0, 2)}
+    {"text": texts}, optional={"a": json_values, "b": json_values, "n": numbers}
 )
+comparisons = st.dictionaries(st.sampled_from(["$gt", "$gte", "$lt", "$lte", "$ne"]), numbers)
+fields = st.sampled_from(["a", "b", "n", "text"])
+filters = all_filters | st.dictionaries(fields, operands | comparisons, max_size=2)
 indexes = st.sampled_from([None, None, None, False, ["text"], ["a", "text"]])
 lives = st.sampled_from([None, None, 1.0, 10.0])
 puts = st.builds(PutOp, namespaces, keys, values, indexes, lives)
@@ -99,7 +103,7 @@ operations: st.SearchStrategy[Op] = st.one_of(
     st.builds(
         SearchOp,
         prefixes,
-        st.none() | all_filters,
+        st.none() | filters,
         st.integers(0, 12),
         st.integers(0, 4),
         st.none() | texts,
@@ -171,7 +175,7 @@ def test_both_databases_give_the_same_results(
     search: list[dict[str, Any]] = [
         {"query": data.draw(texts)},
         {"order_by": data.draw(orders), "descending": data.draw(st.booleans())},
-        {"filter": data.draw(all_filters)},
+        {"filter": data.draw(filters)},
     ]
     for arguments in search:
         assert pages(sqlite, arguments) == pages(postgres, arguments)
