@@ -154,6 +154,8 @@ class PostgresDatabase:
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if self._durability == "normal":
             connection.execute("SET synchronous_commit TO off")
+        elif connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
+            connection.execute("SET synchronous_commit TO on")  # whatever the server's default is
 
 
 @lru_cache(maxsize=1024)

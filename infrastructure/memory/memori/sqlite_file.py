@@ -1,28 +1,30 @@
-"""An SQLite store's file before it is opened: its folder, whose it is, and whether it was moved."""
+"""An SQLite store's file before it is opened, and whether it was moved since."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from errno import EACCES
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from infrastructure.errors import StoreUnavailable
-
-_HEADER: Final = b"SQLite format 3\x00"
 
 Identity: TypeAlias = tuple[tuple[int, int], ...]
 """The device and the number of each of some files."""
 
 
 def prepare(path: str, timeout_s: float) -> bool:
-    """Make the folder, and refuse a file that is not SQLite's before anything touches it.
+    """Make the folder, and finish what a crash left half done while the file was being made.
+
+    The file is read by nothing but SQLite: whoever else closes it gives up the locks that this
+    process has on it.
 
     Returns:
         Whether there is a file with something in it.
 
     Raises:
-        StoreUnavailable: the path cannot be used, or holds something else; it was left as it is.
+        StoreUnavailable: the path cannot be used.
         sqlite3.Error: SQLite cannot read the file.
     """
     try:
@@ -32,23 +34,16 @@ def prepare(path: str, timeout_s: float) -> bool:
         _make_folder(file.parent)
         if file.is_dir():
             raise StoreUnavailable(f"the memory store's path {path} is a folder; name a file in it")
+        if file.exists() and not _may_write(file):  # SQLite would open it to read, and for good
+            raise PermissionError(EACCES, "it is read-only")
         if Path(f"{path}-journal").exists():
             _roll_back(path, timeout_s)
-        if not file.exists() or file.stat().st_size == 0:
-            return False
-        with file.open("rb") as opened:
-            header = opened.read(len(_HEADER))
+        return file.exists() and file.stat().st_size > 0
     except (OSError, ValueError) as error:
         raise StoreUnavailable(
             f"the memory store at {path!r} cannot be opened: {error}; check the path and that "
             "this user may write there"
         ) from error
-    if header != _HEADER:
-        raise StoreUnavailable(
-            f"{path} is not a memory store, or is damaged, and was left as it is; choose "
-            "another path, or restore a backup"
-        )
-    return True
 
 
 def identity(*paths: str) -> Identity | None:
@@ -57,6 +52,10 @@ def identity(*paths: str) -> Identity | None:
         return tuple((found.st_dev, found.st_ino) for found in map(os.stat, paths))
     except OSError:
         return None
+
+
+def _may_write(file: Path) -> bool:
+    return os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _make_folder(folder: Path) -> None:

@@ -38,7 +38,6 @@ def start_writers(place: str, name: str, writers: int, count: int) -> subprocess
     return subprocess.Popen(
         [sys.executable, __file__, place, name, str(writers), str(count)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         env={"PYTHONPATH": str(_ROOT)},
     )

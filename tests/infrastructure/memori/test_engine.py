@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from raw_items import keys, put
 from rounds import ROUNDS, in_rounds
 
 from infrastructure.errors import SchemaTooNew, StoreError, StoreUnavailable
@@ -44,23 +45,6 @@ def file(tmp_path: Path) -> Path:
     store.commit_sync(put("first"))
     store.close()
     return path
-
-
-def put(key: str, value: str = "{}") -> Callable[[Tx], str]:
-    def write(tx: Tx) -> str:
-        tx.execute(
-            "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at)"
-            " VALUES (?, 'n.', ?, ?, 0, 0)",
-            (tx.tenant, key, value),
-        )
-        return key
-
-    return write
-
-
-def keys(tx: Tx) -> set[str]:
-    rows = tx.execute("SELECT key FROM items WHERE tenant = ?", (tx.tenant,))
-    return {str(key) for (key,) in rows}
 
 
 def held(started: threading.Event, release: threading.Event, key: str) -> Callable[[Tx], str]:
@@ -303,19 +287,6 @@ def test_a_folder_that_cannot_be_made_is_refused() -> None:
 
 def test_a_path_with_nul_is_refused() -> None:
     assert isinstance(refusal("a\x00b"), StoreUnavailable)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_refused(file: Path) -> None:
-    before = file.read_bytes()
-    file.parent.chmod(0o555)
-    try:
-        error = refusal(file)
-    finally:
-        file.parent.chmod(0o755)
-    assert isinstance(error, StoreUnavailable)
-    assert str(file) in str(error)
-    assert file.read_bytes() == before
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
