@@ -239,6 +239,9 @@ class MemoriStore(BaseStore):
         LangGraph's `index["embed"]` they are the cosines, as in LangGraph's stores, though words
         count in the order there too.
 
+        Args:
+            options: what is asked for; see `requests.SearchOptions`.
+
         Raises:
             InvalidItem, InvalidNamespaceError: an argument is of no use.
             StoreUnavailable: the database cannot be used.
@@ -267,7 +270,9 @@ class MemoriStore(BaseStore):
         """One page of a search; what is written meanwhile neither repeats nor skips other items.
 
         Args:
-            cursor: of the page before, got with the same arguments; None for the first page.
+            limit: items of a page, at least 1.
+            cursor: of the page before, got with the same options; None for the first page.
+            options: what is asked for; see `requests.PageOptions`.
 
         Raises:
             InvalidItem: the cursor belongs to another search.
@@ -293,8 +298,14 @@ class MemoriStore(BaseStore):
     ) -> int:
         """Put an item under conditions; returns its version.
 
+        Args:
+            conditions: see `requests.WriteConditions`.
+
         Raises:
             VersionConflict: the item has another version; nothing was stored.
+            InvalidItem, InvalidNamespaceError: an argument is of no use; nothing was stored.
+            StoreUnavailable: the database cannot be used; the message says if it is unknown
+                whether the item was stored.
         """
         self._refuse_to_block()
         return self._runner.put(self._requests.write(namespace, key, value, index, **conditions))
@@ -332,6 +343,7 @@ class MemoriStore(BaseStore):
 
         Raises:
             InvalidItem: neither or both are given.
+            StoreError: the store failed; nothing was forgotten.
         """
         (forgotten,) = await self._memori.commit(
             lambda tx: forget(tx, source=source, run_id=run_id)
@@ -354,6 +366,10 @@ class MemoriStore(BaseStore):
         """Copy all that the tenant has into an empty tenant of another store, and compare it.
 
         See `copying.copy_to`: items and the workflow half, with counts and hashes of both sides.
+
+        Raises:
+            InputError: the target's tenant holds something already; nothing was changed.
+            StoreError: either store failed, or both differ in the end; call it again.
         """
         copied = await copy_to(self._memori, target.memori)
         await target._index.aadded(1)
