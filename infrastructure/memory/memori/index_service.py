@@ -43,14 +43,14 @@ class IndexService:
         if count:
             self.indexer.added(count)
             if (room := self.indexer.room()) is not None:
-                room.result()
+                room.exception()  # they are stored in any case; a search tells what is wrong
 
     async def aadded(self, count: int) -> None:
         """`added` for the event loop."""
         if count:
             self.indexer.added(count)
             if (room := self.indexer.room()) is not None:
-                await asyncio.wrap_future(room)
+                await asyncio.gather(asyncio.wrap_future(room), return_exceptions=True)
 
     def searcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """Wait for what was acknowledged before to be indexed, then what answers these queries."""

@@ -29,6 +29,7 @@ MAX_BACKLOG: Final = 10_000
 
 _RETRY_S: Final = 1.0
 _NO_LIMIT: Final = 2**62
+_CLOSED: Final = "the memory store was closed"
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +138,9 @@ class Indexer:
         """Resolves when all that was acknowledged before is indexed, or the index failed."""
         future: Future[None] = Future()
         with self._lock:
-            if self._done >= self._wanted and (self._error is None or not self._may_retry()):
+            if self._closed:
+                future.set_exception(StoreError(_CLOSED))
+            elif self._done >= self._wanted and (self._error is None or not self._may_retry()):
                 future.set_result(None)
             else:
                 self._waiters.append((self._wanted, future))
@@ -178,7 +181,7 @@ class Indexer:
         with self._lock:
             self._closed = True
         self._executor.shutdown(wait=True)
-        self._release(_NO_LIMIT, StoreError("the memory store was closed"))
+        self._release(_NO_LIMIT, StoreError(_CLOSED))
 
     def _kinds(self) -> list[Kind]:
         return [self._text] if self._vectors is None else [self._text, self._vectors]

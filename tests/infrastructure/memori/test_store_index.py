@@ -17,10 +17,12 @@ from langgraph.store.base import IndexConfig, PutOp, SearchItem
 from numpy.typing import NDArray
 
 from genesis.testing.memory_contract.setting import LETTERS, letter_counts, letters
+from infrastructure.errors import StoreError
 from infrastructure.memory.memori import items, segments
 from infrastructure.memory.memori.copying import copy_to
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import forget
+from infrastructure.memory.memori.index_service import IndexService
 from infrastructure.memory.memori.indexer import MAX_BACKLOG, IndexProgress
 from infrastructure.memory.memori.items import Draft
 from infrastructure.memory.memori.merging import FAN_IN, merge_segments
@@ -378,6 +380,25 @@ def _damage(tx: Any, kind: str, body: bytes | None) -> None:
     tx.execute(
         "UPDATE index_segments SET body = ? WHERE kind = ? AND last = ?", (damaged, name, last)
     )
+
+
+async def test_an_index_that_fails_makes_no_put_fail() -> None:
+    async with MemoriStore.from_conn_string(":memory:") as store:
+        await store.memori.commit(lambda tx: tx.execute("DROP TABLE index_segments").fetchall())
+        await store.abatch([PutOp(NS, str(n), {"text": "banana"}) for n in range(MAX_BACKLOG + 1)])
+        await store.aput(NS, "last", {"text": "banana"})
+        assert [hit.key for hit in await store.asearch(NS, limit=1)] == ["last"]
+        with pytest.raises(StoreError, match="index_segments"):
+            await store.asearch(NS, query="banana")
+
+
+def test_nobody_waits_for_an_index_that_was_closed() -> None:
+    memori = Memori.open(":memory:")
+    service = IndexService.of(memori, None)
+    MemoriStore(memori).put(NS, "k", {})
+    memori.close()
+    with pytest.raises(StoreError, match="closed"):
+        service.indexer.settled().result(30)
 
 
 async def test_what_was_seen_in_a_transaction_that_failed_is_forgotten(memori: Memori) -> None:
