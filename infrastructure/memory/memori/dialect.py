@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from infrastructure.errors import InputError, StoreError
@@ -53,6 +54,25 @@ Write: TypeAlias = Callable[[Tx], T]
 """A plain function of a transaction. It may run twice, so it has no effect but through its Tx."""
 
 
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A write that most often inserts one row and no more: many of them are one statement.
+
+    Fields:
+        statement: the insertion, the tenant its first parameter; the same text for all of a kind.
+            It leaves out a row that is there already.
+        values: its other parameters.
+        otherwise: the write, where its row is there already.
+    """
+
+    statement: str
+    values: tuple[SqlValue, ...]
+    otherwise: Write[Any]
+
+    def __call__(self, tx: Tx) -> Any:
+        return self.otherwise(tx)
+
+
 class Connection(Protocol):
     """One connection, used by one thread at a time."""
 
@@ -75,6 +95,10 @@ class Connection(Protocol):
     def end_read(self) -> None: ...
 
     def execute(self, sql: str, params: Sequence[SqlValue] = (), /) -> Rows: ...
+
+    def insert_all(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> int:
+        """Run an insertion for each row; returns how many were inserted."""
+        ...
 
     def commit(self) -> None: ...
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from infrastructure.errors import VersionConflict
 from infrastructure.memory.memori import segments
-from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.dialect import Insertion, Row, SqlValue, Tx
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
 from infrastructure.memory.memori.sql import Sql, join
 from infrastructure.memory.memori.values import InvalidItem, check_text, decode
@@ -28,6 +28,13 @@ COLUMNS: Final = (
     "items.id, items.namespace, items.key, items.value, items.created_at, items.updated_at,"
     " items.ttl, items.expires_at, items.source, items.run_id, items.verified"
 )
+
+
+_INSERT: Final = (
+    "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at, ttl, expires_at,"
+    " paths, source, run_id, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_NEW: Final = f"{_INSERT} ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ def put(tx: Tx, draft: Draft, now: int) -> int:
             return int(stored[0])
     if draft.expected is None:
         # Most keys are new: then this one statement is all.
-        new = _insert(tx, draft, now, now, otherwise="ON CONFLICT DO NOTHING")
+        new = _insert(tx, draft, now, now, statement=_INSERT_NEW)
         if new is not None:
             return _remember(tx, draft, new, now)
     old = _remove(tx, draft.namespace, draft.key)
@@ -145,6 +152,11 @@ def put(tx: Tx, draft: Draft, now: int) -> int:
         _check_version(draft, ABSENT if found is None else found.id)
     version = _insert(tx, draft, now if found is None else found.created_at, now)
     return _remember(tx, draft, version, now)
+
+
+def plain_put(draft: Draft, now: int) -> Insertion:
+    """A put without conditions as a write: of a new key, one insertion among others."""
+    return Insertion(_INSERT_NEW, _values(draft, now, now, now), lambda tx: put(tx, draft, now))
 
 
 def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | None = None) -> bool:
@@ -327,22 +339,25 @@ def _insert(
     created_at: int,
     updated_at: int,
     lives_from: int | None = None,
-    otherwise: str = "",
+    statement: str = _INSERT,
 ) -> int | None:
-    """Insert a row; its id, or None where the key is taken and `otherwise` says to do nothing."""
-    provenance, ttl = draft.provenance, draft.ttl
+    """Insert a row; its id, or None where the statement leaves out a key that is taken."""
     row = tx.execute(
-        "INSERT INTO items (tenant, namespace, key, value, created_at, updated_at, ttl, expires_at,"  # noqa: S608 - constant text
-        " paths, source, run_id, verified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        f" {otherwise} RETURNING id",
-        (
-            tx.tenant, encode_namespace(draft.namespace), draft.key, draft.value, created_at,
-            updated_at, ttl, None if ttl is None else (lives_from or updated_at) + ttl, draft.paths,
-            provenance.source, provenance.run_id,
-            None if provenance.verified is None else int(provenance.verified),
-        ),
-    ).fetchone()  # fmt: skip
+        f"{statement} RETURNING id",
+        (tx.tenant, *_values(draft, created_at, updated_at, lives_from or updated_at)),
+    ).fetchone()
     return None if row is None else int(row[0])
+
+
+def _values(
+    draft: Draft, created_at: int, updated_at: int, lives_from: int
+) -> tuple[SqlValue, ...]:
+    provenance, ttl = draft.provenance, draft.ttl
+    return (
+        encode_namespace(draft.namespace), draft.key, draft.value, created_at, updated_at,
+        ttl, None if ttl is None else lives_from + ttl, draft.paths, provenance.source,
+        provenance.run_id, None if provenance.verified is None else int(provenance.verified),
+    )  # fmt: skip
 
 
 def _check_version(draft: Draft, found: int) -> None:

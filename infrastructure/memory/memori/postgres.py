@@ -75,6 +75,11 @@ class PostgresConnection:
     def execute(self, sql: str, params: Sequence[SqlValue] = (), /) -> Rows:
         return cast("Rows", self._connection.execute(_translated(sql), params))
 
+    def insert_all(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_translated(sql), rows)
+            return cursor.rowcount
+
     def commit(self) -> None:
         self._connection.execute("COMMIT")
 
@@ -154,8 +159,11 @@ class PostgresDatabase:
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if self._durability == "normal":
             connection.execute("SET synchronous_commit TO off")
-        elif connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
-            connection.execute("SET synchronous_commit TO on")  # whatever the server's default is
+        else:  # unless the server asks for even more, as with a standby
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'on', false)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
 
 
 @lru_cache(maxsize=1024)

@@ -35,17 +35,27 @@ class Runner:
     ttl: TTLConfig | None
     undo_us: int
 
-    def put(self, draft: Draft) -> int:
-        """Store one item; returns its version."""
+    def put(self, draft: Draft) -> None:
+        """Store one item, whatever is there."""
+        self.memori.commit_sync(items.plain_put(draft, self._now()))
+        self.index.added(draft.paths is not None)
+
+    async def aput(self, draft: Draft) -> None:
+        """`put` for the event loop."""
+        await self.memori.commit(items.plain_put(draft, self._now()))
+        if draft.paths is not None:
+            await self.index.aadded(1)
+
+    def write(self, draft: Draft) -> int:
+        """Store one item under its conditions; returns its version."""
         (version,) = self.memori.commit_sync(lambda tx: items.put(tx, draft, self._now()))
         self.index.added(draft.paths is not None)
         return int(version)
 
-    async def aput(self, draft: Draft) -> int:
-        """`put` for the event loop."""
+    async def awrite(self, draft: Draft) -> int:
+        """`write` for the event loop."""
         (version,) = await self.memori.commit(lambda tx: items.put(tx, draft, self._now()))
-        if draft.paths is not None:
-            await self.index.aadded(1)
+        await self.index.aadded(draft.paths is not None)
         return int(version)
 
     def run(self, operations: Sequence[Operation]) -> list[Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from infrastructure.errors import StoreError, StoreUnavailable
-from infrastructure.memory.memori.dialect import BoundTx, Dialect, Durability
+from infrastructure.memory.memori.dialect import BoundTx, Dialect, Durability, SqlValue
 from infrastructure.memory.memori.functions import register
 from infrastructure.memory.memori.schema import applied, migrate, refuse_newer
 from infrastructure.memory.memori.sqlite_file import Identity, identity, prepare
@@ -54,8 +54,9 @@ _CAUSES: Final[dict[int, str]] = {
 class SqliteConnection:
     """One SQLite connection; transactions are begun and ended by the store alone."""
 
-    def __init__(self, connection: sqlite3.Connection, timeout_s: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, place: str, timeout_s: float) -> None:
         self._connection = connection
+        self._place = place
         self._timeout_s = timeout_s
         self._data_version = 0
         self._files: tuple[str, ...] = ()
@@ -90,6 +91,9 @@ class SqliteConnection:
             self._connection.execute("ROLLBACK")
         self._connection.execute("PRAGMA query_only = OFF")
 
+    def insert_all(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> int:
+        return self._connection.executemany(sql, rows).rowcount
+
     def commit(self) -> None:
         self._connection.execute("COMMIT")
 
@@ -112,8 +116,9 @@ class SqliteConnection:
         if self._data_version not in (0, -1, version):
             self._data_version = -1
             _log.warning(
-                "another process writes to the same memory store, and SQLite %s can damage a file "
-                "that several processes write; use SQLite 3.51.3 or newer, or PostgreSQL",
+                "another process writes to the memory store at %s too, and SQLite %s can damage a "
+                "file that several processes write; use SQLite 3.51.3 or newer, or PostgreSQL",
+                self._place,
                 sqlite3.sqlite_version,
             )
         elif self._data_version != -1:
@@ -147,7 +152,7 @@ class SqliteDatabase:
             raise self.explain(error) from error
         try:
             _wait_while_busy(lambda: self._configure(connection), timeout_s)
-            opened = SqliteConnection(connection, timeout_s)
+            opened = SqliteConnection(connection, path, timeout_s)
             opened.begin_write()
             migrate(BoundTx(opened, "sqlite", tenant=""))
             opened.commit()
@@ -181,7 +186,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             connection.close()
             raise self.explain(error) from error
-        opened = SqliteConnection(connection, self._timeout_s)
+        opened = SqliteConnection(connection, self.place, self._timeout_s)
         opened.watch(self.place)
         return opened
 

@@ -115,11 +115,12 @@ class MemoriStore(BaseStore):
         *,
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
+        embedder: Embedder | None = None,
     ) -> AsyncGenerator[Self]:
         """A store on a path, `:memory:` or `postgresql://...`, closed when the context ends.
 
         Args:
-            index, ttl: LangGraph's configs, as of the store.
+            index, ttl, embedder: as of the store.
 
         Raises:
             InvalidItem: a config, or the place, is of no use.
@@ -127,7 +128,7 @@ class MemoriStore(BaseStore):
         """
         memori = Memori.open(arguments.place(conn_string))
         try:
-            store = cls(memori, index=index, ttl=ttl)
+            store = cls(memori, index=index, ttl=ttl, embedder=embedder)
             store._loop = asyncio.get_running_loop()
             try:
                 yield store
@@ -308,7 +309,7 @@ class MemoriStore(BaseStore):
                 whether the item was stored.
         """
         self._refuse_to_block()
-        return self._runner.put(self._requests.write(namespace, key, value, index, **conditions))
+        return self._runner.write(self._requests.write(namespace, key, value, index, **conditions))
 
     async def awrite(
         self,
@@ -320,7 +321,7 @@ class MemoriStore(BaseStore):
     ) -> int:
         """`write` for the event loop; the item is durable when it returns."""
         draft = self._requests.write(namespace, key, value, index, **conditions)
-        return await self._runner.aput(draft)
+        return await self._runner.awrite(draft)
 
     def undelete(self, namespace: tuple[str, ...], key: str) -> int | None:
         """Bring back what the last delete of a key took; returns its version, None if it is gone.

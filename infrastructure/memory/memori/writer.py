@@ -10,11 +10,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import Any, Final, cast
 
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.dialect import BoundTx, Connection, Database, Write, call
+from infrastructure.memory.memori.dialect import (
+    BoundTx,
+    Connection,
+    Database,
+    Insertion,
+    SqlValue,
+    Write,
+    call,
+)
 
+_MERGING_PAUSES: Final = 8
 _ENDED = "a write ended the transaction; a write must not run COMMIT or ROLLBACK"
 
 
@@ -43,6 +53,10 @@ class _Job:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.results)
+
+
+def _is_insertion(job: _Job) -> bool:
+    return len(job.writes) == 1 and isinstance(job.writes[0], Insertion)
 
 
 def _resolve(jobs: Sequence[_Job]) -> None:
@@ -77,6 +91,7 @@ class Writer:
         self._closed = False
         self._thread: int | None = None
         self._process = os.getpid()
+        self._merging_pauses = 0
 
     @property
     def queued(self) -> int:
@@ -206,12 +221,12 @@ class Writer:
         except database.errors as error:
             raise database.explain(error) from error
         try:
-            if not self._run_together(connection, jobs):
+            for run in (self._run_merged, self._run_together, self._run_apart):
+                if run(connection, jobs):
+                    break
                 if connection.in_transaction:
                     connection.rollback()
                 connection.begin_write()
-                for job in jobs:
-                    self._run(connection, job)
             connection.commit()
         except database.errors as error:
             self._abandon(connection)
@@ -237,6 +252,38 @@ class Writer:
             else:
                 return connection
 
+    def _run_merged(self, connection: Connection, jobs: list[_Job]) -> bool:
+        """Run neighbouring insertions as one statement; False if some row was there already.
+
+        Where that happens often it is not tried each time: what follows costs the batch twice.
+        """
+        if self._merging_pauses:
+            self._merging_pauses -= 1
+            return self._run_together(connection, jobs)
+        try:
+            for insertions, group in groupby(jobs, _is_insertion):
+                if not insertions:
+                    if not self._run_together(connection, list(group)):
+                        return False
+                elif not self._insert(connection, list(group)):
+                    self._merging_pauses = _MERGING_PAUSES
+                    return False
+        except self._database.errors:
+            return False
+        return True
+
+    def _insert(self, connection: Connection, jobs: list[_Job]) -> bool:
+        rows: dict[str, list[tuple[SqlValue, ...]]] = {}
+        for job in jobs:
+            insertion = cast("Insertion", job.writes[0])
+            rows.setdefault(insertion.statement, []).append((job.tenant, *insertion.values))
+        for statement, values in rows.items():
+            if connection.insert_all(statement, values) != len(values):
+                return False
+        for job in jobs:
+            job.results = [None]
+        return True
+
     def _run_together(self, connection: Connection, jobs: list[_Job]) -> bool:
         """Run the jobs without telling them apart; False if one failed and all must be undone."""
         try:
@@ -247,8 +294,13 @@ class Writer:
             return False
         return connection.in_transaction
 
+    def _run_apart(self, connection: Connection, jobs: list[_Job]) -> bool:
+        """Run each job so that its failure undoes nothing else."""
+        for job in jobs:
+            self._run(connection, job)
+        return True
+
     def _run(self, connection: Connection, job: _Job) -> None:
-        """Run a job so that its failure undoes nothing else."""
         job.results, job.error = [], None
         tx = BoundTx(connection, self._database.dialect, job.tenant)
         connection.execute("SAVEPOINT caller")
