@@ -78,7 +78,7 @@ def _ids(given: object) -> frozenset[int]:
     if not isinstance(given, list):
         raise InvalidItem(_WRONG)
     ids = cast("list[object]", given)
-    if not all(isinstance(id_, int) and not isinstance(id_, bool) for id_ in ids):
+    if not all(isinstance(id_, int) and 0 <= id_ < 2**63 for id_ in ids):
         raise InvalidItem(_WRONG)
     return frozenset(cast("list[int]", ids))
 
@@ -87,8 +87,6 @@ def _storable(part: object) -> bool:
     """Whether a part of a place can be a parameter of a statement."""
     if isinstance(part, str):
         return "\x00" not in part
-    if isinstance(part, list):
-        return all(isinstance(id_, int) for id_ in cast("list[object]", part))
     return not isinstance(part, int) or -(2**63) <= part < 2**63
 
 
