@@ -17,7 +17,7 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
 
 NAMESPACE: Final = ("writers",)
-_ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[3]
 
 
 def item(key: str, words: int = 0) -> PutOp:
@@ -39,7 +39,7 @@ def start_writers(place: str, name: str, writers: int, count: int) -> subprocess
         [sys.executable, __file__, place, name, str(writers), str(count)],
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(_ROOT)},
+        env={"PYTHONPATH": str(ROOT)},
     )
 
 
