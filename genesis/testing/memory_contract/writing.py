@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from io import BytesIO
 from typing import Any, cast
 
 import pytest
-from langgraph.store.base import BaseStore, InvalidNamespaceError
+from langgraph.store.base import BaseStore, InvalidNamespaceError, Item
 
 from genesis.testing.clock import FakeClock
 from genesis.testing.memory_contract.setting import (
@@ -171,6 +172,33 @@ class WritingContract(Setting):
         }  # fmt: skip
         assert keys(await ada.asearch(NS)) == ["replaced", "named", "nobodys", "hers"]
 
+    async def test_all_that_a_source_wrote_is_forgotten_for_good(
+        self, memori_store: MemoriStore
+    ) -> None:
+        ada = memori_store.with_provenance(ADA)
+        for key in ("kept", "deleted"):
+            await ada.aput(NS, key, {})
+        await memori_store.aput(NS, "nobodys", {})
+        await memori_store.adelete(NS, "deleted")
+        await memori_store.aforget(source=ADA.source)
+        assert keys(await memori_store.asearch(NS)) == ["nobodys"]
+        for key in ("kept", "deleted"):
+            assert await memori_store.aundelete(NS, key) is None
+
+    async def test_what_is_exported_can_be_imported_again(self, memori_store: MemoriStore) -> None:
+        ada = memori_store.with_provenance(ADA)
+        for number in range(3):
+            await ada.aput((*NS, str(number)), "k'\n", {"n": number, "deep": [{"é": None}]})
+        before = await memori_store.asearch(NS)
+        file = BytesIO()
+        await memori_store.export_jsonl(file)
+        await memori_store.aforget(source=ADA.source)
+        assert await memori_store.asearch(NS) == []
+        file.seek(0)
+        await memori_store.import_jsonl(file)
+        after = await memori_store.asearch(NS)
+        assert list(map(_shown, after)) == list(map(_shown, before))
+
     @pytest.mark.parametrize(
         "wrong",
         [
@@ -206,3 +234,7 @@ async def _version(store: MemoriStore, key: str) -> int:
     item = await store.aget(NS, key)
     assert item is not None
     return item.version
+
+
+def _shown(item: Item) -> tuple[Any, ...]:
+    return item.namespace, item.key, item.value, item.created_at, item.updated_at
