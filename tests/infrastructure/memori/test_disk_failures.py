@@ -73,10 +73,11 @@ class Fails:
     ],
 )
 def test_a_disk_that_fails_at_any_moment(file: Path, call: Call, code: int, cause: str) -> None:
-    """Each commit meets a failure one call later than the one before, until none is met."""
+    """Each commit, and the checkpoint after it, fails one call later than the one before."""
     with recorded() as disk, ExitStack() as opened:
         store = Memori.open(file)
         opened.callback(store.close)
+        store.commit_sync(lambda tx: tx.execute("PRAGMA wal_autocheckpoint = 1"))
         before, errors = {"first"}, 0
         for number in count():
             disk.fault = fails = Fails(call, number, code)
@@ -161,6 +162,22 @@ def test_a_file_replaced_by_garbage_while_closed(file: Path) -> None:
     file.unlink()
     assert store.commit_sync(put("anew")) == ["anew"]
     store.close()
+
+
+def test_damage_in_a_file_too_large_to_check_is_reported_where_it_is_met(file: Path) -> None:
+    store = Memori.open(file)
+    store.commit_sync(*(put(f"{number}", sixteen_kib) for number in range(400)))
+    store.close()
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 40_960] = b"\xa5" * 40_960
+    file.write_bytes(content)
+    store = Memori.open(file)
+    with pytest.raises(StoreUnavailable, match="damaged") as raised:
+        store.read_sync(lambda tx: tx.execute("SELECT value FROM items").fetchall())
+    assert str(file) in str(raised.value)
+    store.close()
+    assert file.read_bytes() == content
 
 
 def crashed(file: Path, folder: Path) -> Path:
