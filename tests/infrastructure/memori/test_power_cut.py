@@ -157,6 +157,6 @@ def test_relaxed_durability_loses_last_commits_and_no_more(
 
 
 def test_a_disk_that_lies_about_syncs_is_found_out(full: list[Event], tmp_path: Path) -> None:
-    aftermaths = cuts(full, tmp_path, 10, honest=False)
+    aftermaths = cuts(full, tmp_path, 40, honest=False)
     assert any(aftermath.lost for aftermath in aftermaths)
     assert any(aftermath.damage for aftermath in aftermaths)
