@@ -34,7 +34,7 @@ C = TypeVar("C", bound=Closable)
 
 
 class Companions:
-    """What was made for the handles of a store, by tenant and key."""
+    """What was made for the handles of a store, by key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -182,11 +182,11 @@ class Memori:
         return self._core.writer.submit(self.tenant, writes).result()
 
     def companion(self, key: Hashable, make: Callable[[], C]) -> C:
-        """What lives as long as the store, such as an index in memory: made once for each key.
+        """What lives as long as the store, for all its tenants: made once for each key.
 
         It is closed before the store is.
         """
-        return cast("C", self._core.companions.get((self.tenant, key), make))
+        return cast("C", self._core.companions.get(key, make))
 
     def close(self) -> None:
         """Store what was accepted and close the store, for every tenant's handle."""

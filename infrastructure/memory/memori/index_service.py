@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 from langgraph.store.base import get_text_at_path
 
@@ -17,22 +19,27 @@ from infrastructure.memory.memori.search import Searcher
 from infrastructure.memory.memori.search_index import SearchIndex, TextKind, VectorKind
 from infrastructure.memory.memori.segments import DamagedIndex
 
+MAX_DOCUMENTS: Final = 3_000_000
+"""Documents held in memory for all tenants together, unless one alone has more."""
+_MAX_RESIDENT: Final = 1_000
+_THREADS: Final = 2
+
 
 class IndexService:
     """An indexer and an index in memory; one for each embedder of a tenant."""
 
-    def __init__(self, memori: Memori, embedding: Embedding | None) -> None:
+    def __init__(self, memori: Memori, embedding: Embedding | None, indexes: SearchIndexes) -> None:
         vectors = None if embedding is None else VectorKind(embedding)
-        self.indexer = Indexer(memori, texts_of, TextKind(), vectors)
+        self.indexer = Indexer(memori, indexes.pool, texts_of, TextKind(), vectors)
+        self.index = SearchIndex(vectors)
         self._memori = memori
-        self._index = SearchIndex(vectors)
+        self._indexes = indexes
         self._embedding = embedding
 
     @classmethod
     def of(cls, memori: Memori, embedding: Embedding | None) -> IndexService:
         """The service of a tenant's handle, shared by its stores with the same embedder."""
-        identity = "" if embedding is None else embedding.identity
-        return memori.companion(("search index", identity), lambda: cls(memori, embedding))
+        return memori.companion(SearchIndexes, SearchIndexes).service(memori, embedding)
 
     def close(self) -> None:
         """Stop indexing."""
@@ -55,36 +62,38 @@ class IndexService:
     def searcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """Wait for what was acknowledged before to be indexed, then what answers these queries."""
         if not queries:
-            return Searcher(self._index, {})
+            return Searcher(self.index, {})
+        self._indexes.used(self)
         self._notice(self._memori.read_sync(self.indexer.behind))
         self.indexer.settled().result()
         if self._embedding is None:
-            return Searcher(self._index, {})
+            return Searcher(self.index, {})
         try:
             vectors = self._embedding.queries(list(queries))
         except Exception as error:  # noqa: BLE001 - an embedder may fail with anything; words match
             self.indexer.failed(error)
-            return Searcher(self._index, {}, shows_cosine)
-        return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
+            return Searcher(self.index, {}, shows_cosine)
+        return Searcher(self.index, dict(zip(queries, vectors, strict=True)), shows_cosine)
 
     async def asearcher(self, queries: Sequence[str], shows_cosine: bool) -> Searcher:
         """`searcher` for the event loop."""
         if not queries:
-            return Searcher(self._index, {})
+            return Searcher(self.index, {})
+        self._indexes.used(self)
         self._notice(await self._memori.read(self.indexer.behind))
         await asyncio.wrap_future(self.indexer.settled())
         if self._embedding is None:
-            return Searcher(self._index, {})
+            return Searcher(self.index, {})
         try:
             vectors = await self._embedding.aqueries(list(queries))
         except Exception as error:  # noqa: BLE001 - as above
             self.indexer.failed(error)
-            return Searcher(self._index, {}, shows_cosine)
-        return Searcher(self._index, dict(zip(queries, vectors, strict=True)), shows_cosine)
+            return Searcher(self.index, {}, shows_cosine)
+        return Searcher(self.index, dict(zip(queries, vectors, strict=True)), shows_cosine)
 
     def distrust(self) -> None:
         """Tell that a transaction with a search was rolled back, perhaps with others' writes."""
-        self._index.forget()
+        self.index.forget()
 
     def rebuild(self, error: DamagedIndex) -> None:
         """Make the index anew from the items, as it is damaged."""
@@ -94,6 +103,48 @@ class IndexService:
         """Have indexed what others stored: another process, or a store with another embedder."""
         if behind:
             self.indexer.added(0)
+
+
+class SearchIndexes:
+    """The search indexes of all tenants of a store: few threads, and bounded memory."""
+
+    def __init__(self, max_documents: int = MAX_DOCUMENTS) -> None:
+        self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="memori-indexer")
+        self._max_documents = max_documents
+        self._lock = threading.Lock()
+        self._services: dict[tuple[str, str], IndexService] = {}
+        self._resident: dict[IndexService, None] = {}  # in the order of their last use
+
+    def service(self, memori: Memori, embedding: Embedding | None) -> IndexService:
+        """The service for a tenant and an embedder, made at its first use."""
+        key = (memori.tenant, "" if embedding is None else embedding.identity)
+        with self._lock:
+            if key not in self._services:
+                self._services[key] = IndexService(memori, embedding, self)
+            return self._services[key]
+
+    def used(self, service: IndexService) -> None:
+        """Note that an index is searched; those not searched for longest leave the memory."""
+        with self._lock:
+            self._resident.pop(service, None)
+            self._resident[service] = None
+            left = [other for other in self._resident if other is not service]
+            held = sum(len(resident.index) for resident in self._resident)
+            leaving: list[IndexService] = []
+            for other in left:
+                if held <= self._max_documents and len(left) - len(leaving) < _MAX_RESIDENT:
+                    break
+                held -= len(other.index)
+                leaving.append(other)
+                del self._resident[other]
+        for other in leaving:
+            other.index.forget()
+
+    def close(self) -> None:
+        """Stop indexing."""
+        for service in self._services.values():
+            service.close()
+        self.pool.shutdown(wait=True)
 
 
 def texts_of(value: dict[str, Any], paths: list[str]) -> tuple[str, ...]:

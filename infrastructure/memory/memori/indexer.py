@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -100,14 +100,21 @@ class Indexer:
     """
 
     def __init__(
-        self, memori: Memori, texts_of: TextsOf, text: Kind, vectors: Kind | None = None
+        self,
+        memori: Memori,
+        pool: Executor,
+        texts_of: TextsOf,
+        text: Kind,
+        vectors: Kind | None = None,
     ) -> None:
+        """`pool` runs it, a batch at a time, beside the indexers of other tenants."""
         self._memori = memori
         self._texts_of = texts_of
         self._text = text
         self._vectors = vectors
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="memori-indexer")
+        self._pool = pool
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self._wanted = 1  # an earlier process may have left something
         self._done = 0
         self._running = False
@@ -180,7 +187,7 @@ class Indexer:
         """Stop after the batch at hand; what is left is indexed when the store is opened again."""
         with self._lock:
             self._closed = True
-        self._executor.shutdown(wait=True)
+            self._idle.wait_for(lambda: not self._running)
         self._release(_NO_LIMIT, StoreError(_CLOSED))
 
     def _kinds(self) -> list[Kind]:
@@ -193,21 +200,25 @@ class Indexer:
         if self._running or self._closed:
             return
         try:
-            self._executor.submit(self._run)
+            self._pool.submit(self._run)
         except RuntimeError:  # the interpreter ends; the next process indexes what is left
             return
         self._running = True
 
     def _run(self) -> None:
+        more = False
         try:
-            while self._work():
-                pass
+            more = self._work()
         except Exception as error:  # noqa: BLE001 - told to whoever waits; the next write tries again
             if not self._closed:
                 _log.warning("the search index could not follow the store: %s", error)
+            self._release(_NO_LIMIT, error)
+        finally:
             with self._lock:
                 self._running = False
-            self._release(_NO_LIMIT, error)
+                if more:
+                    self._start()
+                self._idle.notify_all()
 
     def _work(self) -> bool:
         """Catch up, then do a little of what nobody waits for; whether there may be more."""
@@ -221,9 +232,7 @@ class Indexer:
                 self._backlog = 0
         self._release(target, None)
         more = not self._closed and (self._step(rebuilding=True) or self._merge())
-        with self._lock:
-            self._running = not self._closed and (more or self._wanted > target)
-            return self._running
+        return more or self._wanted > target
 
     def _merge(self) -> bool:
         """Merge what should be; whether there may be more."""

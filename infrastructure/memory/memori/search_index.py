@@ -96,9 +96,14 @@ class SearchIndex:
         self.vectors_complete = False
 
     def forget(self) -> None:
-        """Read everything anew next time: what was followed may have been rolled back."""
+        """Let go of everything, to be read anew by the next search."""
         with self.lock:
             self._epoch = _UNREAD
+            self._reset()
+
+    def __len__(self) -> int:
+        """Documents held in memory."""
+        return len(self.lexical.documents)
 
     def follow(self, tx: Tx) -> None:
         """Take over the segments and deaths that came since; after a new epoch, everything.
