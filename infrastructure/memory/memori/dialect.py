@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from infrastructure.errors import InputError, StoreError
 
@@ -54,8 +53,7 @@ Write: TypeAlias = Callable[[Tx], T]
 """A plain function of a transaction. It may run twice, so it has no effect but through its Tx."""
 
 
-@dataclass(frozen=True, slots=True)
-class Insertion:
+class Insertion(NamedTuple):
     """A write that most often inserts one row and no more: many of them are one statement.
 
     Fields:

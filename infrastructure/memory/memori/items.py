@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from infrastructure.errors import VersionConflict
 from infrastructure.memory.memori import segments
@@ -59,8 +59,7 @@ class StoredItem:
     provenance: Provenance
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What a put stores.
 
     Fields:
@@ -156,7 +155,11 @@ def put(tx: Tx, draft: Draft, now: int) -> int:
 
 def plain_put(draft: Draft, now: int) -> Insertion:
     """A put without conditions as a write: of a new key, one insertion among others."""
-    return Insertion(_INSERT_NEW, _values(draft, now, now, now), lambda tx: put(tx, draft, now))
+
+    def otherwise(tx: Tx) -> int:
+        return put(tx, draft, now)
+
+    return Insertion(_INSERT_NEW, _values(draft, now, now, now), otherwise)
 
 
 def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | None = None) -> bool:
@@ -376,9 +379,14 @@ def check_key(key: object) -> str:
         InvalidItem: not a text, or longer than MAX_KEY_BYTES.
     """
     text = check_text(key, "key")
+    if not text.isascii() or len(text) > MAX_KEY_BYTES:
+        _refuse_long(text)
+    return text
+
+
+def _refuse_long(text: str) -> None:
     if len(text.encode()) > MAX_KEY_BYTES:
         raise InvalidItem(f"key is longer than {MAX_KEY_BYTES} bytes; use a hash of it")
-    return text
 
 
 def _expired(expires_at: int | None, at: int | None) -> bool:

@@ -20,7 +20,7 @@ from langgraph.store.base import (
 )
 
 from infrastructure.memory.memori import arguments, filters, items, ordering
-from infrastructure.memory.memori.items import Draft
+from infrastructure.memory.memori.items import Draft, Namespace
 from infrastructure.memory.memori.operations import (
     Delete,
     Get,
@@ -141,7 +141,8 @@ class Requests:
             case PutOp() if op.value is None:
                 return self.delete(op.namespace, op.key)
             case PutOp():
-                return Put(self._draft(op.namespace, op.key, op.value, op.index, op.ttl))
+                place = arguments.namespace(op.namespace, required=True)
+                return Put(self._draft(place, op.key, op.value, op.index, op.ttl))
             case ListNamespacesOp():
                 return _list_namespaces(op)
             case _:
@@ -188,7 +189,7 @@ class Requests:
 
     def _draft(
         self,
-        namespace: object,
+        namespace: Namespace,
         key: object,
         value: object,
         index: object,
@@ -202,7 +203,7 @@ class Requests:
         else:
             paths = None if index is False else encode(arguments.paths(index))
         return Draft(
-            arguments.namespace(namespace, required=True),
+            namespace,
             items.check_key(key),
             encode_object(value),
             arguments.ttl(ttl),

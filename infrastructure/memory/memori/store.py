@@ -99,6 +99,7 @@ class MemoriStore(BaseStore):
         self._index = IndexService.of(memori, _embedding(index, embedder))
         self._provenance = arguments.provenance(provenance)
         self._undo_us = arguments.undo_us(undo_s)
+        self._configure()
         self._sweeper = Sweeper(self.sweep_ttl)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -141,6 +142,7 @@ class MemoriStore(BaseStore):
         """The same store, marking what is written through it with another origin."""
         bound = copy(self)
         bound._provenance = arguments.provenance(provenance)
+        bound._configure()
         return bound
 
     async def setup(self) -> None:
@@ -404,13 +406,20 @@ class MemoriStore(BaseStore):
 
     @property
     def _requests(self) -> Requests:
-        # Read anew each time: LangGraph's users change `ttl_config` after the fact.
-        return Requests(self._paths, self.ttl_config, self._provenance)
+        if self._read_under.ttl is not self.ttl_config:  # LangGraph's users change it at times
+            self._configure()
+        return self._read_under
 
     @property
     def _runner(self) -> Runner:
-        shows_cosine = self.embeddings is not None
-        return Runner(self._memori, self._index, shows_cosine, self.ttl_config, self._undo_us)
+        if self._run_under.ttl is not self.ttl_config:
+            self._configure()
+        return self._run_under
+
+    def _configure(self) -> None:
+        ttl, shows_cosine = self.ttl_config, self.embeddings is not None
+        self._read_under = Requests(self._paths, ttl, self._provenance)
+        self._run_under = Runner(self._memori, self._index, shows_cosine, ttl, self._undo_us)
 
     def _refuse_to_block(self) -> None:
         try:

@@ -65,7 +65,8 @@ def encode_object(value: object) -> str:
     """`encode` for a stored record, which is a mapping at its top."""
     if not isinstance(value, Mapping):
         raise InvalidItem(f"the value must be a dict, not {type(value).__name__}")
-    return encode(dict(cast("Mapping[Any, Any]", value)))
+    plain = cast("Mapping[Any, Any]", value)
+    return encode(plain if type(plain) is dict else dict(plain))
 
 
 def check_text(text: object, what: str) -> str:
@@ -78,6 +79,8 @@ def check_text(text: object, what: str) -> str:
         raise InvalidItem(f"{what} must be a str, not {type(text).__name__}")
     if "\x00" in text:
         raise InvalidItem(f"{what} contains a NUL character, which cannot be stored; remove it")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError as error:
