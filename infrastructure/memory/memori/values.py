@@ -65,8 +65,9 @@ def encode_object(value: object) -> str:
     """`encode` for a stored record, which is a mapping at its top."""
     if not isinstance(value, Mapping):
         raise InvalidItem(f"the value must be a dict, not {type(value).__name__}")
-    plain = cast("Mapping[Any, Any]", value)
-    return encode(plain if type(plain) is dict else dict(plain))
+    if type(value) is dict:  # pyright: ignore[reportUnknownArgumentType]  # of whatever
+        return encode(cast("object", value))
+    return encode(dict(cast("Mapping[Any, Any]", value)))
 
 
 def check_text(text: object, what: str) -> str:
