@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from infrastructure.memory.memori import segments, vector_block
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.postings import Postings
-from infrastructure.memory.memori.segments import Segment
+from infrastructure.memory.memori.segments import Extent, Segment
 from infrastructure.memory.memori.vector_block import VectorBlock
 
 
@@ -33,13 +33,29 @@ def erase_dead(tx: Tx) -> None:
             segments.drop(tx, kind)
 
 
+def may_hold(extent: Extent, items: NDArray[np.int64]) -> bool:
+    """Whether a segment may hold entries of any of these items, which are in ascending order."""
+    first, beyond = np.searchsorted(items, (extent.first, extent.last + 1))
+    return bool(first < beyond)
+
+
+def without(segment: Segment, kind: str, dead: NDArray[np.int64]) -> Segment:
+    """A segment of any kind of index without the entries of some items.
+
+    Raises:
+        DamagedIndex: the segment cannot be read.
+    """
+    with segments.reading(kind):
+        return _WITHOUT[kind.partition(":")[0]](segment, dead)
+
+
 def _rewrite(tx: Tx, kind: str, dead: NDArray[np.int64]) -> None:
-    without = _WITHOUT[kind.partition(":")[0]]
     for extent in segments.extents(tx, kind):
-        within = dead[(dead >= extent.first) & (dead <= extent.last)]
-        if len(within) == 0:
+        if not may_hold(extent, dead):
             continue
-        new = without(segments.stored(tx, kind, extent), within)
+        old = segments.stored(tx, kind, extent)
+        assert old is not None, "an extent read in this transaction has its segment"
+        new = without(old, kind, dead)
         if new.entries != extent.entries:
             segments.replace(tx, kind, (extent,), new)
 

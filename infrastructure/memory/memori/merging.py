@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from infrastructure.memory.memori import segments
+import numpy as np
+from numpy.typing import NDArray
+
+from infrastructure.memory.memori import erasing, segments
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.segments import Extent, Segment
@@ -33,9 +36,9 @@ def merge_segments(memori: Memori, kind: Mergeable) -> bool:
     run = mergeable(memori.read_sync(lambda tx: segments.extents(tx, kind.name)))
     if not run:
         return False
-    parts = memori.read_sync(lambda tx: _bodies(tx, kind.name, run))
-    if [Extent(part.first, part.last, part.entries) for part in parts] != list(run):
-        return True  # another process merged them; look again
+    parts = _stored(memori, kind.name, run)
+    if parts is None:
+        return True  # look again
     with segments.reading(kind.name):
         merged = kind.merge(parts, ())
     memori.commit_sync(lambda tx: segments.replace(tx, kind.name, run, merged))
@@ -64,9 +67,11 @@ def _size_class(extent: Extent) -> int:
     return class_
 
 
-def _bodies(tx: Tx, kind: str, run: Sequence[Extent]) -> list[Segment]:
-    found = segments.after(tx, kind, run[0].last - 1)
-    return found[: len(run)]
+def _stored(memori: Memori, kind: str, run: Sequence[Extent]) -> list[Segment] | None:
+    """The segments of a run, or None if another process has changed them."""
+    found = memori.read_sync(lambda tx: [segments.stored(tx, kind, extent) for extent in run])
+    there = [segment for segment in found if segment is not None]
+    return there if len(there) == len(run) else None
 
 
 def too_many_dead(tx: Tx, kind: str) -> bool:
@@ -77,25 +82,35 @@ def too_many_dead(tx: Tx, kind: str) -> bool:
     return dead * _DEAD_SHARE > sum(extent.entries for extent in segments.extents(tx, kind))
 
 
-def rewrite_without_dead(memori: Memori, kinds: Sequence[Mergeable]) -> None:
-    """Take the dead out of every segment, then strike off their deaths.
+def rewrite_without_dead(memori: Memori) -> None:
+    """Take the dead out of every segment of every kind, then strike off their deaths.
 
     They stay logged where another process changed a segment meanwhile, and are tried again.
+
+    Raises:
+        DamagedIndex: a segment cannot be read.
     """
-    all_replaced = True
-    reached, dead = memori.read_sync(lambda tx: segments.deaths(tx, 0))
-    for kind in kinds:
-        for extent in memori.read_sync(lambda tx, name=kind.name: segments.extents(tx, name)):
-            parts = memori.read_sync(
-                lambda tx, name=kind.name, run=(extent,): _bodies(tx, name, run)
-            )
-            with segments.reading(kind.name):
-                kept = kind.merge(parts, dead)
-            (replaced,) = memori.commit_sync(
-                lambda tx, name=kind.name, old=extent, new=kept: segments.replace(
-                    tx, name, (old,), new
-                )
-            )
-            all_replaced &= replaced
-    if all_replaced:
+    reached, logged = memori.read_sync(lambda tx: segments.deaths(tx, 0))
+    dead = np.unique(np.array(logged, dtype=np.int64))
+    kinds = memori.read_sync(segments.kinds)
+    rewritten = [_rewrite(memori, kind, dead) for kind in kinds]
+    if all(rewritten):
         memori.commit_sync(lambda tx: segments.strike_deaths(tx, reached))
+
+
+def _rewrite(memori: Memori, kind: str, dead: NDArray[np.int64]) -> bool:
+    """Take the dead out of the segments of a kind; whether that was done to all of them."""
+    all_replaced = True
+    for extent in memori.read_sync(lambda tx: segments.extents(tx, kind)):
+        if erasing.may_hold(extent, dead):
+            all_replaced &= _rewrite_segment(memori, kind, extent, dead)
+    return all_replaced
+
+
+def _rewrite_segment(memori: Memori, kind: str, old: Extent, dead: NDArray[np.int64]) -> bool:
+    parts = _stored(memori, kind, (old,))
+    if parts is None:
+        return False
+    new = erasing.without(parts[0], kind, dead)
+    (replaced,) = memori.commit_sync(lambda tx: segments.replace(tx, kind, (old,), new))
+    return bool(replaced)

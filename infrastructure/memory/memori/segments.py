@@ -90,15 +90,14 @@ def extents(tx: Tx, kind: str) -> list[Extent]:
     return [Extent(*row) for row in rows.fetchall()]
 
 
-def stored(tx: Tx, kind: str, extent: Extent) -> Segment:
-    """One segment that is there."""
+def stored(tx: Tx, kind: str, extent: Extent) -> Segment | None:
+    """A segment with its body; None if there is none of this extent any more."""
     row = tx.execute(
         "SELECT first, last, entries, body FROM index_segments"
-        " WHERE tenant = ? AND kind = ? AND last = ?",
-        (tx.tenant, kind, extent.last),
+        " WHERE tenant = ? AND kind = ? AND last = ? AND first = ? AND entries = ?",
+        (tx.tenant, kind, extent.last, extent.first, extent.entries),
     ).fetchone()
-    assert row is not None, "an extent read in this transaction has its segment"
-    return Segment(*row)
+    return None if row is None else Segment(*row)
 
 
 def kinds(tx: Tx) -> list[str]:
