@@ -165,17 +165,24 @@ class CompactionService:
         )
 
     def _compact_asked(self, session_id: str) -> None:
-        self._compact(self.memory.memori, session_id, NAMESPACE, extract=True)
+        # Nobody sees these metrics: the patterns are counted when they are asked for.
+        self._compact(self.memory.memori, session_id, NAMESPACE, extract=True, counted=False)
 
     def _compact(
-        self, memori: Memori, session_id: str, namespace: str, extract: bool
+        self,
+        memori: Memori,
+        session_id: str,
+        namespace: str,
+        extract: bool,
+        *,
+        counted: bool = True,
     ) -> SessionMetrics:
         with self._one_at_a_time:
             begun = self._monotonic()
             batch, patterns = memori.read_sync(
                 lambda tx: (
                     archive.next_batch(tx, session_id),
-                    session_patterns(tx, session_id) if extract else [],
+                    session_patterns(tx, session_id) if extract and counted else [],
                 )
             )
             before = after = batch.before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from infrastructure.memory.memori import archive_ledger, dictionaries
@@ -21,7 +21,7 @@ from infrastructure.memory.memori.archive_chunks import (
 from infrastructure.memory.memori.archive_format import pack, unpack
 from infrastructure.memory.memori.archive_ledger import Compaction
 from infrastructure.memory.memori.archive_records import Chunk, Dictionary, StoredRecord
-from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.dialect import Tx
 
 __all__ = ["Changed", "Chunk", "StoredRecord", "chunks", "unpack"]
 
@@ -38,8 +38,8 @@ class Batch:
     """What one step of a compaction packs.
 
     Attributes:
+        records: bear the number of this compaction of the session.
         open_chunk: what the records extend.
-        compaction: number of this compaction of the session.
         before: what the session's archive held.
     """
 
@@ -47,16 +47,21 @@ class Batch:
     records: list[StoredRecord]
     open_chunk: Chunk | None
     next_number: int
-    compaction: int
     before: Compaction
     dictionary: Dictionary | None
 
 
-def unarchived(tx: Tx, session_id: str, limit: int | None = None) -> list[StoredRecord]:
-    """A session's workflows that are not archived, oldest first."""
+def unarchived(
+    tx: Tx, session_id: str, limit: int | None = None, compaction: int = 0
+) -> list[StoredRecord]:
+    """A session's workflows that are not archived, oldest first.
+
+    Args:
+        compaction: number of the one that is going to archive them.
+    """
     sql = (
-        "SELECT w.id, e.run_id, w.session_id, e.task_type, e.success, e.recalled, w.created_at,"
-        " w.duration_s, w.cost_usd, w.steps, w.metadata FROM workflows AS w"
+        "SELECT w.id, e.run_id, e.task_type, e.success, e.recalled, w.created_at, w.duration_s,"
+        " w.cost_usd, w.steps, w.metadata FROM workflows AS w"
         " JOIN executions AS e ON e.tenant = w.tenant AND e.id = w.id"
         " WHERE w.tenant = ? AND w.session_id = ? ORDER BY w.created_at, w.id"
     )
@@ -64,19 +69,22 @@ def unarchived(tx: Tx, session_id: str, limit: int | None = None) -> list[Stored
         rows = tx.execute(sql, (tx.tenant, session_id))
     else:
         rows = tx.execute(f"{sql} LIMIT ?", (tx.tenant, session_id, limit))
-    return [_stored_record(row) for row in rows.fetchall()]
+    return [
+        StoredRecord(session_id, compaction, id_, run_id, task_type, bool(success), *rest)
+        for id_, run_id, task_type, success, *rest in rows.fetchall()
+    ]
 
 
 def next_batch(tx: Tx, session_id: str) -> Batch:
     """What is to be archived next; without records when nothing is left."""
-    last = last_chunk(tx, session_id)
+    compaction = archive_ledger.next_compaction(tx, session_id)
+    last = last_chunk(tx, session_id) if compaction > 1 else None
     open_chunk = last if last is not None and last.records < OPEN_RECORDS else None
     return Batch(
         session_id=session_id,
-        records=unarchived(tx, session_id, BATCH_RECORDS),
+        records=unarchived(tx, session_id, BATCH_RECORDS, compaction),
         open_chunk=open_chunk,
         next_number=0 if last is None else last.number + (open_chunk is None),
-        compaction=archive_ledger.next_compaction(tx, session_id),
         before=archive_ledger.compaction(tx, session_id),
         dictionary=dictionaries.active(tx),
     )
@@ -89,7 +97,7 @@ def pack_batch(batch: Batch, namespace: str) -> list[Chunk]:
         StoreError: the chunk that it extends is damaged.
     """
     records = unpack(batch.open_chunk) if batch.open_chunk else []
-    records += [replace(record, compaction=batch.compaction) for record in batch.records]
+    records += batch.records
     return [
         pack(
             batch.session_id,
@@ -123,7 +131,7 @@ def replace_by_archive(
         start = max(0, index * CHUNK_RECORDS - first)
         taken = batch.records[start : (index + 1) * CHUNK_RECORDS - first]
         _move_rows(tx, taken, chunk.number)
-        archive_ledger.enter(tx, chunk, batch.compaction, taken, now)
+        archive_ledger.enter(tx, chunk, taken, now)
     return archive_ledger.add_to_totals(
         tx, batch.session_id, old, packed, archive_ledger.Step(now, ms, patterns)
     )
@@ -180,20 +188,4 @@ def _move_rows(tx: Tx, records: Sequence[StoredRecord], chunk: int) -> None:
     tx.execute(
         f"UPDATE executions SET chunk = ? WHERE tenant = ? AND id IN ({marks})",  # noqa: S608 (marks only)
         (chunk, tx.tenant, *ids),
-    )
-
-
-def _stored_record(row: Row) -> StoredRecord:
-    return StoredRecord(
-        id=row[0],
-        run_id=row[1],
-        session_id=row[2],
-        task_type=row[3],
-        success=bool(row[4]),
-        recalled=row[5],
-        created_at=row[6],
-        duration_s=row[7],
-        cost_usd=row[8],
-        steps=row[9],
-        metadata=row[10],
     )

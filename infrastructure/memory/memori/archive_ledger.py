@@ -73,14 +73,17 @@ def next_compaction(tx: Tx, session_id: str) -> int:
     return 1 if row is None or row[0] is None else int(row[0]) + 1
 
 
-def enter(tx: Tx, chunk: Chunk, number: int, records: Sequence[StoredRecord], now: float) -> None:
-    """Enter what a compaction moved into a chunk."""
+def enter(tx: Tx, chunk: Chunk, records: Sequence[StoredRecord], now: float) -> None:
+    """Enter what one compaction moved into a chunk."""
     # A chunk's own hash is of the same lines, when it holds nothing else.
     sha256 = chunk.sha256 if len(records) == chunk.records else _hash(records)
     tx.execute(
         "INSERT INTO archive_ledger (tenant, session_id, compaction, chunk, records, sha256,"
         " compacted_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (tx.tenant, chunk.session_id, number, chunk.number, len(records), sha256, now),
+        (
+            *(tx.tenant, chunk.session_id, records[0].compaction, chunk.number),
+            *(len(records), sha256, now),
+        ),
     )
 
 

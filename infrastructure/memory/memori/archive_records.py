@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from backports import zstd
 
@@ -16,18 +16,20 @@ NO_DICTIONARY: Final = 0
 _RECALLED: Final = {-1: None, 0: False, 1: True}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(NamedTuple):
     """A workflow as its columns hold it; `steps` and `metadata` are JSON text, kept to the byte.
 
+    After the session the fields stand in the order of a chunk's columns.
+
     Attributes:
+        compaction: number of the compaction of its session that archives it; 0 for none yet.
         recalled: 1 with memory, 0 without, -1 when nobody said.
-        compaction: number of the compaction of its session that archived it; 0 before that.
     """
 
+    session_id: str
+    compaction: int
     id: str
     run_id: str
-    session_id: str
     task_type: str
     success: bool
     recalled: int
@@ -36,7 +38,6 @@ class StoredRecord:
     cost_usd: float
     steps: str
     metadata: str
-    compaction: int = 0
 
     @property
     def line(self) -> bytes:

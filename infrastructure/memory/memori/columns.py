@@ -70,7 +70,7 @@ class ColumnWriter:
         """
         if not values:
             return
-        kinds: list[type] = [type(value) for value in values]
+        kinds = list(map(type, values))
         order = {kind: index for index, kind in enumerate(dict.fromkeys(kinds))}
         if len(order) == 1:
             self._of_kind(kinds[0], values, depth, texts)

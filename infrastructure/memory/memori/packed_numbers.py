@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 PLAIN: Final = 0
@@ -46,8 +46,9 @@ class NumberWriter:
 
     def column(self, values: Sequence[int]) -> None:
         """Whole numbers of any size; at least one."""
-        steps = [later - earlier for earlier, later in pairwise(values)]
-        if steps and max(steps) - min(steps) < max(values) - min(values):
+        span = max(values) - min(values)
+        steps = [later - earlier for earlier, later in pairwise(values)] if span else []
+        if steps and max(steps) - min(steps) < span:
             self.whole(STEPS)
             self.whole(values[0])
             self._plain(steps)
@@ -60,7 +61,8 @@ class NumberWriter:
         span = max(values) - low
         self.whole(low)
         self.whole(span)
-        self.digits([value - low for value in values], span + 1)
+        if span:
+            self.digits([value - low for value in values], span + 1)
 
 
 class NumberReader:
@@ -89,10 +91,8 @@ class NumberReader:
     def column(self, count: int) -> list[int]:
         if self.whole() == PLAIN:
             return self._plain(count)
-        values = [self.whole()]
-        for step in self._plain(count - 1):
-            values.append(values[-1] + step)
-        return values
+        first = self.whole()
+        return list(accumulate(self._plain(count - 1), initial=first))
 
     def _block(self, count: int, base: int) -> list[int]:
         size = _block_bytes(count, base)
@@ -105,18 +105,24 @@ class NumberReader:
 
     def _plain(self, count: int) -> list[int]:
         low, span = self.whole(), self.whole()
+        if not span:
+            return [low] * count
         return [low + digit for digit in self.digits(count, span + 1)]
 
 
 def as_decimals(values: Sequence[float]) -> tuple[int, list[int]] | None:
     """Digits after the point and the values in units of the last one; None if that is not exact."""
-    texts = [repr(value) for value in values]
-    if any("e" in text or "n" in text or text == "-0.0" for text in texts):
+    texts = list(map(repr, values))
+    together = " ".join(texts)
+    if "e" in together or "n" in together or "-0.0" in texts:
         return None
-    places = max(len(text) - text.index(".") - 1 for text in texts)
+    places = max([len(text) - text.index(".") for text in texts]) - 1
     if places > _MAX_DECIMALS:
         return None
-    return places, [_in_units(text, places) for text in texts]
+    scale = 10**places
+    units = [round(value * scale) for value in values]
+    # A product of many digits may be rounded to units that tell of the value's neighbour.
+    return (places, units) if from_decimals(places, units) == list(values) else None
 
 
 def from_decimals(places: int, units: Sequence[int]) -> list[float]:
@@ -135,11 +141,6 @@ def from_patterns(patterns: Sequence[int]) -> list[float]:
     """The floats that `as_patterns` spelt."""
     count = len(patterns)
     return list(struct.unpack(f"<{count}d", struct.pack(f"<{count}q", *patterns)))
-
-
-def _in_units(text: str, places: int) -> int:
-    before, after = text.split(".")
-    return int(before + after.ljust(places, "0"))
 
 
 def _block_bytes(count: int, base: int) -> int:

@@ -15,6 +15,7 @@ HOLE: Final = "\x02"
 _LONGEST: Final = 256
 _SHORTEST: Final = 6
 _LARGEST_ALPHABET: Final = 64
+_DIGITS: Final = frozenset("0123456789")
 _DIGITS_NEEDED: Final = 0.2
 _HEX: Final = re.compile(r"[0-9a-f]{4,}(?:-?[0-9a-f]{4,})*")
 _COUNTER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -49,17 +50,17 @@ class Template:
 def template_of(values: Sequence[str]) -> Template | None:
     """The template of distinct strings, where packing them by it saves space."""
     length = len(values[0])
-    if not _SHORTEST <= length <= _LONGEST or any(len(value) != length for value in values):
+    if not _SHORTEST <= length <= _LONGEST or set(map(len, values)) != {length}:
         return None
     if len(values) == 1:
         return _hex_template(values[0])
-    characters = [set(column) for column in zip(*values, strict=True)]
-    if any(HOLE in column for column in characters):
+    columns = list(map(set, zip(*values, strict=True)))
+    text = "".join([values[0][i] if len(column) == 1 else HOLE for i, column in enumerate(columns)])
+    varying = [column for column in columns if len(column) > 1]
+    if text.count(HOLE) > len(varying):
         return None
-    text = "".join(next(iter(c)) if len(c) == 1 else HOLE for c in characters)
-    varying = [c for c in characters if len(c) > 1]
     alphabet = set[str]().union(*varying)
-    digits = sum(any("0" <= character <= "9" for character in column) for column in varying)
+    digits = sum([not column.isdisjoint(_DIGITS) for column in varying])
     if len(alphabet) > _LARGEST_ALPHABET or digits < _DIGITS_NEEDED * len(varying):
         return None
     return Template(text, "".join(sorted(alphabet)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -162,7 +162,7 @@ async def test_text_that_is_not_written_as_ours_is_kept_to_the_byte(steps: str) 
     (chunk,) = await memory.memori.read(lambda tx: archive_chunks.chunks(tx, "s"))
     await memory.aclose()
     (record,) = unpack(chunk)
-    changed = replace(record, steps=steps, metadata='{"a": 1,"a":2}')
+    changed = record._replace(steps=steps, metadata='{"a": 1,"a":2}')
     assert unpack(pack("s", 0, "n", [changed], None)) == [changed]
 
 
@@ -174,6 +174,6 @@ async def test_what_would_not_read_back_is_never_packed() -> None:
     await memory.aclose()
     (record,) = unpack(chunk)
     # No such value comes out of the store; a defect of the packing could do the same.
-    unequal = replace(record, session_id="another")
+    unequal = record._replace(session_id="another")
     with pytest.raises(StoreError, match="would not read back exactly"):
         pack("s", 0, "n", [unequal], None)
