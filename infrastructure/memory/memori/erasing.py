@@ -16,21 +16,23 @@ from infrastructure.memory.memori.vector_block import VectorBlock
 
 
 def erase_dead(tx: Tx) -> None:
-    """Rewrite the segments that hold entries of dead items, in this transaction.
+    """Rewrite the segments that hold entries of dead items, in this transaction; new epoch.
 
-    The deaths stay in the log, where they are numbers, so that indexes in memory follow as ever.
     It reads every segment that may hold one: about 0.1 s for each 30,000 items. A damaged index is
     thrown away, to be made anew from the items that are left.
     """
-    _, dead = segments.deaths(tx, 0)
-    gone = np.unique(np.array(dead, dtype=np.int64))
+    reached, logged = segments.deaths(tx, 0)
+    if not logged:
+        return
+    dead = np.unique(np.array(logged, dtype=np.int64))
     kinds = segments.kinds(tx)
     try:
         for kind in kinds:
-            _rewrite(tx, kind, gone)
+            _rewrite(tx, kind, dead)
     except segments.DamagedIndex:
         for kind in kinds:  # all, since they belong together
             segments.drop(tx, kind)
+    segments.strike_deaths(tx, reached)
 
 
 def may_hold(extent: Extent, items: NDArray[np.int64]) -> bool:

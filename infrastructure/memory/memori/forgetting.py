@@ -14,8 +14,8 @@ of it had ever been there, with these exceptions, since they were never kept:
 The words and vectors of the items leave the stored search index in the same transaction, together
 with all others that were replaced or deleted before; archives are packed anew without the
 workflows, and a compression dictionary is given up when too few of its source sessions are left.
-Indexes in the memory of open stores no longer find the items, and hold numbers of theirs until the
-index is next loaded.
+Indexes in the memory of open stores no longer find the items; each holds words and vectors of
+theirs until its next search, which loads it anew from what is stored.
 
 On the disk, SQLite overwrites what is deleted here with zeros; its write-ahead log holds the old
 pages until the next checkpoint (at the latest when the store is closed), and free pages may hold

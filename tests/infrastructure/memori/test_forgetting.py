@@ -20,7 +20,7 @@ from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.finished_run import FinishedRun, apply_feedback, finish_write
 from infrastructure.memory.learning_metrics import learning_metrics
-from infrastructure.memory.memori import archive_ledger, patterns, run_sources, tables
+from infrastructure.memory.memori import archive_ledger, patterns, run_sources, segments, tables
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import Forgotten, forget
@@ -29,6 +29,7 @@ from infrastructure.memory.memori.postings import Postings
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.memori.runs import RunFeedback, RunRecord, accept_run
 from infrastructure.memory.memori.schema import MIGRATIONS
+from infrastructure.memory.memori.search_index import SearchIndex
 from infrastructure.memory.memori.store import MemoriStore
 from infrastructure.memory.memori.values import InvalidItem
 from infrastructure.memory.memori.vector_block import VectorBlock
@@ -470,6 +471,24 @@ async def test_words_and_vectors_leave_the_stored_index_also_of_what_was_replace
     assert [(hit.key, hit.score is None) for hit in await store.asearch(NS, query="banana")] == [
         ("k", False)
     ]
+
+
+async def test_an_index_in_memory_is_loaded_anew_without_what_was_forgotten(
+    memori: Memori,
+) -> None:
+    index = SearchIndex(None)
+    store = MemoriStore(memori)
+    await store.awrite(NS, "k", {"text": "aardvark"}, provenance=origin("ann"))
+    await store.awrite(NS, "l", {"text": "banana"})
+    await store.asearch(NS, query="banana")
+    await memori.read(index.follow)
+    assert len(index) == 2
+    await memori.commit(lambda tx: forget(tx, source="agent:ann"))
+    await memori.read(index.follow)
+    assert len(index) == 1
+    epoch = await memori.read(segments.epoch)
+    await memori.commit(lambda tx: forget(tx, source="agent:ann"))
+    assert await memori.read(segments.epoch) == epoch
 
 
 @pytest.mark.parametrize("kind", ["text:%", "vectors:%"])
