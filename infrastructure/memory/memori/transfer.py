@@ -28,7 +28,7 @@ from infrastructure.memory.memori.item_lines import (
 from infrastructure.memory.memori.items import decode_namespace
 from infrastructure.memory.memori.sql import Sql
 from infrastructure.memory.memori.tables import MAX_ROWS, Table
-from infrastructure.memory.memori.transfer_files import rereadable, whole_file
+from infrastructure.memory.memori.transfer_files import check_target, rereadable, whole_file
 from infrastructure.memory.memori.values import InvalidItem
 
 OnConflict: TypeAlias = Literal["error", "skip", "replace"]
@@ -70,9 +70,11 @@ async def export_jsonl(memori: Memori, target: str | Path | BinaryIO) -> Exporte
     what was there stays.
 
     Args:
-        target: a path, or a binary stream, which stays open.
+        target: a path, or a binary stream, which stays open. A link is followed; a file keeps its
+            mode, and a new one is its owner's alone. A pipe or a device is given as a stream.
 
     Raises:
+        InvalidItem: the target is neither.
         StoreError: the store failed, or the target cannot be written; no half file is left, but a
             stream has what it took.
     """
@@ -97,8 +99,8 @@ async def import_jsonl(
             nothing at all, `skip` keeps what is there, `replace` takes what is imported.
 
     Raises:
-        InvalidItem: the file is wrong, cut short or changed, or a key is there; names the line.
-            Nothing was stored, unless the message says how much was.
+        InvalidItem: the source is neither; or the file is wrong, cut short or changed, or a key is
+            there, and it names the line. Nothing was stored, unless it says how much was.
         StoreError: the store failed, or the source cannot be read.
     """
     if on_conflict not in _ON_CONFLICT:
@@ -117,6 +119,7 @@ async def import_jsonl(
 def _export(tx: Tx, target: str | Path | BinaryIO, stopped: threading.Event) -> Exported:
     name = target if isinstance(target, str | Path) else "the stream"
     try:
+        check_target(target)
         if isinstance(target, str | Path):
             with whole_file(Path(target)) as file:
                 return _write(tx, file, stopped)

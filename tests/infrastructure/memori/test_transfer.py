@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import resource
 import sqlite3
+import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -417,6 +419,80 @@ async def test_a_file_appears_only_when_it_is_whole(memori: Memori, tmp_path: Pa
     assert done.items == 1
     body, _, _ = path.read_bytes().rstrip(b"\n").rpartition(b"\n")
     assert hashlib.sha256(body + b"\n").hexdigest() == done.sha256
+
+
+async def test_an_export_goes_where_a_link_leads(memori: Memori, tmp_path: Path) -> None:
+    real, link = tmp_path / "kept" / "items.jsonl", tmp_path / "latest.jsonl"
+    real.parent.mkdir()
+    real.write_text("what was there")
+    link.symlink_to(real)
+    await export_jsonl(memori, link)
+    assert link.is_symlink()
+    assert real.read_bytes() == await asyncio.to_thread(exported, memori)
+
+
+async def test_an_export_keeps_the_mode_of_a_file_and_makes_private_ones(
+    memori: Memori, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    old.touch()
+    old.chmod(0o640)
+    for path, mode in ((old, 0o640), (new, 0o600)):
+        await export_jsonl(memori, path)
+        assert path.read_bytes() == await asyncio.to_thread(exported, memori)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+async def test_what_is_no_file_is_left_alone_by_an_export(memori: Memori, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(StoreError, match="no regular file; open it and give the stream"):
+            await export_jsonl(memori, path)
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == sorted([*tmp_path.glob("memori.db*"), link, pipe])
+
+
+async def test_a_pipe_can_be_written_and_read_as_a_stream(
+    memori: Memori, other: Memori, tmp_path: Path
+) -> None:
+    fill(memori)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def export() -> None:
+        with await asyncio.to_thread(pipe.open, "wb") as stream:
+            await export_jsonl(memori, stream)
+
+    _, done = await asyncio.gather(export(), import_jsonl(other, pipe))
+    assert done.added == 3
+
+
+_CLOSED: Any = io.BytesIO()
+_CLOSED.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 5, io.StringIO(), _CLOSED, b"items.jsonl", "a\x00b"], ids=repr
+)
+async def test_what_is_neither_path_nor_binary_stream_is_refused(
+    memori: Memori, wrong: Any
+) -> None:
+    with pytest.raises(InvalidItem, match="a path or a binary stream"):
+        await export_jsonl(memori, wrong)
+    with pytest.raises(InvalidItem, match="a path or a binary stream"):
+        await import_jsonl(memori, wrong)
+
+
+async def test_a_stream_of_the_wrong_direction_is_refused(memori: Memori, tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.touch()
+    with path.open("rb") as reads, pytest.raises(InvalidItem, match="cannot be written"):
+        await export_jsonl(memori, reads)
+    writes: Any = path.open("wb")
+    with writes, pytest.raises(InvalidItem, match="cannot be read"):
+        await import_jsonl(memori, writes)
 
 
 @contextmanager
