@@ -33,9 +33,10 @@ def encode(value: object, what: str = "value") -> str:
 
     Accepted are None, booleans, text, 64-bit integers, finite floats, lists, and dicts with text
     keys, each nested at most MAX_DEPTH deep and MAX_BYTES long altogether: what reads back equal
-    and of the same type on every backend. Tuples, datetimes, NaN, infinities and NUL characters
-    are refused. A dict that looks like a serialised object (an `lc` key) is plain data and never
-    becomes one.
+    and of the same type on every backend. Objects of a subclass of these, such as a `StrEnum`, an
+    `OrderedDict` or NumPy's `float64`, are stored as the plain value that they hold. Tuples,
+    datetimes, other objects, NaN, infinities and NUL characters are refused. A dict that looks
+    like a serialised object (an `lc` key) is plain data and never becomes one.
 
     A float has the shortest text that reads back to it, but all of its digits where integers are
     stored too: a database that compares decimals then orders the two as Python does.
@@ -44,7 +45,7 @@ def encode(value: object, what: str = "value") -> str:
         InvalidItem: names the place within the value and what is wrong there.
     """
     if not _is_plain(value, 0):
-        _check(value, what, 0)
+        value = _plain(value, what, 0)
     text = _dump(value, what)
     if _SHORTENED.search(text):  # perhaps in a text, where there is nothing to do
         text = _dump(_with_all_digits(value), what)
@@ -91,8 +92,9 @@ def check_text(text: object, what: str) -> str:
 
 def _dump(value: object, what: str) -> bytes:
     try:
-        return orjson.dumps(value, option=_ORJSON_OPTIONS, default=_plain_float)
+        return orjson.dumps(value, option=_ORJSON_OPTIONS)
     except TypeError as error:
+        _plain(value, what, 0)  # names the place of a lone surrogate, which only orjson looks for
         raise InvalidItem(f"{what} cannot be stored as JSON: {error}") from error
 
 
@@ -105,12 +107,6 @@ def _with_all_digits(value: object) -> object:
     if isinstance(value, list):
         return [_with_all_digits(child) for child in cast("list[object]", value)]
     return value
-
-
-def _plain_float(value: object) -> float:
-    if isinstance(value, float):  # a subclass, as NumPy's
-        return float(value)
-    raise TypeError(f"type {type(value).__name__} is not JSON")
 
 
 def _is_plain(value: object, depth: int) -> bool:
@@ -132,37 +128,55 @@ def _is_plain(value: object, depth: int) -> bool:
     return value is None or kind is bool
 
 
-def _check(value: object, what: str, depth: int) -> None:
-    """Raise for the first thing that cannot be stored, naming its place."""
+def _plain(value: object, what: str, depth: int) -> object:
+    """The value without subclasses; raises for the first thing that cannot be stored."""
     if value is None or isinstance(value, bool):
-        return
+        return value
+    # The types' own methods: a subclass may have others, and an enum another `value`.
     if isinstance(value, str):
-        check_text(value, what)
-    elif isinstance(value, int):
+        return str.__str__(check_text(value, what))
+    if isinstance(value, int):
         if not _INT64_MIN <= value <= _INT64_MAX:
             raise InvalidItem(f"{what} is an integer beyond 64 bits; store it as text")
-    elif isinstance(value, float):
+        return int.__int__(value)
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidItem(f"{what} is {value}, which JSON does not have; use None or text")
-    else:
-        _check_container(value, what, depth + 1)
+        return float.__float__(value)
+    return _plain_container(value, what, depth + 1)
 
 
-def _check_container(value: object, what: str, depth: int) -> None:
+def _plain_container(value: object, what: str, depth: int) -> object:
     if depth > MAX_DEPTH:
         raise InvalidItem(f"the value is nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
+        plain: dict[str, object] = {}
         for key, child in cast("dict[object, object]", value).items():
-            name = check_text(key, f"a key of {what}")
-            _check(child, f"{what}[{name!r}]", depth)
-    elif isinstance(value, list):
-        for index, child in enumerate(cast("list[object]", value)):
-            _check(child, f"{what}[{index}]", depth)
-    else:
-        raise InvalidItem(
-            f"{what} is a {type(value).__name__}, which would not read back the same; give None, "
-            "bool, int, float, str, list or dict"
-        )
+            name = str.__str__(check_text(key, f"a key of {what}"))
+            plain[name] = _plain(child, f"{what}[{name!r}]", depth)
+        return plain
+    if isinstance(value, list):
+        return [
+            _plain(child, f"{what}[{index}]", depth)
+            for index, child in enumerate(cast("list[object]", value))
+        ]
+    raise InvalidItem(
+        f"{what} is a {_full_name(type(value))}, which would not read back the same; give None, "
+        f"bool, int, float, str, list or dict{_remedy(value)}"
+    )
+
+
+def _full_name(kind: type) -> str:
+    name = kind.__qualname__
+    return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+
+
+def _remedy(value: object) -> str:
+    """How NumPy's and its likes' values become plain ones."""
+    dimensions: object = getattr(value, "ndim", None)
+    if not isinstance(dimensions, int):
+        return ""
+    return f" (it becomes one by {'.tolist()' if dimensions else '.item()'})"
 
 
 def equal(left: JsonValue, right: JsonValue) -> bool:

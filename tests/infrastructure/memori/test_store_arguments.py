@@ -7,10 +7,12 @@ import base64
 import dataclasses
 import enum
 import zlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import orjson
 import pytest
 from langgraph.store.base import (
@@ -255,17 +257,48 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
-class Celsius(float):
-    """A subclass, as NumPy's float64 is."""
+class Level(enum.IntEnum):
+    HIGH = 3
 
 
-async def test_subclasses_of_text_and_numbers_are_stored_as_what_they_equal(
-    store: MemoriStore,
+class Coded(str, enum.Enum):  # noqa: UP042 - a StrEnum has no other value
+    """A text whose `value` is none, so that no encoder may go by it."""
+
+    def __new__(cls, text: str, code: int) -> Self:
+        made = str.__new__(cls, text)
+        made._value_ = code
+        return made
+
+    ONE = "one", 1
+
+
+class Loud(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (Colour.RED, "red"),
+        (Level.HIGH, 3),
+        (Coded.ONE, "one"),
+        (Loud("quiet"), "quiet"),
+        (np.float64(1.5), 1.5),
+        (np.str_("text"), "text"),
+        (OrderedDict({"b": 1, "a": 2}), {"b": 1, "a": 2}),
+        ({Colour.RED: Level.HIGH}, {"red": 3}),
+    ],
+)
+async def test_subclasses_are_stored_as_the_plain_values_that_they_hold(
+    store: MemoriStore, given: Any, stored: Any
 ) -> None:
-    await store.aput(NS, "k", {"colour": Colour.RED, "temperature": Celsius(1.5)})
+    await store.aput(NS, "k", {"outer": [given]})
     item = await store.aget(NS, "k")
     assert item is not None
-    assert repr(item.value) == repr({"colour": "red", "temperature": 1.5})
+    assert repr(item.value) == repr({"outer": [stored]})
 
 
 @dataclasses.dataclass
@@ -273,10 +306,32 @@ class Point:
     x: int
 
 
-@pytest.mark.parametrize("value", [Point(1), Colour, object(), len], ids=repr)
-async def test_objects_are_refused(store: MemoriStore, value: Any) -> None:
-    with pytest.raises(InvalidItem, match=r"value\['outer'\]\[0\] is a"):
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Point(1), r"a [\w.]*\bPoint, which"),
+        (Colour, "a enum.EnumType, which"),
+        (object(), "a object, which"),
+        (len, "a builtin_function_or_method, which"),
+        ((1, 2), "a tuple, which"),
+        (np.int64(1), r"a numpy\.int64, which .* \.item\(\)"),
+        (np.float32(1), r"a numpy\.float32, which .* \.item\(\)"),
+        (np.bool_(True), r"a numpy\.bool.*, which .* \.item\(\)"),
+        (np.zeros(2), r"a numpy\.ndarray, which .* \.tolist\(\)"),
+        ("a\ud800", "is not valid Unicode"),
+    ],
+    ids=repr,
+)
+async def test_what_cannot_be_stored_is_told_with_its_place_and_type(
+    store: MemoriStore, value: Any, told: str
+) -> None:
+    with pytest.raises(InvalidItem, match=rf"value\['outer'\]\[0\] (is )?{told}"):
         await store.aput(NS, "k", {"outer": [value]})
+
+
+async def test_a_lone_surrogate_in_a_key_is_told_with_its_place(store: MemoriStore) -> None:
+    with pytest.raises(InvalidItem, match=r"a key of value\['outer'\] is not valid Unicode"):
+        await store.aput(NS, "k", {"outer": {"\udfff": 1}})
 
 
 async def test_values_may_be_nested_and_long_up_to_a_limit(store: MemoriStore) -> None:
