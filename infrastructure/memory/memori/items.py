@@ -162,8 +162,18 @@ def plain_put(draft: Draft, now: int) -> Insertion:
     return Insertion(_INSERT_NEW, _values(draft, now, now, now), otherwise)
 
 
-def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | None = None) -> bool:
-    """Delete the item, so that `undelete` can bring it back; False when there was none.
+def delete(
+    tx: Tx,
+    namespace: Namespace,
+    key: str,
+    now: int,
+    expected: int | None = None,
+    undo_us: int = 0,
+) -> bool:
+    """Delete the item; False when there was none.
+
+    Args:
+        undo_us: how long `undelete` can bring it back, in microseconds.
 
     Raises:
         VersionConflict: the item is not of the expected version; nothing was deleted.
@@ -173,13 +183,14 @@ def delete(tx: Tx, namespace: Namespace, key: str, now: int, expected: int | Non
         _check_version(Draft(namespace, key, "", expected=expected), item.id if item else ABSENT)
     place = (tx.tenant, encode_namespace(namespace), key)
     tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?", place)
-    tx.execute(
-        f"INSERT INTO deleted_items ({_KEPT}, deleted_at)"  # noqa: S608 - fixed column names
-        f" SELECT {_KEPT}, CAST(? AS BIGINT) FROM items"
-        " WHERE tenant = ? AND namespace = ? AND key = ?"
-        " AND (expires_at IS NULL OR expires_at > ?)",
-        (now, *place, now),
-    )
+    if undo_us > 0:
+        tx.execute(
+            f"INSERT INTO deleted_items ({_KEPT}, kept_until)"  # noqa: S608 - fixed column names
+            f" SELECT {_KEPT}, CAST(? AS BIGINT) FROM items"
+            " WHERE tenant = ? AND namespace = ? AND key = ?"
+            " AND (expires_at IS NULL OR expires_at > ?)",
+            (now + undo_us, *place, now),
+        )
     old = _remove(tx, namespace, key)
     return old is not None and not _expired(old.expires_at, now)
 
@@ -196,8 +207,8 @@ def undelete(tx: Tx, namespace: Namespace, key: str, now: int) -> int | None:
     place = (tx.tenant, encode_namespace(namespace), key)
     row = tx.execute(
         "SELECT value, created_at, updated_at, ttl, paths, source, run_id, verified"
-        " FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?",
-        place,
+        " FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ? AND kept_until > ?",
+        (*place, now),
     ).fetchone()
     if row is None:
         return None
@@ -260,13 +271,18 @@ def refresh(tx: Tx, versions: Iterable[int], now: int) -> None:
 
 
 def sweep(tx: Tx, now: int) -> int:
-    """Delete the tenant's expired items; returns how many."""
+    """Delete the tenant's expired items, and what was kept of deleted ones for long enough.
+
+    Returns:
+        How many had expired.
+    """
+    purge_deleted(tx, now)
     return remove_where(tx, Sql("expires_at <= ?", (now,)))
 
 
-def purge_deleted(tx: Tx, until: int) -> None:
-    """Let go of what was deleted up to a time (microseconds)."""
-    tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND deleted_at <= ?", (tx.tenant, until))
+def purge_deleted(tx: Tx, now: int) -> None:
+    """Let go of deleted items that were kept for long enough by now (microseconds)."""
+    tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND kept_until <= ?", (tx.tenant, now))
 
 
 def purge_write_ids(tx: Tx, until: int) -> None:

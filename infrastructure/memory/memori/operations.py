@@ -91,7 +91,7 @@ class Batch:
     Fields:
         searcher: answers searches; it knows the index and the vectors of their queries.
         omit_expired: whether reads leave out what has expired and was not swept yet.
-        undo_us: how long deleted items are kept to be brought back, in microseconds.
+        undo_us: how long what it deletes is kept to be brought back, in microseconds.
     """
 
     operations: Sequence[Operation]
@@ -103,6 +103,14 @@ class Batch:
     def writes(self) -> bool:
         """Whether any operation changes what is stored."""
         return any(isinstance(operation, Writing) for operation in self.operations)
+
+    @property
+    def searches(self) -> bool:
+        """Whether any operation is ranked by a query, for which the search index is needed."""
+        return any(
+            isinstance(operation, Search) and operation.query is not None
+            for operation in self.operations
+        )
 
     @property
     def indexed(self) -> int:
@@ -121,13 +129,17 @@ class Batch:
                 outcome.found[index] = self._read(tx, operation, now, outcome.refreshed)
         return outcome
 
-    def run(self, tx: Tx, now: int) -> Outcome:
-        """Run the reading operations, then the writing ones."""
-        outcome = self.read(tx, now)
+    def write(self, tx: Tx, outcome: Outcome, now: int) -> None:
+        """Run the writing operations after the reading ones, whose items' lives begin anew."""
         items.refresh(tx, outcome.refreshed, now)
         for index, operation in enumerate(self.operations):
             if isinstance(operation, Writing):
                 outcome.found[index] = self._write(tx, operation, now)
+
+    def run(self, tx: Tx, now: int) -> Outcome:
+        """Run the reading operations, then the writing ones."""
+        outcome = self.read(tx, now)
+        self.write(tx, outcome, now)
         return outcome
 
     def _read(self, tx: Tx, operation: Reading, now: int, refreshed: set[int]) -> Found:
@@ -148,13 +160,12 @@ class Batch:
     def _write(self, tx: Tx, operation: Writing, now: int) -> Found:
         if isinstance(operation, Put):
             return items.put(tx, operation.draft, now)
-        items.purge_deleted(tx, now - self.undo_us)
+        items.purge_deleted(tx, now)
         if isinstance(operation, Undelete):
             return items.undelete(tx, operation.namespace, operation.key, now)
-        deleted = items.delete(tx, operation.namespace, operation.key, now, operation.expected)
-        if not self.undo_us:
-            items.purge_deleted(tx, now)
-        return deleted
+        return items.delete(
+            tx, operation.namespace, operation.key, now, operation.expected, self.undo_us
+        )
 
 
 def _list(found: list[Namespace], operation: ListNamespaces) -> list[Namespace]:

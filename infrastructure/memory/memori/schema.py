@@ -19,6 +19,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_workflows.MIGRATIONS,
     *schema_items.LATER_MIGRATIONS,
     *schema_provenance.MIGRATIONS,
+    *schema_items.LATEST_MIGRATIONS,
 )
 
 

@@ -8,6 +8,8 @@ is an item whose entry in a segment no longer counts.
 
 from __future__ import annotations
 
+from typing import Final
+
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.migration import Migration, define
 
@@ -138,6 +140,17 @@ def _create_deleted_items(tx: Tx) -> None:
     )
 
 
+_KEPT_BEFORE_US: Final = 86_400_000_000
+
+
+def _create_deleted_items_term(tx: Tx) -> None:
+    define(
+        tx,
+        "ALTER TABLE deleted_items RENAME COLUMN deleted_at TO kept_until",
+        f"UPDATE deleted_items SET kept_until = kept_until + {_KEPT_BEFORE_US}",  # noqa: S608 (a constant)
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("items", _create_items),
     Migration("item_texts", _create_item_texts),
@@ -150,3 +163,8 @@ LATER_MIGRATIONS: tuple[Migration, ...] = (
     Migration("deleted_items", _create_deleted_items),
 )
 """Those that came after the first ones of workflows."""
+
+LATEST_MIGRATIONS: tuple[Migration, ...] = (
+    Migration("deleted_items_term", _create_deleted_items_term),
+)
+"""Those that came after provenance."""
