@@ -63,25 +63,32 @@ class OwnEmbedding:
 
 
 class LangChainEmbedding:
-    """Any LangChain `Embeddings`."""
+    """Any LangChain `Embeddings`, also one whose synchronous methods are not implemented."""
 
     def __init__(self, embeddings: Embeddings, dimensions: int) -> None:
         self._embeddings = embeddings
         self.dimensions = dimensions
         self.identity = f"{_model_name(embeddings)}/{dimensions}"
+        self._only_async = _wraps_coroutine(embeddings)
 
     def documents(self, texts: list[str]) -> Vectors:
-        if _only_async(self._embeddings):
-            # In the indexer's thread, where no loop runs.
-            return self._vectors(asyncio.run(self._embeddings.aembed_documents(texts)), texts)
-        return self._vectors(self._embeddings.embed_documents(texts), texts)
+        if not self._only_async:
+            try:
+                return self._vectors(self._embeddings.embed_documents(texts), texts)
+            except NotImplementedError:
+                self._only_async = True
+        # In the indexer's thread, where no loop runs.
+        return self._vectors(asyncio.run(self._embeddings.aembed_documents(texts)), texts)
 
     def queries(self, texts: list[str]) -> Vectors:
-        if _only_async(self._embeddings):
-            # Perhaps beside a running loop, so in a thread that has none.
-            with ThreadPoolExecutor(1) as thread:
-                return thread.submit(asyncio.run, self.aqueries(texts)).result()
-        return self._vectors([self._embeddings.embed_query(text) for text in texts], texts)
+        if not self._only_async:
+            try:
+                return self._vectors([self._embeddings.embed_query(text) for text in texts], texts)
+            except NotImplementedError:
+                self._only_async = True
+        # Perhaps beside a running loop, so in a thread that has none.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self.aqueries(texts)).result()
 
     async def aqueries(self, texts: list[str]) -> Vectors:
         return self._vectors([await self._embeddings.aembed_query(text) for text in texts], texts)
@@ -110,7 +117,7 @@ def _checked(vectors: Vectors, count: int, dimensions: int) -> Vectors:
     return unit_rows(vectors)
 
 
-def _only_async(embeddings: Embeddings) -> bool:
+def _wraps_coroutine(embeddings: Embeddings) -> bool:
     """Whether it is LangGraph's wrapper of a coroutine function, which cannot be called here."""
     wrapped: object = getattr(embeddings, "afunc", None)
     return wrapped is not None and getattr(embeddings, "func", None) is None

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, PutOp, SearchItem
 from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ from infrastructure.memory.memori import items, segments
 from infrastructure.memory.memori.copying import copy_to
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import forget
-from infrastructure.memory.memori.index_service import IndexService
+from infrastructure.memory.memori.index_service import IndexService, texts_of
 from infrastructure.memory.memori.indexer import MAX_BACKLOG, IndexProgress
 from infrastructure.memory.memori.items import Draft
 from infrastructure.memory.memori.merging import FAN_IN, merge_segments
@@ -344,8 +345,27 @@ async def only_async(texts: Sequence[str]) -> list[list[float]]:
     return letter_counts(texts)
 
 
-async def test_an_embedder_that_is_only_asynchronous_serves_every_caller(memori: Memori) -> None:
-    store = MemoriStore(memori, index=IndexConfig(dims=len(LETTERS), embed=only_async))
+class OnlyAsync(Embeddings):
+    """As those of LangChain that speak to a server through an asynchronous client."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        raise NotImplementedError
+
+    def embed_query(self, text: str) -> list[float]:
+        raise NotImplementedError
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        return letter_counts(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return letter_counts([text])[0]
+
+
+@pytest.mark.parametrize("embed", [only_async, OnlyAsync()], ids=["function", "object"])
+async def test_an_embedder_that_is_only_asynchronous_serves_every_caller(
+    memori: Memori, embed: Any
+) -> None:
+    store = MemoriStore(memori, index=IndexConfig(dims=len(LETTERS), embed=embed))
     await store.aput(NS, "k", {"text": "banana"})
     assert matches(await store.asearch(NS, query="nab")) == ["k"]
     assert matches(await asyncio.to_thread(store.search, NS, query="nab")) == ["k"]
@@ -368,7 +388,7 @@ async def test_a_damaged_index_is_made_anew_from_the_items(
             hits = await store.asearch(NS, query="banana n2")
             assert hits[0].key == "2"
             assert sorted(matches(hits)) == ["0", "1", "2", "3"]
-        assert all(progress.complete for progress in await store.index_progress())
+        await until_complete(store)
         await store.aput(NS, "new", {"text": "banana new"})
         assert (await store.asearch(NS, query="new"))[0].key == "new"
 
@@ -398,7 +418,7 @@ def test_nobody_waits_for_an_index_that_was_closed() -> None:
     MemoriStore(memori).put(NS, "k", {})
     memori.close()
     with pytest.raises(StoreError, match="closed"):
-        service.indexer.settled().result(30)
+        service.text.reached(1).result(30)
 
 
 async def test_what_was_seen_in_a_transaction_that_failed_is_forgotten(memori: Memori) -> None:
@@ -406,7 +426,7 @@ async def test_what_was_seen_in_a_transaction_that_failed_is_forgotten(memori: M
     store = MemoriStore(memori)
     version = await store.awrite(NS, "k", {"text": "banana"})
     await store.asearch(NS, query="banana")
-    index = SearchIndex(None)
+    index = SearchIndex(None, texts_of)
 
     def fail(tx: Any) -> None:
         items.delete(tx, NS, "k", 1)
