@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any, Final, cast
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, InvalidNamespaceError, MatchCondition, TTLConfig
 
+from infrastructure.embeddings.embedder import Embedder
 from infrastructure.memory.memori.items import MAX_KEY_BYTES, Namespace, encode_namespace
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.memori.ranking import Ranking
@@ -20,6 +22,8 @@ from infrastructure.memory.memori.values import InvalidItem, check_text
 WHOLE: Final = "$"
 """The path of the whole value."""
 
+_PLACES: Final = "a store is opened on a path, ':memory:' or 'postgresql://...'"
+_SQLITE: Final = "sqlite:///"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_MINUTE: Final = 60_000_000
 _MAX_TTL_MINUTES: Final = 1e9
@@ -141,13 +145,30 @@ def provenance(given: object) -> Provenance:
 
 
 def place(given: object) -> str:
-    """Where a store is: a path or an address."""
+    """Where a store is: a path, in which a leading `~` is the user's folder, or an address."""
     if not isinstance(given, str | Path):
-        raise InvalidItem(
-            "a store is opened on a path, ':memory:' or 'postgresql://...', not on "
-            f"{type(given).__name__}"
-        )
-    return str(given)
+        raise InvalidItem(f"{_PLACES}, not on {type(given).__name__}")
+    text = str(given)
+    path = text.removeprefix(_SQLITE)
+    if not path:
+        raise InvalidItem(f"{_PLACES}, not on {text!r}")
+    return os.path.expanduser(path) if path.startswith("~") else text  # noqa: PTH111 - never raises
+
+
+def embedder(given: object) -> Embedder:
+    """An embedder of ours, with all that the store asks of one."""
+    kinds = {"name": str, "version": str, "dimensions": int}
+    described = all(isinstance(getattr(given, name, None), kind) for name, kind in kinds.items())
+    if described and callable(getattr(given, "embed", None)):
+        checked = cast("Embedder", given)
+        if checked.dimensions >= 1:
+            return checked
+    raise InvalidItem(
+        "an embedder needs a name and a version (str), dimensions (int, at least 1) and "
+        f"embed(texts), see embeddings.embedder.Embedder; {type(given).__name__} has not; a "
+        "LangChain Embeddings, a function or 'provider:model' goes into index={'embed': ..., "
+        "'dims': ...}"
+    )
 
 
 def ttl_config(config: object) -> TTLConfig | None:

@@ -389,11 +389,17 @@ class MemoriStore(BaseStore):
         return int(swept)
 
     async def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> object:
-        """Sweep at an interval in the background, until `stop_ttl_sweeper`; returns the task."""
+        """Sweep at an interval in the background, until `stop_ttl_sweeper`; returns the task.
+
+        Raises:
+            InvalidItem: the interval is of no use.
+            StoreError: the store is closed, or cannot be opened; nothing was started.
+        """
         given = sweep_interval_minutes
         if given is None:
             given = (self.ttl_config or {}).get("sweep_interval_minutes") or _SWEEP_MINUTES
         minutes = arguments.minutes(given, "sweep_interval_minutes")
+        await self.setup()  # a task on a store that cannot be used would only fail, and for ever
         return self._sweeper.start(minutes * 60)
 
     async def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
@@ -441,7 +447,7 @@ def _item(found: Sequence[Any]) -> MemoriItem | None:
 def _embedding(index: IndexConfig | None, embedder: Embedder | None) -> Embedding | None:
     embed = (index or {}).get("embed")
     if embed is None:
-        return None if embedder is None else OwnEmbedding(embedder)
+        return None if embedder is None else OwnEmbedding(arguments.embedder(embedder))
     if embedder is not None:
         raise InvalidItem("give an embedder or index['embed'], not both")
     return LangChainEmbedding(ensure_embeddings(embed), (index or {}).get("dims", 0))

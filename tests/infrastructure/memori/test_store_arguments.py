@@ -83,13 +83,31 @@ def test_a_wrong_configuration_is_refused(
         MemoriStore(store.memori, **config)
 
 
+class NoEmbedder:
+    """It has all but a method."""
+
+    name = "none"
+    version = "1"
+    dimensions = 3
+
+
+class Flat(BuiltinEmbedder):
+    dimensions = 0
+
+
+@pytest.mark.parametrize("wrong", [5, "minilm", letter_counts, NoEmbedder(), Flat()], ids=repr)
+async def test_what_is_no_embedder_is_told_what_one_needs(store: MemoriStore, wrong: Any) -> None:
+    with pytest.raises(InvalidItem, match=rf"dimensions.*embed\(texts\).*{type(wrong).__name__}"):
+        MemoriStore(store.memori, embedder=wrong)
+
+
 def test_a_store_needs_an_open_database() -> None:
     wrong: Any = "memory.db"
     with pytest.raises(InvalidItem, match="from_conn_string"):
         MemoriStore(wrong)
 
 
-@pytest.mark.parametrize("place", [1, None, b"x", ["a"]])
+@pytest.mark.parametrize("place", [1, None, b"x", ["a"], "", "sqlite:///"])
 async def test_only_a_place_is_opened(place: Any) -> None:
     with pytest.raises(InvalidItem, match="a path"):
         async with MemoriStore.from_conn_string(place):
@@ -100,6 +118,15 @@ async def test_other_databases_are_refused_with_what_to_do() -> None:
     with pytest.raises(StoreError, match="give the path of a file"):
         async with MemoriStore.from_conn_string("mysql://localhost/x"):
             pass
+
+
+@pytest.mark.parametrize("place", ["~/ada/memori.db", "sqlite:///~/ada/memori.db"])
+async def test_a_place_can_begin_with_the_users_folder(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with MemoriStore.from_conn_string(place) as store:
+        assert store.memori.place == str(tmp_path / "ada" / "memori.db")
 
 
 async def test_from_conn_string_opens_and_closes(tmp_path: Path) -> None:
@@ -234,6 +261,15 @@ async def test_a_wrong_interval_of_sweeping_is_refused(store: MemoriStore, inter
     with pytest.raises(InvalidItem, match="sweep_interval_minutes"):
         await store.start_ttl_sweeper(interval)
     assert await store.stop_ttl_sweeper() is True
+
+
+async def test_a_closed_store_has_no_sweeper() -> None:
+    memori = Memori.open(":memory:")
+    store = MemoriStore(memori)
+    await memori.aclose()
+    with pytest.raises(StoreError, match="closed"):
+        await store.start_ttl_sweeper()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_the_sweeper_sweeps_until_stopped(store: MemoriStore) -> None:
