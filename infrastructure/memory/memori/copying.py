@@ -42,9 +42,16 @@ async def copy_to(source: Memori, target: Memori) -> list[CopiedTable]:
         The tables with their counts and hashes.
 
     Raises:
-        InputError: the target's tenant holds something already; nothing was changed.
+        InputError: the target's tenant holds something already, or is another tenant of the same
+            store in memory; nothing was changed.
         StoreError: either store failed, or the tables differ in the end; call it again.
     """
+    if source.private and source.shares_store_with(target):
+        raise InputError(
+            "a store that lives in memory cannot be read and written at once, so a tenant of it "
+            "is not copied to another of its own; copy it into another store first, and from "
+            "there back"
+        )
     await target.commit(partial(_begin, origin=source.place, now=target.clock.now()))
     stopped = threading.Event()
     try:

@@ -134,6 +134,10 @@ class Memori:
         """Whether the store lives in this process's memory and ends with it."""
         return self._core.database.private
 
+    def shares_store_with(self, other: Memori) -> bool:
+        """Whether both are handles of one opened store, be it for different tenants."""
+        return self._core is other._core
+
     @property
     def statistics(self) -> MemoriStatistics:
         """Counters of the whole store, over all tenants' handles."""

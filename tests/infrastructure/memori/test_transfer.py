@@ -626,6 +626,23 @@ async def test_only_an_empty_tenant_takes_a_copy(memori: Memori, other: Memori) 
     assert len(rows(memori)) == 1
 
 
+async def test_a_tenant_is_copied_to_another_of_its_own_store_unless_that_is_in_memory(
+    memori: Memori,
+) -> None:
+    await populate(memori)
+    target = memori.for_tenant("copy")
+    if memori.private:
+        with pytest.raises(InputError, match="lives in memory.*copy it into another store first"):
+            await copy_to(memori, target)
+        begun = await memori.read(
+            lambda tx: tx.execute("SELECT tenant FROM copies_under_way").fetchall()
+        )
+        assert begun == []
+    else:
+        await copy_to(memori, target)
+        await _check_copy(memori, target)
+
+
 async def test_a_copy_that_broke_off_begins_again(memori: Memori, other: Memori) -> None:
     await populate(other)
 
