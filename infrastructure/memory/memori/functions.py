@@ -9,7 +9,10 @@ from typing import Any, Final
 from infrastructure.memory.memori import filter_match
 from infrastructure.memory.memori.values import decode, encode, equal
 
+# A filter asks for its operand once a row, so parsed ones are kept; long ones, which may hold much
+# of what somebody wrote, are not.
 _PARSED_OPERANDS: Final = 256
+_SHORT: Final = 200
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -50,6 +53,10 @@ def contains(value: str | None, operand: str) -> bool:
     return value is not None and filter_match.contains(decode(value), _operand(operand))
 
 
-@lru_cache(maxsize=_PARSED_OPERANDS)
 def _operand(text: str) -> Any:
+    return decode(text) if len(text) > _SHORT else _short_operand(text)
+
+
+@lru_cache(maxsize=_PARSED_OPERANDS)
+def _short_operand(text: str) -> Any:
     return decode(text)
