@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from infrastructure.errors import InputError
+from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonValue
 
 
@@ -27,13 +27,30 @@ def digest(value: JsonValue, what: str = "value") -> str:
 
 
 def load_object(text: str) -> dict[str, JsonValue]:
-    """A JSON object that `dump_json` wrote; sequences come back as lists."""
-    return cast("dict[str, JsonValue]", json.loads(text))
+    """A JSON object that `dump_json` wrote; sequences come back as lists.
+
+    Raises:
+        StoreError: it was damaged since.
+    """
+    return cast("dict[str, JsonValue]", _load(text))
 
 
 def load_strings(text: str) -> list[str]:
-    """A list of strings that `dump_json` wrote."""
-    return cast("list[str]", json.loads(text))
+    """A list of strings that `dump_json` wrote.
+
+    Raises:
+        StoreError: it was damaged since.
+    """
+    return cast("list[str]", _load(text))
+
+
+def _load(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise StoreError(
+            f"a stored record is damaged, it is not JSON any more ({error}); restore a backup"
+        ) from error
 
 
 def _dump(value: JsonValue, what: str, *, sort_keys: bool) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +32,16 @@ _LOG_BYTES: Final = 64 * 1024 * 1024
 # A full check reads every page; above this size damage is met where it lies instead.
 _CHECKED_BYTES: Final = 4 * 1024 * 1024
 
+_DAMAGED: Final = (
+    "the file is damaged; it was left as it is: restore a backup, or recover it with "
+    "`sqlite3 FILE .recover`"
+)
+# What the driver raises; it also decodes SQLite's messages, which quote a damaged schema.
+_OPENING: Final = (sqlite3.Error, UnicodeDecodeError)
+_NOT_UTF8: Final = re.compile(r"Could not decode to UTF-8 column '(\w*)'")
+# How SQLite's JSON functions and ours meet a stored text that `values.encode` did not write.
+_NOT_JSON: Final = ("malformed JSON", "user-defined function raised exception")
+
 _CAUSES: Final[dict[int, str]] = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space and try again",
     sqlite3.SQLITE_READONLY: "it is read-only; allow writing to the file and to its folder",
@@ -38,8 +50,7 @@ _CAUSES: Final[dict[int, str]] = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the path is a file and its "
     "folder can be written by this user",
     sqlite3.SQLITE_PERM: "this user may not open it; check its permissions",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; it was left as it is: restore a backup, or "
-    "recover it with `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: "the file is not a memory store (or is damaged); it was left as it is: "
     "choose another path, or restore a backup",
     sqlite3.SQLITE_BUSY: "another process has held the database locked for too long; end it, or "
@@ -59,6 +70,7 @@ class SqliteConnection:
         self._place = place
         self._timeout_s = timeout_s
         self._data_version = 0
+        self._lost = False
         self._files: tuple[str, ...] = ()
         self._identity: Identity | None = None
         self.execute = connection.execute
@@ -69,7 +81,7 @@ class SqliteConnection:
 
     @property
     def lost(self) -> bool:
-        return False
+        return self._lost
 
     def watch(self, *files: str) -> None:
         """Refuse to begin once these are no longer the files that are open."""
@@ -87,6 +99,9 @@ class SqliteConnection:
         self._connection.execute("BEGIN")
 
     def end_read(self) -> None:
+        if sys.exc_info()[0] is not None and self._place != MEMORY:
+            # Its cursor may live on in a traceback, and hold later reads to this snapshot.
+            self._lost = True
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._connection.execute("PRAGMA query_only = OFF")
@@ -148,7 +163,7 @@ class SqliteDatabase:
             connection = sqlite3.connect(
                 path, timeout=timeout_s, isolation_level=None, check_same_thread=False
             )
-        except sqlite3.Error as error:
+        except _OPENING as error:
             raise self.explain(error) from error
         try:
             _wait_while_busy(lambda: self._configure(connection), timeout_s)
@@ -158,7 +173,7 @@ class SqliteDatabase:
             opened.commit()
             if not self.private:
                 opened.watch(path, f"{path}-wal")
-        except sqlite3.Error as error:
+        except _OPENING as error:
             connection.close()
             raise self.explain(error) from error
         except BaseException:  # the file must not stay open, whatever a migration raised
@@ -176,14 +191,14 @@ class SqliteDatabase:
                 isolation_level=None,
                 check_same_thread=False,
             )
-        except sqlite3.Error as error:
+        except _OPENING as error:
             raise self.explain(error) from error
         try:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA mmap_size = 0")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             register(connection)
-        except sqlite3.Error as error:
+        except _OPENING as error:
             connection.close()
             raise self.explain(error) from error
         opened = SqliteConnection(connection, self.place, self._timeout_s)
@@ -193,10 +208,26 @@ class SqliteDatabase:
     def explain(self, error: Exception) -> StoreError:
         code = int(getattr(error, "sqlite_errorcode", 0))  # none where Python raised by itself
         cause = _CAUSES.get(code) or _CAUSES.get(code & 0xFF)
+        if isinstance(error, UnicodeDecodeError):
+            cause = _DAMAGED
         if cause is None:
-            return StoreError(f"the memory store at {self.place} refused an operation: {error}")
+            return self._explain_row(error)
         return StoreUnavailable(
             f"the memory store at {self.place} cannot be used: {cause} ({error})"
+        )
+
+    def _explain_row(self, error: Exception) -> StoreError:
+        told = str(error)
+        if undecodable := _NOT_UTF8.match(told):
+            error.args = (undecodable[0],)  # the rest is the text, which belongs into no log
+            damage = f"a text that is not UTF-8 in column {undecodable[1]!r}"
+        elif told in _NOT_JSON:
+            damage = "a value that is not JSON any more"
+        else:
+            return StoreError(f"the memory store at {self.place} refused an operation: {told}")
+        return StoreError(
+            f"the memory store at {self.place} is damaged: it holds {damage}; restore a backup, or "
+            "find the item by its key and put or delete it anew"
         )
 
     def undone(self, error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from infrastructure.errors import InputError
+from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonValue
 
 MAX_DEPTH: Final = 200
@@ -58,8 +58,18 @@ def encode(value: object, what: str = "value") -> str:
 
 
 def decode(text: str | bytes) -> Any:
-    """The value that `encode` wrote."""
-    return orjson.loads(text)
+    """The value that `encode` wrote.
+
+    Raises:
+        StoreError: it was damaged since.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise StoreError(
+            f"a stored value is damaged, it is not JSON any more ({error}); restore a backup, or "
+            "put or delete the item anew"
+        ) from error
 
 
 def encode_object(value: object) -> str:

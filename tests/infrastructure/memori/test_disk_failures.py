@@ -8,18 +8,22 @@ import resource
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 from raw_items import keys, put
 from recording_vfs import Call, recorded
 
-from infrastructure.errors import StoreUnavailable
+from infrastructure.errors import StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import Write
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.items import decode_namespace
+from infrastructure.memory.memori.jsontext import load_object
+from infrastructure.memory.memori.store import MemoriStore
 
 FULL = sqlite3.SQLITE_FULL
 NOBODY = 65534
@@ -188,6 +192,53 @@ def crashed(file: Path, folder: Path) -> Path:
         shutil.copy(f"{file}{suffix}", folder / f"crashed.db{suffix}")
     store.close()
     return folder / "crashed.db"
+
+
+@pytest.mark.parametrize("offset", range(0, 60, 2))
+def test_one_changed_byte_in_the_schema_is_told_as_damage(file: Path, offset: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[content.index(b"CREATE TABLE items") + offset] = 0xA5
+    file.write_bytes(content)
+    store = Memori.open(file)
+    with pytest.raises(StoreUnavailable, match=r"damaged.*restore a backup"):
+        store.read_sync(keys)
+    store.close()
+    assert file.read_bytes() == bytes(content)
+
+
+@pytest.mark.parametrize("damaged", [b'{"text": secret}', b'{"text":"\xff secret"}'])
+def test_a_damaged_value_is_told_without_its_text(file: Path, damaged: bytes) -> None:
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE items SET value = CAST(? AS TEXT)", (damaged,))
+        namespace, key = raw.execute("SELECT namespace, key FROM items").fetchone()
+    place = decode_namespace(namespace)
+    memori = Memori.open(file)
+    store = MemoriStore(memori)
+    reads: list[Callable[[], object]] = [
+        lambda: store.get(place, key),
+        lambda: store.search(place),
+        lambda: store.search(place, filter={"text": {"$gt": "a"}}),
+        lambda: store.search(place, filter={'"': {"$contains": 1}}),
+        lambda: store.search(place, order_by="text"),
+    ]
+    for read in reads:
+        assert "secret" not in told_of_damage(read)
+    store.put(place, key, {"text": "anew"})
+    found = store.get(place, key)
+    assert found is not None
+    assert found.value == {"text": "anew"}
+    memori.close()
+
+
+def told_of_damage(read: Callable[[], object]) -> str:
+    with pytest.raises(StoreError, match=r"damaged.*restore a backup") as caught:
+        read()
+    return "".join(format_exception(caught.value))
+
+
+def test_a_damaged_record_of_a_run_is_told() -> None:
+    with pytest.raises(StoreError, match=r"damaged.*restore a backup"):
+        load_object('{"steps": [')
 
 
 def test_a_log_removed_after_a_crash_leaves_the_state_before_it(file: Path, tmp_path: Path) -> None:
