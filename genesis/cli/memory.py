@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
-from genesis.cli.common import fail, print_json, run_async
+from genesis.cli.common import cli_settings, fail, print_json, run_async
 from genesis.cli.console import console
 from genesis.cli.runs import open_memory
 from genesis.errors import InputError
+from infrastructure.memory.memori.engine import shown_place
 from infrastructure.memory.memori.forgetting import Forgotten
 from infrastructure.text import counted
 
@@ -21,6 +23,7 @@ def forget_command(*, source: str | None, run_id: str | None, as_json: bool) -> 
         )
 
     async def work() -> Forgotten:
+        _refuse_missing(cli_settings().db_path)
         async with open_memory() as memory:
             return await memory.forget(source=source, run_id=run_id)
 
@@ -33,3 +36,13 @@ def forget_command(*, source: str | None, run_id: str | None, as_json: bool) -> 
     console(soft_wrap=True).print(
         f"forgot {told} for good" if known else "nothing of it was known", markup=False
     )
+
+
+def _refuse_missing(place: str) -> None:
+    """Refuse a file that is not there: nothing could be forgotten in the one that would be made."""
+    shown = shown_place(place)
+    if "://" not in shown and not Path(shown).exists():
+        raise InputError(
+            f"there is no memory store at {shown}, so nothing was forgotten; correct "
+            "MEMORI_DB_PATH, or `db_path` in the settings"
+        )

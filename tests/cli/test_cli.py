@@ -83,6 +83,14 @@ def test_what_an_agent_took_part_in_can_be_forgotten(cli: Cli) -> None:
     assert cli("memory", "forget", "--run", run).stdout == "nothing of it was known\n"
 
 
+def test_nothing_is_forgotten_in_a_store_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
+    mistyped = tmp_path / "data" / "memroy.db"
+    done = cli("memory", "forget", "--source", "agent:a", MEMORI_DB_PATH=str(mistyped))
+    assert done.returncode == 2
+    assert str(mistyped) in done.stderr
+    assert not mistyped.exists()
+
+
 def test_a_run_names_the_one_whose_plan_it_took_as_a_source(cli: Cli) -> None:
     first, second = (str(cli.json("run", QUESTION)["run_id"]) for _ in range(2))
     done = cli.json("memory", "forget", "--source", f"run:{first}")
