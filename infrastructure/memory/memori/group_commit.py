@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Final, cast
 
+from infrastructure.errors import StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import (
     BoundTx,
     Connection,
@@ -63,10 +64,11 @@ class GroupCommit:
                 connection.begin_write()
             connection.commit()
         except database.errors as error:
+            explained = self._explain(connection, error)
             self._abandon(connection)
             if database.undone(error):
-                raise BatchLost from database.explain(error)
-            raise database.explain(error) from error
+                raise BatchLost from explained
+            raise explained from error
 
     def _begin(self) -> Connection:
         """Begin on the connection that is there; one that turns out to be lost is replaced."""
@@ -139,7 +141,7 @@ class GroupCommit:
         try:
             job.results = [call(write, tx) for write in job.writes]
         except self._database.errors as error:
-            job.error = self._database.explain(error)
+            job.error = self._explain(connection, error)
             job.error.__cause__ = error
         except BaseException as error:  # noqa: BLE001 - a caller's bug reaches that caller alone
             job.error = error
@@ -148,6 +150,16 @@ class GroupCommit:
         if job.error is not None:
             connection.execute("ROLLBACK TO SAVEPOINT caller")
         connection.execute("RELEASE SAVEPOINT caller")
+
+    def _explain(self, connection: Connection, error: Exception) -> StoreError:
+        """What an error means to a write that was under way."""
+        told = self._database.explain(error)
+        if not connection.lost:
+            return told
+        return StoreUnavailable(
+            f"{told}; the write that was under way may or may not be stored, so repeat it under "
+            "the same id"
+        )
 
     def open(self) -> Connection:
         """The connection that writes, opened at its first use."""

@@ -22,7 +22,10 @@ from infrastructure.memory.memori.schema import migrate
 SCHEMA: Final = "genesis"
 _CONNECT_TIMEOUT_S: Final = 10
 # A number of our own among the database's advisory locks.
-_BEGIN_WRITE: Final = "BEGIN; SELECT pg_advisory_xact_lock(29111345735985523)"
+# Whatever the server's default: a snapshot taken before the lock would not have what came before.
+_BEGIN_WRITE: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(29111345735985523)"
+)
 
 _UNREADABLE: Final = (
     "the store's address is not one that PostgreSQL reads; write "
@@ -31,6 +34,9 @@ _UNREADABLE: Final = (
 
 _OUTSIDE: Final = (psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.UNKNOWN)
 
+_IN_THE_WAY: Final = (
+    "others of its transactions stood in the way, so this one was rolled back; try again"
+)
 _CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (pg.DiskFull, "its disk is full; free some space and try again"),
     (pg.InsufficientPrivilege, "this user may not do that there; grant CREATE on the database, "
@@ -43,8 +49,11 @@ _CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (pg.TooManyConnections, "the server has no connection left; raise max_connections"),
     (pg.DataCorrupted, "the data is damaged; restore a backup"),
     (pg.IndexCorrupted, "an index is damaged; run REINDEX"),
-    (psycopg.OperationalError, "the server cannot be reached, or ended the connection: a write "
-     "that was under way may or may not be stored, so repeat it under the same id"),
+    (pg.SerializationFailure, _IN_THE_WAY),
+    (pg.DeadlockDetected, _IN_THE_WAY),
+    (pg.QueryCanceled, "the server cancelled the operation, and nothing of it was stored; raise "
+     "its statement_timeout if that is why, or try again"),
+    (psycopg.OperationalError, "the server cannot be reached, or ended the connection"),
 )  # fmt: skip
 
 
@@ -133,7 +142,9 @@ class PostgresDatabase:
 
     def undone(self, error: Exception) -> bool:
         # The server rolls back a transaction that it refuses; only a lost connection leaves doubt.
-        return isinstance(error, pg.DiskFull | pg.SerializationFailure | pg.DeadlockDetected)
+        return isinstance(
+            error, pg.DiskFull | pg.SerializationFailure | pg.DeadlockDetected | pg.QueryCanceled
+        )
 
     def _connect(self) -> PostgresConnection:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
@@ -124,6 +125,57 @@ def test_a_database_that_is_read_only(memori: Memori, postgres_url: str) -> None
     set_default(postgres_url, "default_transaction_read_only", "off")
     end_connections(postgres_url)
     assert memori.commit_sync(put("second")) == ["second"]
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_writes_follow_one_another_whatever_isolation_the_server_has_by_default(
+    postgres_url: str, level: str
+) -> None:
+    set_default(postgres_url, "default_transaction_isolation", level)
+
+    async def count(store: Memori) -> None:
+        for _ in range(30):
+            await store.commit(
+                lambda tx: tx.execute("UPDATE items SET updated_at = updated_at + 1")
+            )
+
+    with ExitStack() as opened:
+        stores = [opened.enter_context(closing(Memori.open(postgres_url))) for _ in range(3)]
+        await stores[0].commit(put("first"))
+        await asyncio.gather(*map(count, stores))
+        counted = await stores[0].read(
+            lambda tx: tx.execute("SELECT updated_at FROM items").fetchall()
+        )
+        assert counted == [(90,)]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("serialization_failure", "stood in the way"),
+        ("deadlock_detected", "stood in the way"),
+        ("query_canceled", "cancelled"),
+    ],
+)
+def test_what_the_server_rolls_back_is_not_told_as_a_lost_connection(
+    memori: Memori, postgres_url: str, state: str, told: str
+) -> None:
+    run(postgres_url, at_commit_of("second", f"RAISE EXCEPTION 'no' USING ERRCODE = '{state}'"))
+    with pytest.raises(StoreUnavailable, match=told) as raised:
+        memori.commit_sync(put("second"))
+    assert "may or may not be stored" not in str(raised.value)
+    assert memori.commit_sync(put("third")) == ["third"]
+    assert memori.read_sync(keys) == {"first", "third"}
+
+
+def test_a_connection_lost_in_a_read_says_nothing_of_writes(memori: Memori) -> None:
+    def end(tx: Tx) -> None:
+        tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(StoreUnavailable, match="ended the connection") as raised:
+        memori.read_sync(end)
+    assert "write" not in str(raised.value)
+    assert memori.read_sync(keys) == {"first"}
 
 
 def test_a_lock_held_too_long_is_reported_and_harms_no_later_write(postgres_url: str) -> None:

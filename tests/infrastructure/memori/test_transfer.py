@@ -632,7 +632,7 @@ async def test_a_tenant_is_copied_to_another_of_its_own_store_unless_that_is_in_
     await populate(memori)
     target = memori.for_tenant("copy")
     if memori.private:
-        with pytest.raises(InputError, match="lives in memory.*copy it into another store first"):
+        with pytest.raises(InputError, match=r"lives in memory.*copy it into another store first"):
             await copy_to(memori, target)
         begun = await memori.read(
             lambda tx: tx.execute("SELECT tenant FROM copies_under_way").fetchall()
