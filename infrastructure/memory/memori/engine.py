@@ -193,7 +193,12 @@ class Memori:
         return cast("C", self._core.companions.get(key, make))
 
     def close(self) -> None:
-        """Store what was accepted and close the store, for every tenant's handle."""
+        """Store what was accepted and close the store, for every tenant's handle.
+
+        In a forked child it does nothing: threads, locks and connections are the parent's.
+        """
+        if self._core.writer.inherited:
+            return
         self._core.companions.close()
         self._core.readers.close()
         self._core.writer.close()

@@ -39,6 +39,11 @@ class Writer:
         self._process = os.getpid()
 
     @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that opened the store, which owns it."""
+        return os.getpid() != self._process
+
+    @property
     def queued(self) -> int:
         """Commits that wait for the next batch."""
         return len(self._waiting)
@@ -99,7 +104,7 @@ class Writer:
             raise StoreError("the interpreter is shutting down; nothing was stored") from error
 
     def _refuse_closed(self) -> None:
-        if os.getpid() != self._process:
+        if self.inherited:
             raise StoreError(
                 f"the memory store at {self._database.place} was opened before this process was "
                 "forked; open it again here"

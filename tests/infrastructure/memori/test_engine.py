@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -475,3 +477,31 @@ def test_a_forked_child_is_told_to_open_the_store_again(file: Path) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     store.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_that_closes_the_store_takes_nothing_from_its_parent(
+    shared_place: str,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(tx: Tx) -> None:
+        put("second")(tx)
+        begun.set()
+        assert go_on.wait(30)
+
+    with closing(Memori.open(shared_place)) as store, ThreadPoolExecutor(1) as thread:
+        store.commit_sync(put("first"))
+        assert store.read_sync(keys) == {"first"}
+        writing = thread.submit(store.commit_sync, held)
+        assert begun.wait(30)
+        child = os.fork()
+        if child == 0:
+            try:
+                store.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        go_on.set()
+        writing.result(30)
+        assert store.read_sync(keys) == {"first", "second"}
