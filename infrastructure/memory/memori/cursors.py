@@ -16,8 +16,9 @@ from infrastructure.memory.memori.ordering import Position
 from infrastructure.memory.memori.search import Hit, Place, Search
 from infrastructure.memory.memori.values import InvalidItem
 
-_MARK_BYTES: Final = 8
-_MAX_BYTES: Final = 64 * 1024 * 1024
+_MARK: Final = 16
+# Some 50,000 ids of matches; a search that was given more is better paged without a query.
+_MAX_BYTES: Final = 512 * 1024
 _WRONG: Final = (
     "the cursor does not belong to this search; give one that the same search returned, or None"
 )
@@ -33,8 +34,13 @@ def write(search: Search, page: Sequence[Hit]) -> str:
     else:
         before = search.after.given if isinstance(search.after, Place) else frozenset[int]()
         place = [None, sorted(before | {hit.item.id for hit in page})]
-    packed = zlib.compress(orjson.dumps([_mark(search), place]))
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    packed = zlib.compress(orjson.dumps(place))
+    written = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    if len(written) > _MAX_BYTES:
+        raise InvalidItem(
+            "a cursor cannot hold so much; page without a query, or by a shorter field"
+        )
+    return _mark(search) + written
 
 
 def read(search: Search, cursor: object) -> Place | Position | None:
@@ -47,15 +53,18 @@ def read(search: Search, cursor: object) -> Place | Position | None:
         return None
     if not isinstance(cursor, str):
         raise InvalidItem(_WRONG)
-    try:
-        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        unpacked = zlib.decompressobj().decompress(packed, _MAX_BYTES)
-        mark, place = cast("tuple[str, list[Any]]", orjson.loads(unpacked))
-    except (binascii.Error, zlib.error, ValueError, TypeError) as error:
-        raise InvalidItem(_WRONG) from error
-    if mark != _mark(search) or not isinstance(place, list):  # pyright: ignore[reportUnnecessaryIsInstance]  # anybody may have written it
+    mark, packed = cursor[:_MARK], cursor[_MARK:]
+    if mark != _mark(search) or len(packed) > _MAX_BYTES:
         raise InvalidItem(_WRONG)
-    return _place(search, place)
+    try:
+        compressed = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+        inflated = zlib.decompressobj()
+        place: object = orjson.loads(inflated.decompress(compressed, _MAX_BYTES))
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise InvalidItem(_WRONG) from error
+    if not isinstance(place, list):
+        raise InvalidItem(_WRONG)
+    return _place(search, cast("list[Any]", place))
 
 
 def _place(search: Search, place: list[Any]) -> Place | Position:
@@ -96,4 +105,4 @@ def _mark(search: Search) -> str:
         search.prefix, search.condition, search.query, search.ranking, search.order, search.since,
         search.until,
     )  # fmt: skip
-    return hashlib.sha256(repr(same).encode()).hexdigest()[: 2 * _MARK_BYTES]
+    return hashlib.sha256(repr(same).encode()).hexdigest()[:_MARK]

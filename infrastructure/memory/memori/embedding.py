@@ -10,6 +10,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
+from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.embeddings.embedder import Embedder, unit_rows
 from infrastructure.errors import StoreError
 
@@ -22,6 +23,7 @@ class Embedding(Protocol):
     Fields:
         identity: the model, its version and its size; vectors are compared only within one.
         dimensions: the length of a vector.
+        instant: whether a text takes microseconds, so that nobody has to wait for it.
     """
 
     @property
@@ -29,6 +31,9 @@ class Embedding(Protocol):
 
     @property
     def dimensions(self) -> int: ...
+
+    @property
+    def instant(self) -> bool: ...
 
     def documents(self, texts: list[str]) -> Vectors: ...
 
@@ -52,6 +57,10 @@ class OwnEmbedding:
     def dimensions(self) -> int:
         return self._embedder.dimensions
 
+    @property
+    def instant(self) -> bool:
+        return isinstance(self._embedder, BuiltinEmbedder)
+
     def documents(self, texts: list[str]) -> Vectors:
         return _checked(self._embedder.embed(texts), len(texts), self._embedder.dimensions)
 
@@ -64,6 +73,8 @@ class OwnEmbedding:
 
 class LangChainEmbedding:
     """Any LangChain `Embeddings`, also one whose synchronous methods are not implemented."""
+
+    instant = False
 
     def __init__(self, embeddings: Embeddings, dimensions: int) -> None:
         self._embeddings = embeddings

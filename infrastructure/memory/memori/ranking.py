@@ -124,19 +124,26 @@ class Ranked:
         return places[scores >= least], places[scores < least]
 
 
-def ranked(index: SearchIndex, query: Query, ranking: Ranking) -> Ranked:
-    """Score every document of the index, which the caller has brought level and holds the lock of.
+def ranked(
+    index: SearchIndex, query: Query, ranking: Ranking, within: Sequence[int] | None = None
+) -> Ranked:
+    """Score the documents of the index.
 
-    What does not match, is dead, or lies outside the namespace is left out. The time grows with the
-    documents: some milliseconds at 1e5.
+    Args:
+        within: the ids of those that may be found, ascending; None for all of the namespace.
     """
     documents = index.lexical.documents
+    eligible = documents.alive & documents.in_namespace(query.prefix)
+    if within is not None:
+        eligible &= np.isin(documents.ids, np.array(within, dtype=np.int64))
     text = index.lexical.scores(query_terms(query.text), ranking.neighbours)
     words = text.values / np.float32(text.ceiling or 1.0)
     matching = words > 0
     scores, most = words, 1.0
     if query.vector is not None and index.vectors is not None and index.vectors_complete:
-        near, known = _near(index, index.vectors, query.vector, words)
+        near, known = _near(
+            index, index.vectors, query.vector, np.where(eligible, words, 0), eligible
+        )
         matching |= known
         if ranking.neighbours:
             lent = np.float32(ranking.neighbours / 2)
@@ -146,32 +153,38 @@ def ranked(index: SearchIndex, query: Query, ranking: Ranking) -> Ranked:
     if ranking.recency:
         scores = scores + np.float32(ranking.recency) * _newness(documents, query.now, ranking)
         most += ranking.recency
-    matching &= documents.alive
-    if query.prefix:
-        matching &= documents.in_namespace(query.prefix)
     units = np.rint(scores * np.float32(_UNIT / most)).astype(np.int32)
-    units[~matching] = _UNMATCHED
+    units[~(matching & eligible)] = _UNMATCHED
     return Ranked(documents.ids, units)
 
 
 def _near(
-    index: SearchIndex, vectors: VectorIndex, query: Vectors, words: Floats
+    index: SearchIndex,
+    vectors: VectorIndex,
+    query: Vectors,
+    words: Floats,
+    eligible: NDArray[np.bool_],
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """How near each document is in meaning, and which have vectors."""
+    """How near each document is in meaning, and which have vectors.
+
+    Args:
+        words: how well each matches, 0 for what may not be found.
+        eligible: which may be found.
+    """
     cosines = np.full(len(words), -np.inf, dtype=np.float32)
+    rows = index.ordinals_of_rows()
     if vectors.exact:
-        rows = index.ordinals_of_rows()
         np.maximum.at(cosines, rows, vectors.cosines(query))
         known = cosines > -np.inf
         return nearness(cosines, cosines[known]), known
     ids = index.lexical.documents.ids
     count = min(_BY_WORDS, len(words))
     by_words = np.argpartition(words, len(words) - count)[len(words) - count :]
-    by_meaning = np.searchsorted(ids, vectors.nearest(query, _BY_MEANING).items)
-    candidates = np.union1d(by_words[words[by_words] > 0], by_meaning)
+    nearest = vectors.nearest(query, _BY_MEANING, eligible[rows])
+    candidates = np.union1d(by_words[words[by_words] > 0], np.searchsorted(ids, nearest.items))
     cosines[candidates] = vectors.cosines_of(query, ids[candidates])
     known = np.zeros(len(words), dtype=np.bool_)
-    known[index.ordinals_of_rows()] = True
+    known[rows] = True
     return nearness(cosines, sampled(vectors, query)), known
 
 

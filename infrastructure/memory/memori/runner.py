@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,9 @@ from infrastructure.memory.memori import items
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.index_service import IndexService
 from infrastructure.memory.memori.items import Draft
-from infrastructure.memory.memori.operations import Batch, Operation, Outcome
+from infrastructure.memory.memori.operations import Batch, Operation
 from infrastructure.memory.memori.search import Search, Searcher
+from infrastructure.memory.memori.search_index import Behind
 from infrastructure.memory.memori.segments import DamagedIndex
 
 
@@ -60,62 +60,54 @@ class Runner:
 
     def run(self, operations: Sequence[Operation]) -> list[Any]:
         """What the operations find, in their order; the search index is made anew if damaged."""
-        try:
-            return self._run_once(operations)
-        except DamagedIndex as error:
-            self.index.rebuild(error)
-            return self._run_once(operations)
+        batch = self._batch(
+            operations, self.index.searcher(_queries(operations), self.shows_cosine)
+        )
+        while True:
+            try:
+                return self._run(batch)
+            except DamagedIndex as error:
+                self.index.rebuild(error)
+            except Behind as behind:
+                self.index.catch_up(behind.until)
 
     async def arun(self, operations: Sequence[Operation]) -> list[Any]:
         """`run` for the event loop."""
-        try:
-            return await self._arun_once(operations)
-        except DamagedIndex as error:
-            await asyncio.to_thread(self.index.rebuild, error)
-            return await self._arun_once(operations)
+        batch = self._batch(
+            operations, await self.index.asearcher(_queries(operations), self.shows_cosine)
+        )
+        while True:
+            try:
+                return await self._arun(batch)
+            except DamagedIndex as error:
+                await asyncio.to_thread(self.index.rebuild, error)
+            except Behind as behind:
+                await asyncio.to_thread(self.index.catch_up, behind.until)
 
-    def _run_once(self, operations: Sequence[Operation]) -> list[Any]:
-        searcher = self.index.searcher(_queries(operations), self.shows_cosine)
-        batch = self._batch(operations, searcher)
-        if batch.writes:
-            with self._rolled_back(operations):
-                (outcome,) = self.memori.commit_sync(lambda tx: batch.run(tx, self._now()))
-            self.index.added(batch.indexed)
-        else:
+    def _run(self, batch: Batch) -> list[Any]:
+        if not batch.writes or batch.searches:
+            # A search takes over what it sees, so it must not see what is not stored yet.
             outcome = self.memori.read_sync(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                self.memori.commit_sync(lambda tx: self._refresh(outcome, tx))
+            if batch.writes or outcome.refreshed:
+                self.memori.commit_sync(lambda tx: batch.write(tx, outcome, self._now()))
+        else:
+            (outcome,) = self.memori.commit_sync(lambda tx: batch.run(tx, self._now()))
+        self.index.added(batch.indexed)
         return outcome.found
 
-    async def _arun_once(self, operations: Sequence[Operation]) -> list[Any]:
-        searcher = await self.index.asearcher(_queries(operations), self.shows_cosine)
-        batch = self._batch(operations, searcher)
-        if batch.writes:
-            with self._rolled_back(operations):
-                (outcome,) = await self.memori.commit(lambda tx: batch.run(tx, self._now()))
-            await self.index.aadded(batch.indexed)
-        else:
+    async def _arun(self, batch: Batch) -> list[Any]:
+        if not batch.writes or batch.searches:
             outcome = await self.memori.read(lambda tx: batch.read(tx, self._now()))
-            if outcome.refreshed:
-                await self.memori.commit(lambda tx: self._refresh(outcome, tx))
+            if batch.writes or outcome.refreshed:
+                await self.memori.commit(lambda tx: batch.write(tx, outcome, self._now()))
+        else:
+            (outcome,) = await self.memori.commit(lambda tx: batch.run(tx, self._now()))
+        await self.index.aadded(batch.indexed)
         return outcome.found
 
     def _batch(self, operations: Sequence[Operation], searcher: Searcher) -> Batch:
         omit_expired = bool((self.ttl or {}).get("omit_expired", False))
         return Batch(operations, searcher, omit_expired, self.undo_us)
-
-    def _refresh(self, outcome: Outcome, tx: Any) -> None:
-        items.refresh(tx, outcome.refreshed, self._now())
-
-    @contextmanager
-    def _rolled_back(self, operations: Sequence[Operation]) -> Generator[None]:
-        """Around a commit: a search in it saw writes that may not be stored in the end."""
-        try:
-            yield
-        except BaseException:
-            if _queries(operations):
-                self.index.distrust()
-            raise
 
     def _now(self) -> int:
         return round(self.memori.clock.now() * 1_000_000)

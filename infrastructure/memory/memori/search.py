@@ -12,7 +12,7 @@ import numpy as np
 from infrastructure.memory.memori import filter_sql, items, ordering_sql
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.embedding import Vectors
-from infrastructure.memory.memori.filters import Condition
+from infrastructure.memory.memori.filters import AllOf, Condition
 from infrastructure.memory.memori.items import Namespace, StoredItem
 from infrastructure.memory.memori.ordering import Order, Position
 from infrastructure.memory.memori.ranking import Query, Ranked, Ranking, ranked
@@ -20,6 +20,7 @@ from infrastructure.memory.memori.search_index import SearchIndex
 from infrastructure.memory.memori.sql import Sql
 
 _CHUNK: Final = 100
+_LEAST_CHUNK: Final = 10
 _DIGITS: Final = 6
 _PATIENCE: Final = 1_000
 """Candidates looked at one by one; after so many that the filter refused it is asked for all."""
@@ -64,6 +65,11 @@ class Search:
     since: int | None = None
     until: int | None = None
     after: Place | Position | None = None
+
+    def narrows(self, unexpired_at: int | None) -> bool:
+        """Whether more than the prefix says what may be found."""
+        bounds = (self.since, self.until, unexpired_at)
+        return self.condition != AllOf(()) or any(bound is not None for bound in bounds)
 
     def following(self, after: Place | Position | None) -> Search:
         """The same search for the page after a place."""
@@ -113,7 +119,12 @@ class Searcher:
                 items.encode_namespace(search.prefix),
                 now,
             )
-            hits = _best(tx, search, within, ranked(self.index, query, search.ranking))
+            vectors = self.index.vectors
+            # Vectors compared with candidates alone need candidates that may be found.
+            some = vectors is not None and not vectors.exact and search.narrows(unexpired_at)
+            allowed = items.ids(tx, within) if some else None
+            matches = ranked(self.index, query, search.ranking, allowed)
+            hits = _best(tx, search, within, matches)
             if self.shows_cosine and query.vector is not None:
                 return self._with_cosines(hits, query.vector)
             return hits
@@ -123,10 +134,11 @@ class Searcher:
         if vectors is None or not self.index.vectors_complete:
             return hits
         cosines = vectors.cosines_of(query, np.array([hit.item.id for hit in hits], np.int64))
-        shown = [
-            None if cosine == -np.inf else round(cosine, _DIGITS) for cosine in cosines.tolist()
+        return [
+            # What was just written may lack its vector yet.
+            hit if cosine == -np.inf else replace(hit, score=round(cosine, _DIGITS))
+            for hit, cosine in zip(hits, cosines.tolist(), strict=True)
         ]
-        return [replace(hit, score=score) for hit, score in zip(hits, shown, strict=True)]
 
 
 def _in_order(tx: Tx, search: Search, within: Sql) -> list[StoredItem]:
@@ -146,7 +158,8 @@ def _best(tx: Tx, search: Search, within: Sql, matches: Ranked) -> list[Hit]:
     after = search.after if isinstance(search.after, Place) else Place()
     hits: list[Hit] = []
     left = search.offset
-    matching = _matching(tx, within, matches, after.given) if after.below is None else ()
+    chunk = min(max(search.offset + search.limit, _LEAST_CHUNK), _CHUNK)
+    matching = _matching(tx, within, matches, after.given, chunk) if after.below is None else ()
     for hit in chain(matching, _rest(tx, within, matches, after.below)):
         if len(hits) == search.limit:
             break
@@ -157,9 +170,11 @@ def _best(tx: Tx, search: Search, within: Sql, matches: Ranked) -> list[Hit]:
     return hits
 
 
-def _matching(tx: Tx, within: Sql, matches: Ranked, given: frozenset[int]) -> Iterator[Hit]:
+def _matching(
+    tx: Tx, within: Sql, matches: Ranked, given: frozenset[int], size: int
+) -> Iterator[Hit]:
     looked_at = found = 0
-    for chunk in matches.best_first(_CHUNK):
+    for chunk in matches.best_first(size):
         chunk = [pair for pair in chunk if pair[0] not in given]
         stored = items.by_ids(tx, [id_ for id_, _ in chunk], within)
         looked_at, found = looked_at + len(chunk), found + len(stored)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from infrastructure.memory.memori import segments, vector_block
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.embedding import Embedding
-from infrastructure.memory.memori.indexer import IndexedItem
+from infrastructure.memory.memori.indexed_items import (
+    IndexedItem,
+    TextsOf,
+    count_after,
+    indexed_items,
+    last_indexed_id,
+)
 from infrastructure.memory.memori.lexical_index import LexicalIndex
 from infrastructure.memory.memori.nearest import VectorIndex
 from infrastructure.memory.memori.postings import Postings
@@ -21,7 +27,19 @@ from infrastructure.memory.memori.tokens import VERSION
 from infrastructure.memory.memori.vector_block import VectorBlock
 
 TEXT_KIND: Final = f"text:{VERSION}"
+MAX_TAIL: Final = 2_000
+"""Items without a segment that a search indexes in memory by itself: some 50 ms at most."""
 _UNREAD: Final = -1
+_FEW: Final = 32
+_FEW_OF: Final = 10
+_NO_LIMIT: Final = 2**62
+
+
+def postings_of(items: Sequence[IndexedItem]) -> Postings:
+    """The postings of the items' texts."""
+    return Postings.build(
+        (item.id, item.namespace, item.written_at, "\n".join(item.texts)) for item in items
+    )
 
 
 class TextKind:
@@ -31,9 +49,7 @@ class TextKind:
 
     def build(self, items: Sequence[IndexedItem]) -> Segment:
         """The postings of the items' texts."""
-        batch = Postings.build(
-            (item.id, item.namespace, item.written_at, "\n".join(item.texts)) for item in items
-        )
+        batch = postings_of(items)
         return Segment(items[0].id, items[-1].id, len(batch), batch.to_bytes())
 
     def merge(self, parts: Sequence[Segment], dead: Sequence[int]) -> Segment:
@@ -51,6 +67,11 @@ class VectorKind:
 
     def build(self, items: Sequence[IndexedItem]) -> Segment:
         """A vector for each text of the items."""
+        block = self.block(items)
+        return Segment(items[0].id, items[-1].id, len(block.items), block.to_bytes())
+
+    def block(self, items: Sequence[IndexedItem]) -> VectorBlock:
+        """A vector for each text of the items."""
         texts = [text for item in items for text in item.texts]
         ids = np.repeat(
             np.array([item.id for item in items], dtype=np.int64),
@@ -59,8 +80,7 @@ class VectorKind:
         # Texts that stand in several items are embedded once.
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         vectors = self.embedding.documents(list(place)) if place else self._none()
-        block = VectorBlock(ids, vectors[[place[text] for text in texts]])
-        return Segment(items[0].id, items[-1].id, len(ids), block.to_bytes())
+        return VectorBlock(ids, vectors[[place[text] for text in texts]])
 
     def merge(self, parts: Sequence[Segment], dead: Sequence[int]) -> Segment:
         """Neighbours as one, without the dead."""
@@ -72,16 +92,29 @@ class VectorKind:
         return np.empty((0, self.embedding.dimensions), dtype=np.float32)
 
 
+class Behind(Exception):
+    """More waits to be indexed than a search does by itself.
+
+    Fields:
+        until: the id up to which items are to be indexed first.
+    """
+
+    def __init__(self, until: int) -> None:
+        super().__init__(f"items up to {until} wait to be indexed")
+        self.until = until
+
+
 class SearchIndex:
     """Full text and vectors of a tenant's items; its user holds `lock` while using it.
 
     Fields:
-        vectors_complete: whether every item that full text knows has its vectors.
+        vectors_complete: whether the items have their vectors, but for the last written ones.
     """
 
-    def __init__(self, vectors: VectorKind | None) -> None:
+    def __init__(self, vectors: VectorKind | None, texts_of: TextsOf) -> None:
         self.lock = threading.Lock()
         self._vector_kind = vectors
+        self._texts_of = texts_of
         self._epoch = _UNREAD
         self._reset()
 
@@ -106,10 +139,11 @@ class SearchIndex:
         return len(self.lexical.documents)
 
     def follow(self, tx: Tx) -> None:
-        """Take over the segments and deaths that came since; after a new epoch, everything.
+        """Take over all that the transaction sees: segments, deaths, and what has no segment yet.
 
         Raises:
             DamagedIndex: a segment cannot be used.
+            Behind: too much has no segment yet to be indexed here.
         """
         epoch = segments.epoch(tx)
         if epoch != self._epoch:
@@ -119,7 +153,7 @@ class SearchIndex:
             self._follow_texts(tx)
         if self._vector_kind is not None and self.vectors is not None:
             with segments.reading(self._vector_kind.name):
-                self._follow_vectors(tx, self._vector_kind.name, self.vectors)
+                self._follow_vectors(tx, self._vector_kind, self.vectors)
         self._deaths_seen, dead = segments.deaths(tx, self._deaths_seen)
         if dead:
             self.lexical.remove(dead)
@@ -129,30 +163,44 @@ class SearchIndex:
     def _follow_texts(self, tx: Tx) -> None:
         for segment in segments.after(tx, TEXT_KIND, self._text_cursor):
             batch = Postings.from_bytes(segment.body)
-            if segment.first <= self._text_cursor:  # merged since with what is known
+            if segment.first <= self._text_cursor:  # some of it is known already
                 batch = batch.kept(batch.ids > self._text_cursor)
             self.lexical.append(batch)
             self._text_cursor = segment.last
+        tail = self._tail(tx, self._text_cursor, _NO_LIMIT)
+        if len(tail) > MAX_TAIL:
+            raise Behind(last_indexed_id(tx))
+        if tail:
+            self.lexical.append(postings_of(tail))
+            self._text_cursor = tail[-1].id
 
-    def _follow_vectors(self, tx: Tx, kind: str, vectors: VectorIndex) -> None:
-        for segment in segments.after(tx, kind, self._vector_cursor):
-            if segment.last > self._text_cursor and segments.waiting(
-                tx, self._text_cursor, segment.last
-            ):
+    def _follow_vectors(self, tx: Tx, kind: VectorKind, vectors: VectorIndex) -> None:
+        for segment in segments.after(tx, kind.name, self._vector_cursor):
+            if segment.last > self._text_cursor:
                 break  # the text is being made anew, and tells what is known of these items
-            block = VectorBlock.from_bytes(segment.body)
-            new = block.items > self._vector_cursor  # others were merged since with these
-            new &= np.isin(block.items, self.lexical.documents.ids)
-            try:
-                vectors.append(VectorBlock(block.items[new], block.vectors[new]))
-            except ValueError as error:
-                raise DamagedIndex(
-                    f"a segment of the search index does not fit: {error}"
-                ) from error
+            self._append(vectors, VectorBlock.from_bytes(segment.body))
             self._vector_cursor = segment.last
-        self.vectors_complete = self._vector_cursor >= self._text_cursor or not segments.waiting(
-            tx, self._vector_cursor, self._text_cursor
-        )
+        lag = count_after(tx, self._vector_cursor, MAX_TAIL + 1)
+        if lag and lag <= MAX_TAIL and kind.embedding.instant:
+            tail = self._tail(tx, self._vector_cursor, self._text_cursor)
+            self._append(vectors, kind.block(tail))
+            self._vector_cursor = tail[-1].id if tail else self._vector_cursor
+            lag = 0
+        # A few that lack theirs yet do no harm; when many do, a new embedder's are being made.
+        few = max(_FEW, len(self) // _FEW_OF)
+        self.vectors_complete = lag <= min(few, MAX_TAIL)
+
+    def _append(self, vectors: VectorIndex, block: VectorBlock) -> None:
+        """Add the rows of a block that are not known yet, of items whose text is known."""
+        new = block.items > self._vector_cursor
+        new &= np.isin(block.items, self.lexical.documents.ids)
+        try:
+            vectors.append(VectorBlock(block.items[new], block.vectors[new]))
+        except ValueError as error:
+            raise DamagedIndex(f"a segment of the search index does not fit: {error}") from error
+
+    def _tail(self, tx: Tx, after: int, until: int) -> list[IndexedItem]:
+        return indexed_items(tx, self._texts_of, after, until, MAX_TAIL + 1)
 
     def ordinals_of_rows(self) -> NDArray[np.int64]:
         """The ordinal of each vector's item among the documents, int64 [rows]."""

@@ -380,7 +380,7 @@ class MemoriStore(BaseStore):
 
     async def index_progress(self) -> list[IndexProgress]:
         """How far the search index is: full text, and the vectors of the embedder."""
-        return await self._memori.read(self._index.indexer.progress)
+        return await self._memori.read(self._index.progress)
 
     async def sweep_ttl(self) -> int:
         """Delete the expired items; returns how many."""

@@ -100,6 +100,7 @@ async def test_merged_segments_find_the_same(memori: Memori) -> None:
         await store.aput(NS, str(number), {"text": f"banana n{number}"})
         assert matches(await store.asearch(NS, query=f"n{number}")) == [str(number)]
     await store.adelete(NS, "3")
+    await asyncio.wrap_future(IndexService.of(memori, None).text.reached(3 * FAN_IN))
     while await asyncio.to_thread(merge_segments, memori, TextKind()):
         pass
     extents = await memori.read(lambda tx: segments.extents(tx, TEXT_KIND))
