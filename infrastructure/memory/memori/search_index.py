@@ -20,7 +20,7 @@ from infrastructure.memory.memori.indexed_items import (
     last_indexed_id,
 )
 from infrastructure.memory.memori.lexical_index import LexicalIndex
-from infrastructure.memory.memori.nearest import VectorIndex
+from infrastructure.memory.memori.nearest import EXACT_ROWS, VectorIndex
 from infrastructure.memory.memori.postings import Postings
 from infrastructure.memory.memori.segments import DamagedIndex, Segment
 from infrastructure.memory.memori.tokens import VERSION
@@ -108,11 +108,13 @@ class SearchIndex:
     """Full text and vectors of a tenant's items; its user holds `lock` while using it.
 
     Fields:
+        exact_rows: up to so many vectors a query is compared with all of them.
         vectors_complete: whether the items have their vectors, but for the last written ones.
     """
 
     def __init__(self, vectors: VectorKind | None, texts_of: TextsOf) -> None:
         self.lock = threading.Lock()
+        self.exact_rows = EXACT_ROWS
         self._vector_kind = vectors
         self._texts_of = texts_of
         self._epoch = _UNREAD
@@ -121,7 +123,9 @@ class SearchIndex:
     def _reset(self) -> None:
         kind = self._vector_kind
         self.lexical = LexicalIndex()
-        self.vectors = None if kind is None else VectorIndex(kind.embedding.dimensions)
+        self.vectors = (
+            None if kind is None else VectorIndex(kind.embedding.dimensions, self.exact_rows)
+        )
         self._text_cursor = 0
         self._vector_cursor = 0
         self._deaths_seen = 0

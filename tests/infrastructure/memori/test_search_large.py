@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from infrastructure.memory.memori.embedding import OwnEmbedding
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.index_service import IndexService
-from infrastructure.memory.memori.nearest import VectorIndex
 from infrastructure.memory.memori.store import MemoriStore
 
 OTHERS = 6_000
@@ -54,7 +53,7 @@ async def test_meaning_finds_what_a_prefix_or_a_filter_leaves(tmp_path: Path) ->
             for n in (6_600, 6_700, 6_800)
         ]
     )
-    service.index.vectors = VectorIndex(DIMENSIONS, exact_rows=500)
+    service.index.exact_rows = 500
     by_prefix = await store.asearch(("all", "mine"), query="q n1", limit=1)
     assert [hit.key for hit in by_prefix] == ["6600"]
     by_filter = await store.asearch(("all",), query="q n1", filter={"mine": True}, limit=1)
