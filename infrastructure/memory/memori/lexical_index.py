@@ -124,25 +124,6 @@ class LexicalIndex:
         """The neighbours of every document, with the weights for a share."""
         return self._context(share, K1, B)[0]
 
-    def compacted(self) -> LexicalIndex:
-        """A new index of the live documents alone, with new ordinals in the same order."""
-        documents = self.documents
-        lists = PostingLists.merged(self._runs)
-        names = list(self._codes)
-        present: list[int] = lists.terms.tolist()
-        everything = Postings(
-            ids=documents.ids,
-            written_at=documents.written_at,
-            namespaces=tuple(documents.namespaces),
-            namespace_codes=documents.namespace_codes,
-            lengths=documents.lengths,
-            terms=tuple(names[code] for code in present),
-            lists=lists.recoded(np.arange(len(present), dtype=np.int32)),
-        )
-        fresh = LexicalIndex()
-        fresh.append(everything.kept(documents.alive))
-        return fresh
-
     def _merge_runs(self) -> None:
         """Merge the last runs when enough of them are no larger than the last one's class."""
         while True:

@@ -46,8 +46,8 @@ class VectorIndex:
 
     Up to `exact_rows` rows, `nearest` compares all of them. Above, short codes of the vectors
     choose candidates, which are then compared exactly: the cosines are exact at any size, and a
-    true neighbour may be missed. A row number holds until `compact`. A removed item's rows never
-    come back. Not for several threads at once: its owner holds a lock.
+    true neighbour may be missed. A removed item's rows never come back. Not for several threads at
+    once: its owner holds a lock.
     """
 
     def __init__(self, dimensions: int, exact_rows: int = EXACT_ROWS) -> None:
@@ -64,11 +64,6 @@ class VectorIndex:
     def rows(self) -> int:
         """How many rows there are, dead ones too."""
         return self._rows
-
-    @property
-    def dead_rows(self) -> int:
-        """How many of the rows are of removed items: what `compact` would free."""
-        return self._dead
 
     @property
     def exact(self) -> bool:
@@ -113,15 +108,6 @@ class VectorIndex:
         rows, _ = self._rows_of(np.fromiter(items, np.int64, len(items)))
         self._alive[rows] = False
         self._dead = self._rows - int(np.count_nonzero(self._alive[: self._rows]))
-
-    def compact(self) -> None:
-        """Free what dead rows take. The live ones keep their order and get new numbers."""
-        kept = np.flatnonzero(self._alive[: self._rows])
-        self._items = self._items[kept]
-        self._alive = self._alive[kept]
-        self._vectors = self._vectors[kept]
-        self._rows, self._dead = len(kept), 0
-        self._codes = None
 
     def cosines(self, query: Vectors) -> Vectors:
         """The cosine of every row with the unit query [d], float32 [rows]; -inf for dead rows."""

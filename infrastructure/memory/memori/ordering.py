@@ -11,9 +11,9 @@ before, even when that item has gone by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 from infrastructure.memory.memori.filter_match import MISSING, field_of
 from infrastructure.memory.memori.filters import MAX_NESTED
@@ -62,9 +62,6 @@ class Orderable(Protocol):
     def updated_at(self) -> int: ...
 
 
-Item = TypeVar("Item", bound=Orderable)
-
-
 def parse(order_by: object, *, descending: bool = False) -> Order:
     """The order by "created_at", "updated_at" or "key", or by a field of the value.
 
@@ -97,16 +94,6 @@ def position(order: Order, item: Orderable) -> Position:
     if order.field == "key":
         return Position(TEXTS, 0.0, item.key, item.id)
     return Position(*_rank(field_of(item.value, order.field)), item.id)
-
-
-def in_order(order: Order, items: Iterable[Item]) -> list[Item]:
-    """The items as the databases order them."""
-
-    def place(item: Item) -> Position:
-        found = position(order, item)
-        return found if order.descending else found._replace(id=-found.id)
-
-    return sorted(items, key=place, reverse=order.descending)
 
 
 def _rank(found: Any) -> tuple[int, float, str]:

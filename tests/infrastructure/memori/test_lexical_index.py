@@ -138,7 +138,6 @@ def test_appends_and_removals_score_as_plain_bm25_over_what_is_live(
         for number in dead:
             live.pop(number, None)
     check(index, list(live.values()), terms, *parameters)
-    check(index.compacted(), list(live.values()), terms, *parameters)
 
 
 @given(batches, dead_ids, st.lists(st.sampled_from(TERMS), max_size=6))
@@ -172,18 +171,17 @@ def test_an_empty_index_answers() -> None:
     index = LexicalIndex()
     index.remove([1, 2])
     index.append(Postings.build([]))
-    for empty in (index, index.compacted()):
-        assert len(empty.documents) == 0
-        found = empty.scores(["cat"])
-        assert (len(found.values), found.ceiling) == (0, 0.0)
-        assert len(empty.documents.in_namespace("a.")) == 0
+    assert len(index.documents) == 0
+    found = index.scores(["cat"])
+    assert (len(found.values), found.ceiling) == (0, 0.0)
+    assert len(index.documents.in_namespace("a.")) == 0
 
 
 def test_documents_without_a_word_are_there_and_score_nothing() -> None:
     index = LexicalIndex()
     index.append(plain("", "?!"))
     assert index.scores(["cat"]).values.tolist() == [0.0, 0.0]
-    assert live_ids(index.compacted()) == [1, 2]
+    assert live_ids(index) == [1, 2]
 
 
 def test_repeated_terms_of_a_query_count_once() -> None:

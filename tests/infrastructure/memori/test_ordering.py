@@ -14,7 +14,7 @@ from postgres_server import drop_database, new_database
 from scratch_items import ScratchItem, ScratchItems, postgres_items, sqlite_items
 
 from infrastructure.memory.memori.filters import MAX_NESTED
-from infrastructure.memory.memori.ordering import Order, in_order, parse, position
+from infrastructure.memory.memori.ordering import Order, Position, parse, position
 from infrastructure.memory.memori.ordering_sql import after, order_expressions
 from infrastructure.memory.memori.sql import Sql, fill
 from infrastructure.memory.memori.values import InvalidItem
@@ -59,6 +59,16 @@ def agree(databases: Databases, stored: list[ScratchItem], order_by: Any, size: 
             items.fill(stored)
             assert whole(items, order) == expected, (items.dialect, descending)
             assert paged(items, order, stored, size) == expected, (items.dialect, descending)
+
+
+def in_order(order: Order, items: list[ScratchItem]) -> list[ScratchItem]:
+    """The items as both databases should order them."""
+
+    def place(item: ScratchItem) -> Position:
+        found = position(order, item)
+        return found if order.descending else found._replace(id=-found.id)
+
+    return sorted(items, key=place, reverse=order.descending)
 
 
 def valued(fields: list[Any]) -> list[ScratchItem]:
