@@ -19,7 +19,10 @@ from infrastructure.memory.memori.tokens import (
 
 def test_words_are_folded_and_stemmed_in_their_order() -> None:
     text = "Running, the runner's CAFÉS\nran to Straße_7 and ﬁve naïve cafes"
-    assert " ".join(stems(text)) == "run the runner s cafe ran to strasse_7 and five naiv cafe"
+    assert (
+        " ".join(stems(text))
+        == "run the runner s cafe ran to strasse_7 and five naiv cafe strass 7"
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,23 @@ def test_ways_to_write_a_word_are_one_term(one: str, other: str) -> None:
     assert len(stems(one)) == 1
 
 
+@pytest.mark.parametrize(
+    ("identifier", "terms"),
+    [
+        ("parse_user_id", "parse_user_id pars user id"),
+        ("parseUserId", "parseuserid pars user id"),
+        ("HTTPServer2Go", "httpserver2go http server2 go"),
+        ("__init__", "__init__ init"),
+        ("MAX_QUERY_TERMS", "max_query_term max queri term"),
+        ("Größe_ändern", "grosse_andern gross andern"),
+        ("_", "_"),
+        ("PostgreSQL", "postgresql postgr sql"),
+    ],
+)
+def test_an_identifier_counts_as_a_whole_and_by_its_parts(identifier: str, terms: str) -> None:
+    assert stems(identifier) == query_terms(identifier) == terms.split()
+
+
 def test_marks_do_not_split_a_word() -> None:
     assert len(stems("हिन्दी")) == 1
 
@@ -48,14 +68,17 @@ def test_text_without_words_has_no_terms() -> None:
 
 @given(st.text(max_size=60))
 def test_folding_characters_one_by_one_is_folding_the_text(text: str) -> None:
-    caseless = unicodedata.normalize("NFKD", text).casefold()
+    folded = unicodedata.normalize("NFKD", text).casefold()
     plain = "".join(
         char
-        for char in unicodedata.normalize("NFKD", caseless)
+        for char in unicodedata.normalize("NFKD", folded)
         if not unicodedata.category(char).startswith("M")
     )
-    assert stems(text) == stems(plain)
-    assert len(stems(text)) == len(re.findall(r"\w+", plain))
+    caseless = text.casefold()  # case also tells where the parts of an identifier meet
+    assert stems(caseless) == stems(plain)
+    words = re.findall(r"\w+", plain)
+    parts = [part for word in words if "_" in word for part in word.split("_") if part]
+    assert len(stems(caseless)) == len(words) + len(parts)
 
 
 @pytest.mark.parametrize(
