@@ -149,6 +149,21 @@ async def with_what_it_asks_for(example: Any, place: str) -> None:
         await example(**{name: given[name] for name in asked})
 
 
+def test_the_example_of_moving_works_on_stores_that_hold_items(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    page: dict[str, Any] = {"__name__": "page"}
+    exec(compile(code_of(MEMORY), MEMORY.name, "exec"), page)
+
+    async def move(store: MemoriStore, other: MemoriStore) -> None:
+        for opened in (store, other):
+            await opened.aput(("facts",), "1", {"text": "The fee is 3 euros."})
+        await page["move"](store, other)
+
+    asyncio.run(with_what_it_asks_for(move, "one.db"))
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -158,6 +173,7 @@ async def with_what_it_asks_for(example: Any, place: str) -> None:
         f"{tokens.MAX_CHARACTERS:,} characters, {tokens.MAX_TERM_CHARACTERS} of a word",
         f"| terms of a query | {tokens.MAX_QUERY_TERMS} |",
         f"When more than {indexer.MAX_BACKLOG:,} items wait",
+        f"by at most {indexer.STALL_S:g} seconds",
         f"Up to {nearest.EXACT_ROWS:,} vectors every one is compared",
     ],
 )
