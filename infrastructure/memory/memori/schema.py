@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from infrastructure.errors import SchemaTooNew
-from infrastructure.memory.memori import schema_items, schema_provenance, schema_workflows
+from infrastructure.memory.memori import (
+    schema_index,
+    schema_items,
+    schema_provenance,
+    schema_workflows,
+)
 from infrastructure.memory.memori.dialect import Dialect, Tx
 from infrastructure.memory.memori.migration import Migration, define
 
@@ -20,6 +25,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_items.LATER_MIGRATIONS,
     *schema_provenance.MIGRATIONS,
     *schema_items.LATEST_MIGRATIONS,
+    *schema_index.MIGRATIONS,
 )
 
 

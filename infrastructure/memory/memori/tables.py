@@ -64,7 +64,8 @@ KEPT: Final[tuple[Table, ...]] = (
 """What a tenant owns. Counters are among it: they are compared after a copy like all the rest."""
 
 LEFT_OUT: Final = (
-    "index_segments", "item_deaths", "index_epochs", "applied_writes", "copies_under_way",
+    "index_segments", "item_deaths", "index_epochs", "index_cursors", "applied_writes",
+    "copies_under_way",
 )  # fmt: skip
 """What belongs to one store alone: the search index is made again from the items, and the ids of
 writes name versions of items, which every store counts by itself."""

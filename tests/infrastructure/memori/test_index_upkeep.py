@@ -4,19 +4,23 @@ no longer used."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final
 
 import numpy as np
+import pytest
 from langgraph.store.base import PutOp
 from numpy.typing import NDArray
 
+from genesis.testing import FakeClock
 from genesis.testing.memory_contract.setting import LETTERS, letter_counts
-from infrastructure.memory.memori import segments
+from infrastructure.memory.memori import items, segments
+from infrastructure.memory.memori.abandoned import drop_abandoned
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.provenance import Provenance
+from infrastructure.memory.memori.segments import Segment
 from infrastructure.memory.memori.store import MemoriStore
 
 NS: Final = ("docs",)
@@ -73,3 +77,88 @@ async def test_the_dead_leave_the_vectors_of_an_embedder_that_is_no_longer_used(
                 await store.asearch(NS, query="banana")
         await store.aforget(source="agent:ann")
         assert await memori.read(lambda tx: entries(tx, "one")) == 0
+
+
+DAY_S: Final = 86_400.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def memori(place: str, clock: FakeClock) -> Iterator[Memori]:
+    opened = Memori.open(place, clock=clock)
+    yield opened
+    opened.close()
+
+
+def reach(memori: Memori, kind: str, until: int | None = None) -> None:
+    """Bring an index up to an id, or to the last one."""
+
+    def add(tx: Tx) -> None:
+        cursor = segments.cursor(tx, kind)
+        row = tx.execute("SELECT max(id) FROM items").fetchone()
+        assert row is not None
+        last = until or row[0]
+        if last > cursor:
+            segments.append(tx, kind, Segment(cursor + 1, last, 0, b""))
+
+    memori.commit_sync(add)
+
+
+def add_item(memori: Memori) -> None:
+    draft = items.Draft(NS, "k", "{}", paths="[]")
+    memori.commit_sync(lambda tx: items.put(tx, draft, 1))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("vectors:two", "vectors:one"), ("text:2", "text:1")])
+def test_an_index_that_nobody_brought_further_for_a_day_is_dropped(
+    memori: Memori, clock: FakeClock, ours: str, theirs: str
+) -> None:
+    kept = ["text:kept" if ours.startswith("vectors") else "vectors:kept", ours]
+    add_item(memori)
+    for kind in (theirs, *kept):
+        reach(memori, kind)
+    add_item(memori)
+    reach(memori, ours)
+    assert drop_abandoned(memori, ours) == []
+    clock.advance(DAY_S - 1)
+    assert drop_abandoned(memori, ours) == []
+    epoch = memori.read_sync(segments.epoch)
+    clock.advance(1)
+    assert drop_abandoned(memori, ours) == [theirs]
+    assert sorted(memori.read_sync(segments.kinds)) == sorted(kept)
+    assert memori.read_sync(segments.epoch) == epoch + 1
+    assert drop_abandoned(memori, ours) == []
+
+
+def test_nothing_is_dropped_for_an_index_that_is_not_complete(
+    memori: Memori, clock: FakeClock
+) -> None:
+    add_item(memori)
+    reach(memori, "vectors:one")
+    for _ in range(3):
+        assert drop_abandoned(memori, "vectors:two") == []
+        add_item(memori)
+        clock.advance(DAY_S)
+    reach(memori, "vectors:two")
+    assert drop_abandoned(memori, "vectors:two") == []
+    clock.advance(DAY_S)
+    assert drop_abandoned(memori, "vectors:two") == ["vectors:one"]
+
+
+def test_vectors_that_others_follow_are_kept_and_so_are_complete_ones(
+    memori: Memori, clock: FakeClock
+) -> None:
+    for _ in range(5):
+        add_item(memori)
+        reach(memori, "vectors:ours")
+        assert drop_abandoned(memori, "vectors:ours") == []
+        reach(memori, "vectors:theirs")
+        clock.advance(DAY_S)
+        assert drop_abandoned(memori, "vectors:ours") == []
+    for _ in range(3):
+        clock.advance(DAY_S)
+        assert drop_abandoned(memori, "vectors:ours") == []
