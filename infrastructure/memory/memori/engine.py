@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from infrastructure.clock import Clock, SystemClock
-from infrastructure.errors import StoreError
+from infrastructure.errors import InputError, StoreError
 from infrastructure.memory.memori.dialect import Database, Durability, Tx, Write
 from infrastructure.memory.memori.readers import Readers
 from infrastructure.memory.memori.sqlite import MEMORY, SqliteDatabase
+from infrastructure.memory.memori.values import check_text
 from infrastructure.memory.memori.writer import Writer
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S: Final = 30.0
 _SQLITE: Final = "sqlite:///"
 _MAX_TENANT_BYTES: Final = 200
+_MAX_TIMEOUT_S: Final = 86_400.0
 
 
 class Closable(Protocol):
@@ -117,7 +119,9 @@ class Memori:
 
         Raises:
             StoreError: another kind of URL, or the `postgres` extra is not installed.
+            InputError: an argument that cannot be.
         """
+        _check(durability, busy_timeout_s)
         database = _database(str(place), durability, busy_timeout_s)
         writer = Writer(database)
         readers = Readers(database, writer)
@@ -246,7 +250,19 @@ def _database(place: str, durability: Durability, timeout_s: float) -> Database:
     return PostgresDatabase(place, durability, timeout_s)
 
 
+def _check(durability: object, busy_timeout_s: object) -> None:
+    if durability not in ("full", "normal"):
+        raise InputError(f"durability must be 'full' or 'normal', not {durability!r:.40}")
+    if (
+        isinstance(busy_timeout_s, bool)
+        or not isinstance(busy_timeout_s, int | float)
+        or not 0 <= busy_timeout_s <= _MAX_TIMEOUT_S
+    ):
+        raise InputError(f"busy_timeout_s must be seconds, not {busy_timeout_s!r:.40}")
+
+
 def _checked(tenant: str) -> str:
+    check_text(tenant, "tenant")
     if not tenant or len(tenant.encode()) > _MAX_TENANT_BYTES or "\x00" in tenant:
         raise StoreError(
             f"a tenant's name must have 1 to {_MAX_TENANT_BYTES} bytes, and no NUL among them"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -12,13 +13,15 @@ from infrastructure.memory.memori import segments
 from infrastructure.memory.memori.dialect import Insertion, Row, SqlValue, Tx
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
 from infrastructure.memory.memori.sql import Sql, join
-from infrastructure.memory.memori.values import InvalidItem, check_text, decode
+from infrastructure.memory.memori.values import InvalidItem, check_text, decode, encode
 
 Namespace = tuple[str, ...]
 
 MAX_KEY_BYTES: Final = 1_000
 """Of a key, and of a namespace with a period after each label: what an index row holds safely."""
 _NAMESPACES: Final = 4_096
+_LEAST_IDS: Final = 10
+_MOST_IDS: Final = 100
 WRITE_ID_US: Final = 7 * 86_400_000_000
 """How long the id of a write is remembered: a retry after that would be a new write."""
 ABSENT: Final = 0
@@ -131,15 +134,16 @@ def put(tx: Tx, draft: Draft, now: int) -> int:
 
     Raises:
         VersionConflict: the item is not of the expected version; nothing was stored.
+        InvalidItem: the write id was given to another write.
     """
     if draft.write_id is not None:
         purge_write_ids(tx, now - WRITE_ID_US)
         stored = tx.execute(
-            "SELECT version FROM applied_writes WHERE tenant = ? AND write_id = ?",
+            "SELECT version, digest FROM applied_writes WHERE tenant = ? AND write_id = ?",
             (tx.tenant, draft.write_id),
         ).fetchone()
         if stored is not None:
-            return int(stored[0])
+            return _same_write(draft, *stored)
     if draft.expected is None:
         # Most keys are new: then this one statement is all.
         new = _insert(tx, draft, now, now, statement=_INSERT_NEW)
@@ -178,21 +182,27 @@ def delete(
     Raises:
         VersionConflict: the item is not of the expected version; nothing was deleted.
     """
-    if expected is not None:
-        item = get(tx, namespace, key, now)
-        _check_version(Draft(namespace, key, "", expected=expected), item.id if item else ABSENT)
     place = (tx.tenant, encode_namespace(namespace), key)
+    row = tx.execute(
+        "SELECT id FROM items WHERE tenant = ? AND namespace = ? AND key = ?"
+        " AND (expires_at IS NULL OR expires_at > ?)",
+        (*place, now),
+    ).fetchone()
+    if expected is not None:
+        _check_version(Draft(namespace, key, "", expected=expected), row[0] if row else ABSENT)
+    if row is None:  # what an earlier delete took can still be brought back
+        _remove(tx, namespace, key)
+        return False
     tx.execute("DELETE FROM deleted_items WHERE tenant = ? AND namespace = ? AND key = ?", place)
     if undo_us > 0:
         tx.execute(
             f"INSERT INTO deleted_items ({_KEPT}, kept_until)"  # noqa: S608 - fixed column names
             f" SELECT {_KEPT}, CAST(? AS BIGINT) FROM items"
-            " WHERE tenant = ? AND namespace = ? AND key = ?"
-            " AND (expires_at IS NULL OR expires_at > ?)",
-            (now + undo_us, *place, now),
+            " WHERE tenant = ? AND namespace = ? AND key = ?",
+            (now + undo_us, *place),
         )
-    old = _remove(tx, namespace, key)
-    return old is not None and not _expired(old.expires_at, now)
+    _remove(tx, namespace, key)
+    return True
 
 
 def undelete(tx: Tx, namespace: Namespace, key: str, now: int) -> int | None:
@@ -241,16 +251,23 @@ def ids(tx: Tx, within: Sql) -> list[int]:
     return [version for (version,) in rows]
 
 
-def by_ids(tx: Tx, versions: Iterable[int], within: Sql) -> dict[int, StoredItem]:
+def by_ids(tx: Tx, versions: Sequence[int], within: Sql) -> dict[int, StoredItem]:
     """Those of the items with these versions that are in the scope."""
     found: dict[int, StoredItem] = {}
-    for version in versions:
-        row = tx.execute(
-            f"SELECT {COLUMNS} FROM items WHERE items.id = ? AND {within.text}",  # noqa: S608 - text made of constants
-            (version, *within.params),
-        ).fetchone()
-        if row is not None:
-            found[version] = item_of(row)
+    for start in range(0, len(versions), _MOST_IDS):
+        some = list(versions[start : start + _MOST_IDS])
+        # Few lengths of one statement, so that the database knows them all.
+        asked = some + some[-1:] * (_LEAST_IDS - len(some))
+        if len(asked) > _LEAST_IDS:
+            asked += asked[-1:] * (_MOST_IDS - len(asked))
+        marks = ", ".join("?" * len(asked))
+        rows = tx.execute(
+            f"SELECT {COLUMNS} FROM items WHERE items.id IN ({marks}) AND {within.text}",  # noqa: S608 - text made of constants
+            (*asked, *within.params),
+        )
+        for row in rows.fetchall():
+            item = item_of(row)
+            found[item.id] = item
     return found
 
 
@@ -345,9 +362,25 @@ def _remember(tx: Tx, draft: Draft, version: int | None, now: int) -> int:
     assert version is not None
     if draft.write_id is not None:
         tx.execute(
-            "INSERT INTO applied_writes (tenant, write_id, version, applied_at)"
-            " VALUES (?, ?, ?, ?)",
-            (tx.tenant, draft.write_id, version, now),
+            "INSERT INTO applied_writes (tenant, write_id, version, applied_at, digest)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (tx.tenant, draft.write_id, version, now, _digest(draft)),
+        )
+    return version
+
+
+def _digest(draft: Draft) -> str:
+    """What tells one write from another."""
+    told = encode([list(draft.namespace), draft.key, draft.value, draft.paths])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _same_write(draft: Draft, version: int, digest: str) -> int:
+    """The version that a write made before, if it is the same one."""
+    if digest and digest != _digest(draft):
+        raise InvalidItem(
+            f"write_id {draft.write_id!r:.80} was given to another write within a week; give every "
+            "write an id of its own"
         )
     return version
 

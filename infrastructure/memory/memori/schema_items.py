@@ -151,6 +151,10 @@ def _create_deleted_items_term(tx: Tx) -> None:
     )
 
 
+def _tell_writes_apart(tx: Tx) -> None:
+    define(tx, "ALTER TABLE applied_writes ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("items", _create_items),
     Migration("item_texts", _create_item_texts),
@@ -166,5 +170,6 @@ LATER_MIGRATIONS: tuple[Migration, ...] = (
 
 LATEST_MIGRATIONS: tuple[Migration, ...] = (
     Migration("deleted_items_term", _create_deleted_items_term),
+    Migration("applied_write_digests", _tell_writes_apart),
 )
 """Those that came after provenance."""

@@ -18,7 +18,7 @@ import pytest
 from raw_items import keys, put
 from rounds import ROUNDS, in_rounds
 
-from infrastructure.errors import SchemaTooNew, StoreError, StoreUnavailable
+from infrastructure.errors import InputError, SchemaTooNew, StoreError, StoreUnavailable
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.migration import Migration
@@ -169,7 +169,7 @@ async def test_tenants_see_their_own_rows(memori: Memori) -> None:
 
 @pytest.mark.parametrize("tenant", ["", "a\x00b"])
 def test_a_tenant_needs_a_name(memori: Memori, tenant: str) -> None:
-    with pytest.raises(StoreError, match="tenant"):
+    with pytest.raises((InputError, StoreError), match="tenant"):
         memori.for_tenant(tenant)
 
 

@@ -407,3 +407,39 @@ async def test_the_store_that_is_given_a_memori_may_block_its_loop() -> None:
     store.put(NS, "k", {"n": 1})
     assert [hit.key for hit in store.search(NS)] == ["k"]
     await memori.aclose()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"durability": "FULL"},
+        {"durability": None},
+        {"busy_timeout_s": -1},
+        {"busy_timeout_s": float("nan")},
+        {"busy_timeout_s": "x"},
+        {"tenant": 5},
+        {"tenant": "\ud800"},
+        {"tenant": ""},
+    ],
+)
+def test_a_store_is_not_opened_with_what_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises((InputError, StoreError), match=next(iter(wrong))):
+        Memori.open(":memory:", **wrong)
+
+
+async def test_a_write_id_belongs_to_one_write(store: MemoriStore) -> None:
+    first = await store.awrite(NS, "a", {"t": 1}, write_id="m")
+    assert await store.awrite(NS, "a", {"t": 1}, write_id="m") == first
+    for key, value in (("b", {"t": 1}), ("a", {"t": 2})):
+        with pytest.raises(InvalidItem, match="given to another write"):
+            await store.awrite(NS, key, value, write_id="m")
+    assert await store.aget(NS, "b") is None
+
+
+async def test_deleting_again_keeps_what_the_first_delete_took(store: MemoriStore) -> None:
+    await store.aput(NS, "k", {"t": 1})
+    for _ in range(2):
+        await store.adelete(NS, "k")
+    await store.adelete(NS, "k", expected_version=0)
+    assert await store.aundelete(NS, "k") is not None
+    assert (await store.aget(NS, "k")) is not None
