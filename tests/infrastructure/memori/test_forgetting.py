@@ -24,6 +24,7 @@ from infrastructure.memory.memori import archive_ledger, patterns, run_sources, 
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import Forgotten, forget
+from infrastructure.memory.memori.index_service import texts_of
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.memori.postings import Postings
 from infrastructure.memory.memori.provenance import Provenance
@@ -476,7 +477,7 @@ async def test_words_and_vectors_leave_the_stored_index_also_of_what_was_replace
 async def test_an_index_in_memory_is_loaded_anew_without_what_was_forgotten(
     memori: Memori,
 ) -> None:
-    index = SearchIndex(None)
+    index = SearchIndex(None, texts_of)
     store = MemoriStore(memori)
     await store.awrite(NS, "k", {"text": "aardvark"}, provenance=origin("ann"))
     await store.awrite(NS, "l", {"text": "banana"})
