@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.values import decode
+
+_log = logging.getLogger(__name__)
 
 TextsOf: TypeAlias = Callable[[dict[str, Any], list[str]], tuple[str, ...]]
 """The texts of a value at the paths that are indexed."""
@@ -33,9 +37,18 @@ def indexed_items(
         (tx.tenant, after, until, limit),
     )
     return [
-        IndexedItem(id_, namespace, written_at, texts_of(decode(value), decode(paths)))
+        IndexedItem(id_, namespace, written_at, _texts(texts_of, id_, value, paths))
         for id_, namespace, written_at, value, paths in rows.fetchall()
     ]
+
+
+def _texts(texts_of: TextsOf, id_: int, value: str, paths: str) -> tuple[str, ...]:
+    try:
+        return texts_of(decode(value), decode(paths))
+    except StoreError as error:
+        # Whoever reads the item is told; the items after it are searched all the same.
+        _log.warning("item %d is not indexed: %s", id_, error)
+        return ()
 
 
 def ids_between(tx: Tx, after: int, until: int) -> set[int]:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori import segments
+from infrastructure.memory.memori.abandoned import drop_abandoned
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.indexed_items import (
@@ -282,6 +283,7 @@ class Indexer:
             lambda tx: too_many_dead(tx, self.kind.name)
         ):
             rewrite_without_dead(self._memori)
+        drop_abandoned(self._memori, self.kind.name)
         return merge_segments(self._memori, self.kind)
 
     def _told(self) -> BaseException | None:

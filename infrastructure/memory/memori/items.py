@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from infrastructure.errors import VersionConflict
+from infrastructure.errors import StoreError, VersionConflict
 from infrastructure.memory.memori import segments
 from infrastructure.memory.memori.dialect import Insertion, Row, SqlValue, Tx
 from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
@@ -326,9 +326,18 @@ def item_of(row: Row) -> StoredItem:
     (version, namespace, key, value, created_at, updated_at, ttl, expires_at,
      source, run_id, verified) = row  # fmt: skip
     return StoredItem(
-        version, decode_namespace(namespace), key, decode(value), created_at, updated_at, ttl,
-        expires_at, _provenance(source, run_id, verified),
+        version, decode_namespace(namespace), key, _decoded(value, namespace, key), created_at,
+        updated_at, ttl, expires_at, _provenance(source, run_id, verified),
     )  # fmt: skip
+
+
+def _decoded(value: str, namespace: str, key: str) -> dict[str, Any]:
+    try:
+        return decode(value)
+    except StoreError as error:
+        raise StoreError(
+            f"item {key!r:.200} in namespace {decode_namespace(namespace)!r:.200}: {error}"
+        ) from error
 
 
 _KEPT: Final = (

@@ -104,7 +104,7 @@ async def test_merged_segments_find_the_same(memori: Memori) -> None:
     while await asyncio.to_thread(merge_segments, memori, TextKind()):
         pass
     extents = await memori.read(lambda tx: segments.extents(tx, TEXT_KIND))
-    assert len(extents) < FAN_IN
+    assert len(extents) < 2 * FAN_IN  # of two sizes, fewer of each than are merged
     expected = [str(number) for number in reversed(range(3 * FAN_IN)) if number != 3]
     assert sorted(matches(await store.asearch(NS, query="banana", limit=99))) == sorted(expected)
     # One that has read nothing yet, and one that had read the segments before.
@@ -119,7 +119,7 @@ async def test_an_index_that_is_mostly_dead_is_rewritten_without_the_dead(memori
         await store.abatch([PutOp(NS, str(n), {"text": f"banana t{turn}"}) for n in range(300)])
         assert len(matches(await store.asearch(NS, query=f"t{turn}", limit=999))) == 300
     async with asyncio.timeout(60):
-        while await memori.read(segments.death_count):
+        while await memori.read(segments.death_count) > 300:
             await store.aput(NS, "0", {"text": "banana t4"})
             await store.asearch(NS, query="banana")
     assert await memori.read(segments.epoch) > 0
