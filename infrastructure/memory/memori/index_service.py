@@ -120,9 +120,9 @@ class IndexService:
     def _added(self, count: int) -> list[Future[None]]:
         if not count:
             return []
-        for indexer in self._indexers():
-            indexer.added(count)
-        self.text.wake()
+        self.text.added(count)
+        if self.vectors is not None:
+            self.vectors.expects(count)
         return [room for indexer in self._indexers() if (room := indexer.room()) is not None]
 
     def _waits(self) -> bool:

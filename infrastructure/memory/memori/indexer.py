@@ -37,6 +37,8 @@ MAX_BACKLOG: Final = 10_000
 STALL_S: Final = 5.0
 """A turn that takes longer is not waited for: its embedder hangs, or is very slow."""
 
+_EAGER: Final = BATCH // 2
+_LINGER_S: Final = 0.05
 _RETRY_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _ROOM: Final = -1
@@ -121,6 +123,7 @@ class Indexer:
         self._error: BaseException | None = None
         self._pause_s = _RETRY_S
         self._retry: threading.Timer | None = None
+        self._linger: threading.Timer | None = None
 
     @property
     def healthy(self) -> bool:
@@ -129,13 +132,29 @@ class Indexer:
         return self._error is None and not hangs
 
     def added(self, count: int) -> None:
-        """Tell how many items were stored which are to be indexed."""
+        """Tell how many items were stored which are to be indexed; many, or after a while, wake it.
+
+        A search sees the last few without it, and few large segments cost less than many small.
+        """
+        with self._lock:
+            self._backlog += count
+            if self._backlog >= _EAGER:
+                self._woken = True
+                self._start()
+            elif self._linger is None and not self._closed:
+                self._linger = threading.Timer(_LINGER_S, self.wake)
+                self._linger.daemon = True
+                self._linger.start()
+
+    def expects(self, count: int) -> None:
+        """Tell how many items will come once the kind before this one has them."""
         with self._lock:
             self._backlog += count
 
     def wake(self) -> None:
         """Have it look for work."""
         with self._lock:
+            self._linger = None
             self._woken = True
             self._start()
 
@@ -193,8 +212,9 @@ class Indexer:
         """Stop after the turn at hand; what is left is indexed when the store is opened again."""
         with self._lock:
             self._closed = True
-            if self._retry is not None:
-                self._retry.cancel()
+            for timer in (self._retry, self._linger):
+                if timer is not None:
+                    timer.cancel()
             if not self._idle.wait_for(lambda: not self._running, STALL_S):
                 _log.warning("%s is still being indexed; it is left behind", self.kind.name)
         self._release(self._take(lambda _: True), StoreError(_CLOSED))
