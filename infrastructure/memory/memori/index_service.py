@@ -20,12 +20,20 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.indexed_items import count_after, last_indexed_id
 from infrastructure.memory.memori.indexer import MAX_BACKLOG, STALL_S, Indexer, IndexProgress
 from infrastructure.memory.memori.search import Searcher
-from infrastructure.memory.memori.search_index import TEXT_KIND, SearchIndex, TextKind, VectorKind
+from infrastructure.memory.memori.search_index import (
+    MAX_TAIL,
+    TEXT_KIND,
+    SearchIndex,
+    TextKind,
+    VectorKind,
+)
 from infrastructure.memory.memori.segments import DamagedIndex
 
 MAX_DOCUMENTS: Final = 3_000_000
 """Documents held in memory for all tenants together, unless one alone has more."""
 _MAX_RESIDENT: Final = 1_000
+# Writers wait for room before so many lack their vectors: more belong to a new embedder.
+_REBUILDING: Final = 2 * MAX_BACKLOG
 _THREADS: Final = 2
 _VECTOR_THREADS: Final = 4
 
@@ -126,20 +134,20 @@ class IndexService:
         return [room for indexer in self._indexers() if (room := indexer.room()) is not None]
 
     def _waits(self) -> bool:
-        """Whether a search waits for vectors: where they take long, and are made at all."""
+        """Whether a search waits for vectors that it cannot make itself, and that are made."""
         vectors, embedding = self.vectors, self._embedding
-        if vectors is None or embedding is None:
+        if vectors is None or embedding is None or not vectors.healthy:
             return False
-        return not embedding.instant and vectors.healthy
+        return not embedding.instant or vectors.backlog > MAX_TAIL
 
     def _lag(self, tx: Tx) -> int:
         """Up to which id vectors are to be made first; 0 if none lacks them, or too many do."""
         assert self.vectors is not None
-        left = count_after(tx, segments.cursor(tx, self.vectors.kind.name), MAX_BACKLOG)
+        left = count_after(tx, segments.cursor(tx, self.vectors.kind.name), _REBUILDING)
         if left:
             self.text.wake()  # others may have stored them, and told nobody
             self.vectors.wake()
-        return last_indexed_id(tx) if 0 < left < MAX_BACKLOG else 0
+        return last_indexed_id(tx) if 0 < left < _REBUILDING else 0
 
     def _wait(self, lag: int) -> None:
         if lag and self.vectors is not None:

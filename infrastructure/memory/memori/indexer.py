@@ -126,6 +126,11 @@ class Indexer:
         self._linger: threading.Timer | None = None
 
     @property
+    def backlog(self) -> int:
+        """Items stored by this process that are not indexed yet, at most."""
+        return self._backlog
+
+    @property
     def healthy(self) -> bool:
         """Whether it is worth waiting for: it has not failed, and no turn of it hangs."""
         hangs = self._running and time.monotonic() - self._began_at > STALL_S
