@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-EXACT_ROWS: Final = 100_000
+EXACT_ROWS: Final = 150_000
 _LEAST_CAPACITY: Final = 256
 
 # How many rows the codes let through to the exact comparison: the larger, the fewer are missed.
