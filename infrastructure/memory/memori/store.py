@@ -197,10 +197,13 @@ class MemoriStore(BaseStore):
         """Store a value under a key, in place of the one that was there.
 
         Args:
-            value: a dict of plain JSON values.
+            value: a dict of plain JSON values; None deletes the item.
             index: the paths whose texts are searched; False for none, None for the configured.
             ttl: minutes that the item lives; None for ever.
         """
+        if cast("object", value) is None:  # as LangGraph's stores take it
+            self.delete(namespace, key)
+            return
         self._refuse_to_block()
         self._runner.put(self._requests.put(namespace, key, value, index, ttl))
 
@@ -214,6 +217,9 @@ class MemoriStore(BaseStore):
         ttl: float | NotProvided | None = NOT_PROVIDED,
     ) -> None:
         """`put` for the event loop; the item is durable when it returns."""
+        if cast("object", value) is None:
+            await self.adelete(namespace, key)
+            return
         await self._runner.aput(self._requests.put(namespace, key, value, index, ttl))
 
     def delete(

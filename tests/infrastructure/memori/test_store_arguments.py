@@ -443,3 +443,13 @@ async def test_deleting_again_keeps_what_the_first_delete_took(store: MemoriStor
     await store.adelete(NS, "k", expected_version=0)
     assert await store.aundelete(NS, "k") is not None
     assert (await store.aget(NS, "k")) is not None
+
+
+async def test_putting_none_deletes_as_in_langgraphs_stores(store: MemoriStore) -> None:
+    nothing: Any = None
+    await store.aput(NS, "k", {"t": 1})
+    await store.aput(NS, "k", nothing)
+    assert await store.aget(NS, "k") is None
+    await store.aput(NS, "k", {"t": 2})
+    await asyncio.to_thread(store.put, NS, "k", nothing)
+    assert await store.aget(NS, "k") is None
