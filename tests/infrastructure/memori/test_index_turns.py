@@ -58,6 +58,8 @@ async def test_whoever_asks_while_a_turn_ends_is_told(tmp_path: Path) -> None:
     for number in range(WAKES):
         version = await store.awrite(NS, str(number), {"text": "banana"})
         await asyncio.wait_for(asyncio.wrap_future(indexer.reached(version)), 30)
+    (progress,) = await store.index_progress()
+    assert progress.indexed == progress.total == WAKES
     await memori.aclose()
 
 
@@ -121,4 +123,6 @@ async def test_vectors_follow_what_another_store_put(tmp_path: Path) -> None:
         while not (await meaning.index_progress())[1].complete:
             await meaning.asearch(NS, limit=1)
             await meaning.asearch(NS, query="apple")
+    hits = await meaning.asearch(NS, query="apple")
+    assert hits[0].score is not None  # by meaning: no word of it matches
     await memori.aclose()
