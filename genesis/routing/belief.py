@@ -18,6 +18,7 @@ OPTIMISM = 0.8
 _OPTIMISM_WEIGHT = 4.0  # attempts that the optimism counts for in an agent's overall record
 _WIDER_WEIGHT = 1.0  # attempts that a wider record counts for in a narrower one
 _DECLARED_WEIGHT = 1.0  # attempts that a skill's declared price and time count for
+_SURELY = 1e-3  # a prior may not be surer than this: no record could change its mind
 _ALPHA = 0.10  # outside of the credible interval
 
 
@@ -57,6 +58,29 @@ class Tried:
     failures: int
     seconds: float
     usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is expected before there is any record.
+
+    Attributes:
+        mean: share of verified successes, 0 to 1.
+        weight: attempts that it counts for, more than 0.
+
+    Raises:
+        ValueError: the mean or the weight cannot be.
+    """
+
+    mean: float
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.mean <= 1 and 0 < self.weight < math.inf):
+            raise ValueError(f"a prior of mean {self.mean} and weight {self.weight} cannot be")
+
+
+OPTIMISTIC = Prior(OPTIMISM, _OPTIMISM_WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +171,7 @@ class Belief:
         effort: str = "",
         seconds: float = 1.0,
         usd: float = 0.0,
+        prior: Prior | None = None,
     ) -> Estimate:
         """What to expect of an agent, and of a model and effort within it, for a kind of task.
 
@@ -154,6 +179,8 @@ class Belief:
             task_type, operation, agent: the kind of task and who does it.
             model, effort: the model that it would use; empty for all together.
             seconds, usd: what its skill declares, until a record says better.
+            prior: what is expected of it before any record, such as what a learnt policy says;
+                None for a mild optimism.
         """
         path: list[tuple[str, ...]] = [(agent, task_type, operation)]
         if model:
@@ -161,7 +188,9 @@ class Belief:
             path.append((*path[1], effort))
         counts = [self._agents.get(agent, _Counts())]
         counts.extend(self._kinds.get(key, _Counts()) for key in path)
-        alpha, beta = _OPTIMISM_WEIGHT * OPTIMISM, _OPTIMISM_WEIGHT * (1 - OPTIMISM)
+        root = prior or OPTIMISTIC
+        mean = min(max(root.mean, _SURELY), 1 - _SURELY)
+        alpha, beta = root.weight * mean, root.weight * (1 - mean)
         for wider, own in zip(counts, (*counts[1:], _Counts()), strict=True):
             # Each level adds only what the narrower ones do not count themselves.
             alpha += wider.successes - own.successes

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from route_samples import Row
 
-from genesis.routing.belief import OPTIMISM, Belief, Estimate, beta_quantile
+from genesis.routing.belief import OPTIMISM, Belief, Estimate, Prior, beta_quantile
 
 
 def _estimate(*rows: Row, agent: str = "a", model: str = "", effort: str = "") -> Estimate:
@@ -91,3 +91,25 @@ def test_known_quantiles(a: float, b: float, p: float, quantile: float) -> None:
 @given(n=st.integers(0, 50))
 def test_more_successes_never_lower_the_expectation(n: int) -> None:
     assert _estimate(Row("a", n + 1, 3)).mean > _estimate(Row("a", n, 3)).mean
+
+
+def test_a_prior_takes_the_place_of_optimism_and_yields_to_a_record() -> None:
+    expected = Prior(0.3, 10)
+    new = Belief().estimate("data_analysis", "answer_questions", "a", prior=expected)
+    assert new.mean == pytest.approx(0.3)
+    known = Belief([Row("a", 60, 0)])
+    assert known.estimate("data_analysis", "answer_questions", "a", prior=expected).mean > 0.9
+
+
+@pytest.mark.parametrize(("mean", "weight"), [(-0.1, 1), (1.1, 1), (0.5, 0), (float("nan"), 1)])
+def test_an_impossible_prior_is_refused(mean: float, weight: float) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        Prior(mean, weight)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_no_prior_is_so_sure_that_a_record_cannot_change_it(mean: float) -> None:
+    record = Row("a", 0, 50) if mean else Row("a", 50, 0)
+    known = Belief([record])
+    estimate = known.estimate("data_analysis", "answer_questions", "a", prior=Prior(mean, 2))
+    assert abs(estimate.mean - mean) > 0.9
