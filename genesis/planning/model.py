@@ -7,63 +7,40 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field
-
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import Deliverables
+from genesis.planning.draft import (
+    DraftPlan,
+    DraftTask,
+    NotJson,
+    read_draft,
+)
 from genesis.planning.edges import derive_edges
-from genesis.planning.planner import Goal, Plan
+from genesis.planning.planner import Goal, Plan, PlanRefused
+from genesis.planning.planning_prompt import planning_messages
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.errors import ModelError
-from infrastructure.models.chat import ChatAnswer, ChatMessage, ChatModel, ChatModels
+from infrastructure.errors import GenesisError, ModelError
+from infrastructure.models.chat import ChatMessage, ChatModel, ChatModels
 from infrastructure.models.failures import UnusableAnswer
-from infrastructure.resilience.budget import Budget
-from infrastructure.text import DATA_RULE, cut, fence, one_line, strip_control
+from infrastructure.text import cut, one_line
 
-MAX_PLANNED_TASKS = 30
 _ROUNDS = 2
-_DESCRIPTION_CHARS = 2000
-_REQUEST_CHARS = 20_000
+_SAID_CHARS = 4_000  # of an unusable plan that is shown to its author again
 _TIMEOUT_S = 60.0
+_MAX_OUTPUT_TOKENS = 8_000
 _ANSWER_TOKENS = 1000  # expected of a plan
 _DATUM = re.compile(r"[A-Za-z_][\w.-]{0,79}")
-_SYSTEM = f"""\
-You plan work for a set of agents. Split the request into tasks, each done by one operation of the
-catalogue. Answer with JSON only.
-- Use only operations of the catalogue. Use as few tasks as will do: at most {MAX_PLANNED_TASKS}.
-- `requires` and `produces` are names of data. Everything a task requires is given with the request
-  or produced by another task. An operation that declares what it produces makes only that.
-- `depends_on` names tasks that must be done before; tasks that do not need each other run at once.
-- The plan must produce all data under "asked for".
-- `description` tells the agent in one or two sentences what to do.
-{DATA_RULE}"""
-
-
-class DraftTask(BaseModel):
-    """A task as the model writes it."""
-
-    id: str = Field(description="short and unique, made of letters, digits, '_', '-' and '.'")
-    description: str
-    operation: str = Field(description="an operation of the catalogue")
-    requires: list[str] = Field(default_factory=list)
-    produces: list[str] = Field(default_factory=list)
-    depends_on: list[str] = Field(default_factory=list)
-
-
-class DraftPlan(BaseModel):
-    """A plan as the model writes it."""
-
-    tasks: list[DraftTask]
 
 
 @dataclass(slots=True)
 class _Asked:
-    """What a model answered in the end, and what all answers cost."""
+    """What a model answered in the end, what was mended in it, and what all answers cost."""
 
     tasks: tuple[Task, ...] = ()
+    changes: tuple[str, ...] = ()
     problem: str = ""
     usd: float = 0.0
 
@@ -96,7 +73,8 @@ class ModelPlanner:
         """A valid plan; None when no chat model is set.
 
         Raises:
-            PlanningError: the model's plans were unusable twice; says why.
+            PlanRefused: the model's plans were unusable twice, or it failed after it was paid;
+                says why, and what it cost.
             ModelError: the model cannot be reached.
             BudgetExceeded: the goal's budget does not reach for asking the model.
         """
@@ -105,20 +83,15 @@ class ModelPlanner:
         # In a thread: a provider's package takes about a second to import.
         model = await asyncio.to_thread(self._models.require)
         skills = {skill.id: skill for card in self._cards() for skill in card.skills}
-        messages = self._messages(goal, skills)
-        asked = await self._ask(model, messages, goal, skills)
+        wanted = self._deliverables.asked(goal.request, goal.task_type, goal.given)
+        asked = await self._ask(model, planning_messages(goal, skills, wanted), goal, skills)
         if asked.problem:
-            raise PlanningError(
-                f"the chat model {model.name!r} made no usable plan: {asked.problem}"
-            )
+            raise _refused(f"made no usable plan: {asked.problem}", model, asked)
         if goal.failed and goal.last is not None:
-            dag, changes = replace_failed(
-                goal, lambda datum: [t for t in asked.tasks if datum in t.produces]
-            )
-            reason = f"the chat model {model.name!r} planned the failed branch another way"
-            return Plan(dag, "model", reason, changes, cost_usd=asked.usd)
+            return _branch(model, asked, goal)
         reason = f"planned by the chat model {model.name!r}"
-        return Plan(TaskDAG(asked.tasks, goal.given), "model", reason, cost_usd=asked.usd)
+        dag = TaskDAG(asked.tasks, goal.given)
+        return Plan(dag, "model", reason, asked.changes, cost_usd=asked.usd)
 
     async def _ask(
         self,
@@ -130,57 +103,50 @@ class ModelPlanner:
         asked = _Asked()
         for _ in range(_ROUNDS):
             try:
-                answer = await _paid(model, messages, goal.budget)
-            except UnusableAnswer as error:
-                asked.usd += error.usage.cost_usd
-                text, asked.problem = error.text, str(error)
-            else:
-                asked.usd += answer.usage.cost_usd
-                text = answer.text
-                asked.tasks, asked.problem = _read(answer.value, goal, skills)
+                said = await _paid(model, messages, goal)
+            except GenesisError as error:
+                if not asked.usd:
+                    raise
+                why = f"made no usable plan: {asked.problem}; asked again: {error}"
+                raise _refused(why, model, asked) from error
+            asked.usd += said.usd
+            asked.tasks, asked.changes, asked.problem = _read(said, goal, skills)
             if not asked.problem:
                 break
             messages += [
-                ChatMessage("assistant", cut(text, _REQUEST_CHARS) or "(nothing)"),
+                ChatMessage("assistant", cut(said.text, _SAID_CHARS) or "(nothing)"),
                 ChatMessage("user", f"This plan cannot be used: {asked.problem}. Correct it."),
             ]
         return asked
 
-    def _messages(self, goal: Goal, skills: dict[str, Skill]) -> list[ChatMessage]:
-        asked = self._deliverables.asked(goal.request, goal.task_type, goal.given)
-        parts = [
-            fence("request", goal.request, _REQUEST_CHARS),
-            f"Task type: {one_line(goal.task_type)}",
-            f"Given with the request: {', '.join(sorted(goal.given)) or 'nothing'}",
-            f"Asked for: {', '.join(asked)}",
-            "Catalogue:\n" + "\n".join(_entry(skill) for skill in skills.values()),
-        ]
-        if goal.objections:
-            parts.append(
-                "The last plan was sent back:\n" + fence("objections", "\n".join(goal.objections))
-            )
-        if goal.failed:
-            told = "\n".join(f"{result.task_id}: {result.error}" for result in goal.failed)
-            parts.append(
-                "These tasks failed; make what they produce by other operations:\n"
-                + fence("failures", told)
-            )
-        return [ChatMessage("system", _SYSTEM), ChatMessage("user", "\n\n".join(parts))]
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One answer; `unusable` says what the schema made of it, empty where it fits."""
+
+    text: str
+    usd: float
+    unusable: str = ""
 
 
-async def _paid(
-    model: ChatModel, messages: list[ChatMessage], budget: Budget
-) -> ChatAnswer[DraftPlan]:
+async def _paid(model: ChatModel, messages: list[ChatMessage], goal: Goal) -> _Said:
     """Ask once: money is reserved before and settled after, whatever the answer is."""
+    budget = goal.budget
     reservation = budget.reserve(model.estimate_usd(messages, _ANSWER_TOKENS))
     spent = reservation.usd  # a call that is cut off is charged all the same
+    limit_s = _TIMEOUT_S if goal.seconds_left is None else min(_TIMEOUT_S, goal.seconds_left)
     try:
-        answer = await model.complete(messages, schema=DraftPlan, timeout_s=_TIMEOUT_S)
+        answer = await model.complete(
+            messages,
+            schema=DraftPlan,
+            max_output_tokens=_MAX_OUTPUT_TOKENS,
+            timeout_s=max(limit_s, 0.0),
+        )
         spent = answer.usage.cost_usd
-        return answer
+        return _Said(answer.text, spent)
     except UnusableAnswer as error:
         spent = error.usage.cost_usd
-        raise
+        return _Said(error.text, spent, str(error))
     except ModelError:
         spent = 0.0
         raise
@@ -188,26 +154,52 @@ async def _paid(
         budget.settle(reservation, spent)
 
 
-def _entry(skill: Skill) -> str:
-    return (
-        f"- {skill.id}: {one_line(skill.description)} "
-        f"requires: {', '.join(skill.requires) or 'nothing'}; "
-        f"produces: {', '.join(skill.produces) or 'whatever is asked'}; "
-        f"task types: {', '.join(skill.task_types) or 'any'}"
+def _refused(why: str, model: ChatModel, asked: _Asked) -> PlanRefused:
+    return PlanRefused(
+        f"the chat model {model.name!r}, asked for ${asked.usd:.4f}, {why}", asked.usd
     )
 
 
-def _read(draft: DraftPlan, goal: Goal, skills: dict[str, Skill]) -> tuple[tuple[Task, ...], str]:
-    """The draft as tasks, or why it is no valid plan."""
-    if len(draft.tasks) > MAX_PLANNED_TASKS:
-        return (), f"it has {len(draft.tasks)} tasks and at most {MAX_PLANNED_TASKS} are allowed"
-    made_before = {name for task in goal.last or () for name in task.produces}
+def _branch(model: ChatModel, asked: _Asked, goal: Goal) -> Plan:
+    """The last plan with its failed branch done as the model says.
+
+    Raises:
+        PlanRefused: the model found no other way.
+    """
     try:
+        dag, changes = replace_failed(
+            goal, lambda datum: [t for t in asked.tasks if datum in t.produces]
+        )
+    except PlanningError as error:
+        raise _refused(f"found no other way: {error}", model, asked) from error
+    reason = f"the chat model {model.name!r} planned the failed branch another way"
+    return Plan(dag, "model", reason, (*asked.changes, *changes), cost_usd=asked.usd)
+
+
+def _read(
+    said: _Said, goal: Goal, skills: dict[str, Skill]
+) -> tuple[tuple[Task, ...], tuple[str, ...], str]:
+    """The answer as tasks with what was mended, or why it is no valid plan."""
+    made_before = {name for task in goal.last or () for name in task.produces}
+    given = made_before.union(goal.given) if goal.failed else goal.given
+    try:
+        draft, changes = read_draft(said.text)
         tasks = derive_edges(_task(one, goal, skills) for one in draft.tasks)
-        TaskDAG(tasks, made_before.union(goal.given) if goal.failed else goal.given)
+        TaskDAG(tasks, given)
+    except NotJson as error:
+        return (), (), said.unusable or str(error)
     except InvalidPlan as error:
-        return (), str(error)
-    return tasks, ""
+        return (), (), str(error)
+    return tasks, (*changes, *_described(draft, tasks)), ""
+
+
+def _described(draft: DraftPlan, tasks: Sequence[Task]) -> list[str]:
+    """Which tasks had no description and were given their operation's."""
+    return [
+        f"described task {task.id!r} as its operation is"
+        for one, task in zip(draft.tasks, tasks, strict=True)
+        if not one.description.strip()
+    ]
 
 
 def _task(draft: DraftTask, goal: Goal, skills: dict[str, Skill]) -> Task:
@@ -227,10 +219,13 @@ def _task(draft: DraftTask, goal: Goal, skills: dict[str, Skill]) -> Task:
     for name in (*draft.requires, *draft.produces):
         if not _DATUM.fullmatch(name):
             raise InvalidPlan(f"task {called}: {one_line(name, 80)!r} is no name of a datum")
+    described = draft.description.strip() or skill.description
+    if not described:
+        raise InvalidPlan(f"task {called} does not say what is to be done")
     serves = not skill.task_types or goal.task_type in skill.task_types
     return Task(
         id=draft.id,
-        description=cut(strip_control(draft.description), _DESCRIPTION_CHARS),
+        description=described,
         task_type=goal.task_type if serves else skill.task_types[0],
         operation=skill.id,
         requires=tuple(dict.fromkeys((*draft.requires, *skill.requires))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from genesis.errors import GenesisError, PlanningError
@@ -54,6 +54,8 @@ class Goal:
         failed: tasks of the last plan that failed, with their results.
         last: the plan that was sent back or failed in part; None the first time.
         budget: pays for planning; the run's own.
+        seconds_left: until the run's deadline; None without one.
+        levels_left: how many levels of requests within requests may follow; None where unknown.
     """
 
     request: str
@@ -65,6 +67,8 @@ class Goal:
     failed: tuple[TaskResult, ...] = ()
     last: TaskDAG | None = None
     budget: Budget = field(default_factory=Budget)
+    seconds_left: float | None = None
+    levels_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,9 @@ class Plan:
         dag: the tasks.
         source: which planner made it.
         reason: why this plan, in words.
-        changes: what was adapted, one sentence each (memory only).
+        changes: what was adapted or mended, one sentence each.
         run_id: the past run whose plan it is (memory only).
-        cost_usd: what a chat model's planning cost.
+        cost_usd: what asking chat models for plans cost, also for plans that were refused.
     """
 
     dag: TaskDAG
@@ -86,6 +90,19 @@ class Plan:
     changes: tuple[str, ...] = ()
     run_id: str = ""
     cost_usd: float = 0.0
+
+
+class PlanRefused(PlanningError):
+    """A planner paid for plans of which none could be used.
+
+    Args:
+        message: why.
+        cost_usd: what they cost.
+    """
+
+    def __init__(self, message: str, cost_usd: float) -> None:
+        self.cost_usd = cost_usd
+        super().__init__(message)
 
 
 class Planner(Protocol):
@@ -106,18 +123,20 @@ async def first_plan(planners: Sequence[Planner], goal: Goal) -> tuple[Plan, tup
     """The first plan that a planner makes, and why those asked before made none.
 
     Raises:
-        PlanningError: none made one; gives the reasons of those that tried.
+        PlanRefused: none made one; gives the reasons of those that tried, and what they cost.
     """
     reasons: list[str] = []
     tried: list[str] = []
+    paid = 0.0
     for planner in planners:
         try:
             plan = await planner.plan(goal)
         except GenesisError as error:
             reasons.append(f"{planner.name}: {error}")
             tried.append(reasons[-1])
+            paid += error.cost_usd if isinstance(error, PlanRefused) else 0.0
             continue
         if plan is not None:
-            return plan, tuple(reasons)
+            return replace(plan, cost_usd=plan.cost_usd + paid), tuple(reasons)
         reasons.append(f"{planner.name}: has no plan for this request")
-    raise PlanningError("; ".join(tried or reasons) or "no planner is set up")
+    raise PlanRefused("; ".join(tried or reasons) or "no planner is set up", paid)
