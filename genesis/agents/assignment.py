@@ -17,7 +17,7 @@ class Assignment:
 
     Attributes:
         task: what is to be done.
-        request: the user's whole request.
+        request: the user's whole request, or the part of it that the task serves.
         inputs: the named data in `task.requires`, by name.
         workspace: the folder that bounds every path that the agent may read.
         artifacts_dir: an existing folder of this attempt, for files that the agent writes.

@@ -138,9 +138,10 @@ class TaskRunner:
                 available |= result.output.data
         inputs: dict[str, JsonValue] = {}
         for name in climb.task.requires:
-            if name not in available:
-                return f"it requires {name!r}, which no task before it has produced"
-            inputs[name] = available[name]
+            datum = climb.task.datum(name)
+            if datum not in available:
+                return f"it requires {datum!r}, which no task before it has produced"
+            inputs[name] = available[datum]
         climb.inputs = inputs
         for acceptance in checks_for(climb.task, self._registry.checks_of_data):
             if acceptance.check not in self._registry.checks:
@@ -211,10 +212,10 @@ class TaskRunner:
 
     async def _verify(self, climb: _Climb, output: TaskOutput) -> Verdict:
         scope = climb.scope
+        asked = climb.task.request or scope.request
         submission = Submission(
-            climb.task, scope.request, climb.inputs, output, {}, scope.workspace,
-            scope.artifacts_dir,
-        )  # fmt: skip
+            climb.task, asked, climb.inputs, output, {}, scope.workspace, scope.artifacts_dir
+        )
         acceptances = checks_for(climb.task, self._registry.checks_of_data)
         limit = max(0.0, min(self._check_timeout_s, self._seconds_left(scope)))
         return await verify(submission, acceptances, self._registry.checks, limit)

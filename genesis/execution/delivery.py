@@ -68,7 +68,7 @@ class Order:
         """The order as the agent sees it."""
         return _LazyAssignment(
             task=self.task,
-            request=self.scope.request,
+            request=self.task.request or self.scope.request,
             inputs=self.inputs,
             workspace=self.scope.workspace,
             artifacts_dir=self.folder,

@@ -19,6 +19,8 @@ def derive_edges(tasks: Iterable[Task]) -> tuple[Task, ...]:
     depends = {task.id: list(task.depends_on) for task in listed}
     for position, task in enumerate(listed):
         for name in task.requires:
+            if name in dict(task.bindings):
+                continue  # it is said which datum is meant, and that one is given
             maker = _maker(listed, position, name)
             if maker is None or maker.id in depends[task.id]:
                 continue

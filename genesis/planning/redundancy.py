@@ -44,6 +44,8 @@ def _work(
         frozenset(task.produces),
         frozenset(sources),
         words,
+        task.request,
+        task.bindings,
         repr(task.acceptance),
     )
 

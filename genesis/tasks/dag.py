@@ -47,7 +47,7 @@ class TaskDAG:
             upstream = self.given.union(
                 *(available[d] | frozenset(self._by_id[d].produces) for d in task.depends_on)
             )
-            missing = [name for name in task.requires if name not in upstream]
+            missing = [n for n in map(task.datum, task.requires) if n not in upstream]
             if missing:
                 raise InvalidPlan(
                     f"task {task.id!r} requires {missing[0]!r}, which is neither given with the "
@@ -156,6 +156,8 @@ def _task_to_json(task: Task) -> JsonObject:
         "parent": task.parent,
         "acceptance": [{"check": a.check, "params": a.params} for a in task.acceptance],
         "timeout_s": task.timeout_s,
+        **({"request": task.request} if task.request else {}),
+        **({"bindings": dict(task.bindings)} if task.bindings else {}),
     }
 
 
@@ -164,6 +166,13 @@ def _names(value: JsonObject, key: str) -> tuple[str, ...]:
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise ValueError(f"{key!r} must be a list of names")
     return tuple(cast("list[str]", listed))
+
+
+def _bindings(value: JsonObject) -> tuple[tuple[str, str], ...]:
+    pairs = value.get("bindings") or {}
+    if not isinstance(pairs, Mapping) or not all(isinstance(d, str) for d in pairs.values()):
+        raise ValueError("'bindings' must map names to names")
+    return tuple((name, str(datum)) for name, datum in pairs.items())
 
 
 def _task_from_json(value: JsonObject) -> Task:
@@ -183,4 +192,6 @@ def _task_from_json(value: JsonObject) -> Task:
             for a in acceptance
         ),
         timeout_s=None if timeout is None else float(cast("float", timeout)),
+        request=str(value.get("request") or ""),
+        bindings=_bindings(value),
     )

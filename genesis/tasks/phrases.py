@@ -39,6 +39,14 @@ class Phrases:
         found = self._pattern.search(text) if self._pattern is not None else None
         return found.group() if found else ""
 
+    def begins(self, text: str) -> bool:
+        """Whether the text begins with one of the phrases."""
+        return self._pattern is not None and self._pattern.match(text) is not None
+
+    def without(self, text: str) -> str:
+        """The text with a blank for every passage that matches."""
+        return self._pattern.sub(" ", text) if self._pattern is not None else text
+
 
 @lru_cache(maxsize=512)
 def _compiled(phrases: tuple[str, ...]) -> re.Pattern[str] | None:

@@ -7,6 +7,12 @@ from enum import StrEnum
 
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
+SUB_REQUEST = "sub_request"
+"""The operation of a composite task: a request of its own, planned when it is reached."""
+
+COMPOSITE = "composite"
+"""The task type of composite tasks: what they are for says their own request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -32,6 +38,10 @@ class Task:
         parent: id of the composite task that it was expanded from; empty at the top.
         acceptance: checks that must all pass before the task counts as done.
         timeout_s: seconds that one attempt may take; None takes the setting's default.
+        request: the part of the request that it serves, where the request asks for several
+            things; empty when it serves the whole.
+        bindings: (name, datum) pairs: which datum of the plan is handed over under a required
+            name, where the two differ ("dataset", "dataset_2").
     """
 
     id: str
@@ -44,6 +54,17 @@ class Task:
     parent: str = ""
     acceptance: tuple[Acceptance, ...] = ()
     timeout_s: float | None = None
+    request: str = ""
+    bindings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def composite(self) -> bool:
+        """Whether it is a request of its own, one level down."""
+        return self.operation == SUB_REQUEST
+
+    def datum(self, name: str) -> str:
+        """The datum of the plan that is handed over under a required name."""
+        return dict(self.bindings).get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
