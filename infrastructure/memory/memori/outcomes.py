@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from infrastructure.memory.memori.counting import (
@@ -14,6 +16,14 @@ from infrastructure.memory.memori.counting import (
     to_nanos,
 )
 from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.latest_attempts import (
+    KEPT,
+    LatestAttempt,
+    extended,
+    last_at,
+    pack,
+    unpack,
+)
 from infrastructure.memory.memori.names import checked_label, checked_name
 
 _KEY: Final = "task_type, operation, agent, model, effort"
@@ -61,6 +71,7 @@ class OutcomeCount:
         successes, failures: verified attempts.
         seconds, usd: totals over all attempts, failed ones included.
         last_used: seconds since the epoch.
+        packed: the latest attempts as they are stored; `latest` reads them.
     """
 
     task_type: str
@@ -73,6 +84,12 @@ class OutcomeCount:
     seconds: float
     usd: float
     last_used: float
+    packed: bytes = b""
+
+    @property
+    def latest(self) -> tuple[LatestAttempt, ...]:
+        """The latest attempts among those counted, oldest first."""
+        return unpack(self.packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +115,18 @@ def record_outcomes(
     checked_name(run_id, "a run's run_id")
     if _attempts(tx, run_id):
         return
-    for number, outcome in enumerate(outcomes):
-        attempt = _Attempt(
-            number=number,
-            key=(
-                outcome.task_type,
-                outcome.operation,
-                outcome.agent,
-                outcome.model,
-                outcome.effort,
-            ),
-            task_id=outcome.task_id,
-            verified=outcome.success,
-            counted=outcome.success,
-            micros=to_micros(outcome.seconds),
-            nanos=to_nanos(outcome.usd),
-            created_at=created_at,
-        )
+    attempts = [_attempt(number, outcome, created_at) for number, outcome in enumerate(outcomes)]
+    for attempt in attempts:
         _insert(tx, run_id, attempt)
-        _count(tx, attempt)
+    by_key = attrgetter("key")
+    for key, made in groupby(sorted(attempts, key=by_key), by_key):
+        _count(tx, key, list(made))
 
 
 def outcome_counts(tx: Tx, task_types: Sequence[str] | None = None) -> list[OutcomeCount]:
     """The counters of these task types, or of all, in the order of their names."""
     select = (
-        f"SELECT {_KEY}, successes, failures, duration_us, cost_nusd, last_used"  # noqa: S608 (constant column names)
+        f"SELECT {_KEY}, successes, failures, duration_us, cost_nusd, last_used, latest"  # noqa: S608 (constant column names)
         " FROM outcome_counts WHERE tenant = ?"
     )
     order = f" ORDER BY {_KEY}"
@@ -148,6 +152,7 @@ def correct_outcomes(tx: Tx, run_id: str, *, recorded: bool, success: bool) -> N
         success: the success that counts now.
     """
     attempts = _attempts(tx, run_id)
+    changed: set[_Key] = set()
     last = {attempt.task_id: attempt.number for attempt in attempts}
     for attempt in attempts:
         if success == recorded:
@@ -158,6 +163,9 @@ def correct_outcomes(tx: Tx, run_id: str, *, recorded: bool, success: bool) -> N
             counted = False
         if counted != attempt.counted:
             _recount(tx, run_id, attempt, counted)
+            changed.add(attempt.key)
+    for key in sorted(changed):
+        _keep_latest(tx, key, _read_latest(tx, tx.tenant, key))
 
 
 def forget_outcomes(tx: Tx, run_id: str) -> None:
@@ -166,6 +174,29 @@ def forget_outcomes(tx: Tx, run_id: str) -> None:
     tx.execute("DELETE FROM outcomes WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
     for attempt in attempts:
         _subtract(tx, attempt)
+    for key in sorted({attempt.key for attempt in attempts}):
+        _keep_latest(tx, key, _read_latest(tx, tx.tenant, key))
+
+
+def fill_latest(tx: Tx) -> None:
+    """Keep the latest attempts of every tenant beside its counters, which had none so far."""
+    rows = tx.execute(f"SELECT tenant, {_KEY} FROM outcome_counts").fetchall()  # noqa: S608 (constant column names)
+    for row in rows:
+        packed = _read_latest(tx, row[0], (row[1], row[2], row[3], row[4], row[5]))
+        tx.execute(f"UPDATE outcome_counts SET latest = ? WHERE {_WHERE_KEY}", (packed, *row))  # noqa: S608 (constant text)
+
+
+def _attempt(number: int, outcome: OutcomeRecord, created_at: float) -> _Attempt:
+    return _Attempt(
+        number=number,
+        key=(outcome.task_type, outcome.operation, outcome.agent, outcome.model, outcome.effort),
+        task_id=outcome.task_id,
+        verified=outcome.success,
+        counted=outcome.success,
+        micros=to_micros(outcome.seconds),
+        nanos=to_nanos(outcome.usd),
+        created_at=created_at,
+    )
 
 
 def _insert(tx: Tx, run_id: str, attempt: _Attempt) -> None:
@@ -187,27 +218,63 @@ def _insert(tx: Tx, run_id: str, attempt: _Attempt) -> None:
     )
 
 
-def _count(tx: Tx, attempt: _Attempt) -> None:
+def _count(tx: Tx, key: _Key, made: Sequence[_Attempt]) -> None:
+    successes = sum(attempt.counted for attempt in made)
     tx.execute(
         f"INSERT INTO outcome_counts (tenant, {_KEY}, successes, failures, duration_us,"  # noqa: S608 (constant column names)
-        " cost_nusd, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " cost_nusd, last_used, latest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" ON CONFLICT (tenant, {_KEY}) DO UPDATE SET"
         " successes = outcome_counts.successes + excluded.successes,"
         " failures = outcome_counts.failures + excluded.failures,"
         " duration_us = outcome_counts.duration_us + excluded.duration_us,"
         " cost_nusd = outcome_counts.cost_nusd + excluded.cost_nusd,"
         " last_used = CASE WHEN excluded.last_used > outcome_counts.last_used"
-        " THEN excluded.last_used ELSE outcome_counts.last_used END",
+        " THEN excluded.last_used ELSE outcome_counts.last_used END,"
+        " latest = excluded.latest",
         (
             tx.tenant,
-            *attempt.key,
-            int(attempt.counted),
-            int(not attempt.counted),
-            attempt.micros,
-            attempt.nanos,
-            attempt.created_at,
+            *key,
+            successes,
+            len(made) - successes,
+            sum(attempt.micros for attempt in made),
+            sum(attempt.nanos for attempt in made),
+            made[-1].created_at,
+            _with_latest(tx, key, made),
         ),
     )
+
+
+def _with_latest(tx: Tx, key: _Key, made: Sequence[_Attempt]) -> bytes:
+    """The latest attempts of a key when these have just been stored among its attempts."""
+    row = tx.execute(
+        f"SELECT latest FROM outcome_counts WHERE {_WHERE_KEY}",  # noqa: S608 (constant text)
+        (tx.tenant, *key),
+    ).fetchone()
+    known = bytes(row[0]) if row else b""
+    if last_at(known) < made[0].created_at:
+        return extended(known, (_latest(a.created_at, a.micros, a.nanos, a.counted) for a in made))
+    # A run that ended before others that were stored earlier takes its place among them.
+    return _read_latest(tx, tx.tenant, key)
+
+
+def _read_latest(tx: Tx, tenant: str, key: _Key) -> bytes:
+    rows = tx.execute(
+        "SELECT created_at, duration_us, cost_nusd, counted FROM outcomes"  # noqa: S608 (constant text)
+        f" WHERE {_WHERE_KEY} ORDER BY created_at DESC, run_id DESC, attempt DESC LIMIT ?",
+        (tenant, *key, KEPT),
+    ).fetchall()
+    return pack(_latest(row[0], row[1], row[2], bool(row[3])) for row in reversed(rows))
+
+
+def _keep_latest(tx: Tx, key: _Key, packed: bytes) -> None:
+    tx.execute(
+        f"UPDATE outcome_counts SET latest = ? WHERE {_WHERE_KEY}",  # noqa: S608 (constant text)
+        (packed, tx.tenant, *key),
+    )
+
+
+def _latest(created_at: float, micros: int, nanos: int, success: bool) -> LatestAttempt:
+    return LatestAttempt(created_at, micros / 1e6, nanos / 1e9, success)
 
 
 _WHERE_KEY: Final = (
@@ -288,4 +355,5 @@ def _outcome_count(row: Row) -> OutcomeCount:
         seconds=row[7] / 1e6,
         usd=row[8] / 1e9,
         last_used=row[9],
+        packed=bytes(row[10]),
     )

@@ -8,6 +8,7 @@ from infrastructure.errors import SchemaTooNew
 from infrastructure.memory.memori import (
     schema_index,
     schema_items,
+    schema_outcomes,
     schema_provenance,
     schema_workflows,
 )
@@ -26,6 +27,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_provenance.MIGRATIONS,
     *schema_items.LATEST_MIGRATIONS,
     *schema_index.MIGRATIONS,
+    *schema_outcomes.MIGRATIONS,
 )
 
 

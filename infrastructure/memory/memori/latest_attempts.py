@@ -1,0 +1,53 @@
+"""The latest attempts at one kind of task, packed beside their counters.
+
+Sums over all time cannot tell that an agent has changed; the order of its latest outcomes can.
+They are packed so that a row of counters stays small enough for its page: 17 bytes an attempt.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+KEPT: Final = 32
+"""Attempts that are kept for each agent, model, effort and kind of task."""
+
+_FORMAT: Final = struct.Struct("<dff?")
+
+
+class LatestAttempt(NamedTuple):
+    """One attempt.
+
+    Fields:
+        created_at: seconds since the epoch.
+        seconds, usd: duration and cost, to seven digits.
+        success: whether it counts as verified.
+    """
+
+    created_at: float
+    seconds: float
+    usd: float
+    success: bool
+
+
+def pack(attempts: Iterable[LatestAttempt]) -> bytes:
+    """The latest `KEPT` of some attempts, given oldest first."""
+    return b"".join(_FORMAT.pack(*attempt) for attempt in list(attempts)[-KEPT:])
+
+
+@lru_cache(maxsize=4096)
+def unpack(packed: bytes) -> tuple[LatestAttempt, ...]:
+    """What was packed, oldest first."""
+    return tuple(LatestAttempt(*values) for values in _FORMAT.iter_unpack(packed))
+
+
+def extended(packed: bytes, attempts: Iterable[LatestAttempt]) -> bytes:
+    """What was packed, and later attempts."""
+    return (packed + pack(attempts))[-KEPT * _FORMAT.size :]
+
+
+def last_at(packed: bytes) -> float:
+    """When the latest of them was made; minus infinity without any."""
+    return _FORMAT.unpack(packed[-_FORMAT.size :])[0] if packed else float("-inf")
