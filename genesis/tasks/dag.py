@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import cast
 
 from genesis.errors import InvalidPlan
@@ -13,6 +13,7 @@ from genesis.tasks.task import Acceptance, Task
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
 _TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_SHOWN_IDS = 8
 MAX_TASKS = 500
 
 
@@ -21,7 +22,8 @@ class TaskDAG:
 
     Built once and immutable: a changed plan is a new TaskDAG, so a rejected change cannot leave
     traces in the plan it was made from. Valid means: ids are well formed and unique, dependencies
-    are known, there is no cycle, and whatever a task requires is given or produced upstream.
+    and parents are known, neither go round in a circle, and whatever a task requires is given or
+    produced upstream.
 
     Args:
         tasks: at least one, at most `MAX_TASKS`.
@@ -34,26 +36,33 @@ class TaskDAG:
     __slots__ = ("_by_id", "_order", "given")
 
     def __init__(self, tasks: Iterable[Task], given: Iterable[str] = ()) -> None:
-        listed = list(tasks)
+        # One more than may be shows that there are too many, however many there are.
+        listed = list(islice(tasks, MAX_TASKS + 1))
         self.given = frozenset(given)
-        _check_ids(listed)
-        self._by_id = {task.id: task for task in listed}
+        self._by_id = _by_id(listed)
+        _check_parents(self._by_id)
         self._order = _topological(self._by_id)
         self._check_data()
 
     def _check_data(self) -> None:
-        available: dict[str, frozenset[str]] = {}
+        # Sets of tasks as bits of an integer: a plan of many edges is checked in no time.
+        bits = {task_id: 1 << place for place, task_id in enumerate(self._order)}
+        upstream: dict[str, int] = {}
+        makers: dict[str, int] = {}
         for task in self:
-            upstream = self.given.union(
-                *(available[d] | frozenset(self._by_id[d].produces) for d in task.depends_on)
-            )
-            missing = [n for n in map(task.datum, task.requires) if n not in upstream]
-            if missing:
-                raise InvalidPlan(
-                    f"task {task.id!r} requires {missing[0]!r}, which is neither given with the "
-                    "request nor produced by a task it depends on"
-                )
-            available[task.id] = upstream
+            before = 0
+            for dependency in task.depends_on:
+                before |= upstream[dependency] | bits[dependency]
+            upstream[task.id] = before
+            # Whoever makes a datum upstream comes earlier in the order, so it is known by now.
+            for name in map(task.datum, task.requires):
+                if name not in self.given and not makers.get(name, 0) & before:
+                    raise InvalidPlan(
+                        f"task {task.id!r} requires {name!r}, which is neither given with the "
+                        "request nor produced by a task it depends on"
+                    )
+            for name in task.produces:
+                makers[name] = makers.get(name, 0) | bits[task.id]
 
     def __iter__(self) -> Iterator[Task]:
         """Tasks in topological order; ties keep the order in which they were given."""
@@ -107,41 +116,71 @@ class TaskDAG:
             InvalidPlan: it is not a plan, or not a valid one.
         """
         try:
-            tasks = [_task_from_json(task) for task in cast("list[JsonObject]", value["tasks"])]
+            listed = cast("list[JsonObject]", value["tasks"])
+            tasks = [_task_from_json(task) for task in islice(listed, MAX_TASKS + 1)]
             given = [str(name) for name in cast("list[JsonValue]", value.get("given", []))]
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InvalidPlan(f"not a stored plan: {error!r}") from error
         return cls(tasks, given)
 
 
-def _check_ids(tasks: list[Task]) -> None:
+def _by_id(tasks: Sequence[Task]) -> dict[str, Task]:
     if not tasks:
         raise InvalidPlan("a plan needs at least one task")
     if len(tasks) > MAX_TASKS:
-        raise InvalidPlan(f"a plan has at most {MAX_TASKS} tasks, this one has {len(tasks)}")
+        raise InvalidPlan(f"a plan has at most {MAX_TASKS} tasks, this one has more")
+    found: dict[str, Task] = {}
     for task in tasks:
         if not _TASK_ID.fullmatch(task.id):
             raise InvalidPlan(
                 f"task id {task.id[:80]!r} is not made of 1 to 80 letters, digits, '_', '-' or '.'"
             )
-    repeated = [task_id for task_id, n in Counter(task.id for task in tasks).items() if n > 1]
-    if repeated:
-        raise InvalidPlan(f"task id {repeated[0]!r} is used more than once")
-    known = {task.id for task in tasks}
+        if task.id in found:
+            raise InvalidPlan(f"task id {task.id!r} is used more than once")
+        found[task.id] = task
     for task in tasks:
-        unknown = [d for d in task.depends_on if d not in known]
-        if unknown:
-            raise InvalidPlan(f"task {task.id!r} depends on {unknown[0]!r}, which is not a task")
+        for dependency in task.depends_on:
+            if dependency not in found:
+                raise InvalidPlan(
+                    f"task {task.id!r} depends on {dependency[:80]!r}, which is not a task"
+                )
+            if dependency == task.id:
+                raise InvalidPlan(f"task {task.id!r} depends on itself")
+    return found
+
+
+def _check_parents(tasks: Mapping[str, Task]) -> None:
+    sound: set[str] = set()
+    for task in tasks.values():
+        line: dict[str, None] = {}
+        current = task
+        while current.parent and current.id not in sound:
+            line[current.id] = None
+            if current.parent in line:
+                raise InvalidPlan(f"task {current.id!r} is its own parent: {_shown(list(line))}")
+            if current.parent not in tasks:
+                raise InvalidPlan(
+                    f"task {current.id!r} has the parent {current.parent[:80]!r}, which is not a "
+                    "task"
+                )
+            current = tasks[current.parent]
+        sound.update(line)
 
 
 def _topological(tasks: Mapping[str, Task]) -> tuple[str, ...]:
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks.values()})
     try:
-        order = list(sorter.static_order())
+        return tuple(sorter.static_order())
     except CycleError as error:
-        cycle = " -> ".join(cast("list[str]", error.args[1]))
-        raise InvalidPlan(f"the plan has a cycle: {cycle}") from error
-    return tuple(order)
+        cycle = cast("list[str]", error.args[1])
+        raise InvalidPlan(f"the plan has a cycle: {_shown(cycle)}") from error
+
+
+def _shown(ids: Sequence[str]) -> str:
+    """A line of ids; its middle is left out when it is long."""
+    if len(ids) > _SHOWN_IDS:
+        ids = [*ids[: _SHOWN_IDS // 2], "...", *ids[-_SHOWN_IDS // 2 :]]
+    return " -> ".join(ids)
 
 
 def _task_to_json(task: Task) -> JsonObject:
