@@ -19,7 +19,7 @@ from genesis.tasks.task import TaskStatus
 async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Add the plan of the first planner that has one: learnt, model, template, own skills."""
     context = runtime.context
-    goal = replace(state.goal(), budget=context.scope.budget)
+    goal = replace(state.goal(), budget=context.scope.budget, seconds_left=context.seconds_left)
     try:
         async with asyncio.timeout(max(0.0, context.seconds_left)):
             plan, passed_over = await first_plan(context.services.planners, goal)

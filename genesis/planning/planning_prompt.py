@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from genesis.planning.draft import MAX_DESCRIPTION_CHARS, MAX_PLANNED_TASKS
 from genesis.planning.planner import Goal, PastPlan
+from genesis.tasks.task import SUB_REQUEST
 from infrastructure.a2a.agent import Skill
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.models.chat import ChatMessage
 from infrastructure.text import DATA_RULE, counted, fence, one_line
 
-COMPOSITE = "sub_request"
-"""The operation of a task that is a request of its own, planned when it is reached."""
 _REQUEST_CHARS = 20_000
 _PAST_PLANS = 3
 _SYSTEM = f"""\
@@ -28,9 +27,9 @@ catalogue. Answer with JSON only.
 - Who does a task, with which model, and what it may cost is not yours to say.
 {DATA_RULE}"""
 _COMPOSITE_RULE = (
-    f"Use the operation `{COMPOSITE}` only for a part of the request that needs several operations "
-    "and cannot be planned before earlier results are known; its description is that part as a "
-    "request in full. It is planned when it is reached."
+    f"Use the operation `{SUB_REQUEST}` only for a part of the request that needs several "
+    "operations and cannot be planned before earlier results are known; its description is that "
+    "part as a request in full. It is planned when it is reached."
 )
 
 
@@ -52,7 +51,7 @@ def planning_messages(
         f"Left: {_limits(goal)}",
         "Catalogue:\n" + "\n".join(_entry(skill) for skill in skills.values()),
     ]
-    if COMPOSITE in skills:
+    if SUB_REQUEST in skills:
         parts.append(_COMPOSITE_RULE)
     parts += _history(goal)
     return [ChatMessage("system", _SYSTEM), ChatMessage("user", "\n\n".join(parts))]

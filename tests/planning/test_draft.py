@@ -121,7 +121,7 @@ NEAR_TASKS = st.fixed_dictionaries(
         "agent": ANY_JSON,
     },
 )
-NEAR_PLANS = st.builds(lambda tasks: {"tasks": tasks}, st.lists(NEAR_TASKS, max_size=4))
+NEAR_PLANS = st.fixed_dictionaries({"tasks": st.lists(NEAR_TASKS, max_size=4)})
 
 
 @given(st.text(max_size=40), ANY_JSON | NEAR_PLANS, st.text(max_size=40), st.integers(0, 200))
