@@ -116,7 +116,7 @@ def read_config(name: str, environ: Mapping[str, str] | None = None) -> ConfigFi
     Raises:
         ConfigError: the file is missing, unreadable or not well formed.
     """
-    path = _find(name, os.environ if environ is None else environ)
+    path = find_config(name, environ)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,8 +138,13 @@ def yaml_problem(error: yaml.YAMLError | ValueError) -> str:
     return f"is not valid YAML: {error.problem}: line {mark.line + 1} column {mark.column + 1}"
 
 
-def _find(name: str, environ: Mapping[str, str]) -> Path:
-    chosen = environ.get("GENESIS_CONFIG_DIR", "")
+def find_config(name: str, environ: Mapping[str, str] | None = None) -> Path:
+    """Where `config/<name>` lies: the nearest place that has it.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    chosen = (os.environ if environ is None else environ).get("GENESIS_CONFIG_DIR", "")
     if chosen and not Path(chosen).is_dir():
         raise ConfigError("GENESIS_CONFIG_DIR", "", f"{chosen!r} is not a folder")
     folders = [Path(chosen)] if chosen else []

@@ -41,12 +41,39 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """An earlier task whose doer must not do this one too.
+
+    Attributes:
+        task_id: the earlier task.
+        why: the rule and its reason.
+        persons: agents that count as one, for each person that has several.
+    """
+
+    task_id: str
+    why: str
+    persons: tuple[tuple[str, ...], ...] = ()
+
+    def bars(self, agent: str, doer: str) -> bool:
+        """Whether an agent is, or is the same person as, who did the earlier task."""
+        return agent == doer or any(agent in one and doer in one for one in self.persons)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """HALO's answer for one task: who could do it, best first, and who could not."""
+    """HALO's answer for one task.
+
+    Attributes:
+        task_id: the task.
+        candidates: who could do it, best first.
+        rejected: who could not, and why.
+        apart: whom it depends on earlier tasks to bar.
+    """
 
     task_id: str
     candidates: tuple[Candidate, ...]
     rejected: tuple[Rejection, ...]
+    apart: tuple[Apart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +110,11 @@ class Ladder:
         rungs: at least one.
         difficulty: 0 (routine) to 1 (hard), estimated.
         reason: how difficulty and limits led to this order.
+        apart: earlier tasks whose doers are not asked.
     """
 
     task_id: str
     rungs: tuple[Rung, ...]
     difficulty: float
     reason: str
+    apart: tuple[Apart, ...] = ()

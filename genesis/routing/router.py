@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import Exploration, route
@@ -55,7 +57,14 @@ class Router:
         self._exploration = exploration
 
     def routes(
-        self, tasks: Iterable[Task], request: str, belief: Belief, *, explore: bool = True
+        self,
+        tasks: Iterable[Task],
+        request: str,
+        belief: Belief,
+        *,
+        given: JsonObject | None = None,
+        workspace: Path | None = None,
+        explore: bool = True,
     ) -> list[Route]:
         """HALO's answer for each task: candidates best first, and everybody else with a reason.
 
@@ -63,19 +72,29 @@ class Router:
             tasks: what is to be done.
             request: the user's whole request; rules may look at it.
             belief: the record; an empty one ranks by what agents declare.
+            given: the named data that come with the request; rules may look at them.
+            workspace: where rules look up the sizes of given files.
             explore: False leaves chance out, for a comparison.
         """
-        cards, healthy = self._cards(), self._healthy()
-        unhealthy = frozenset(name for name, well in healthy.items() if not well)
-        facts = Facts(request=request, tenant=self._tenant, unhealthy=unhealthy)
+        cards, healthy, load = self._cards(), self._healthy(), self._load()
+        facts = Facts(
+            request=request,
+            tenant=self._tenant,
+            unhealthy=frozenset(name for name, well in healthy.items() if not well),
+            healthy=frozenset(name for name, well in healthy.items() if well),
+            load=load,
+            given=given or {},
+            workspace=workspace,
+        )
+        rules = self._rules.now(facts)
         return [
             route(
                 task,
                 cards,
-                self._rules.effects(task, facts),
+                rules.effects(task),
                 belief,
                 health=healthy,
-                load=self._load(),
+                load=load,
                 explore=self._exploration if explore else None,
                 prices=self._prices,
                 has_model=bool(self._models),
@@ -101,7 +120,7 @@ class Router:
             ModelNotConfigured: all who can need a chat model and none is set.
             BudgetExceeded: nothing fits the money or time that is left.
         """
-        return choose(
+        ladder = choose(
             task,
             found,
             belief,
@@ -113,3 +132,4 @@ class Router:
             prices=self._prices,
             max_rungs=self._max_attempts,
         )
+        return replace(ladder, apart=found.apart)

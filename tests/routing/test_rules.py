@@ -66,8 +66,8 @@ def test_a_capability_means_every_agent_that_offers_it() -> None:
 
 
 def test_of_rules_that_disagree_the_higher_priority_counts() -> None:
-    low = "{name: low, priority: 1, then: {forbid: a}, because: x}"
-    high = "{name: high, priority: 2, then: {assign: a}, because: x}"
+    low = "{name: low, priority: 1, when: {produces: data_answers}, then: {forbid: a}, because: x}"
+    high = "{name: high, priority: 2, when: {requires: dataset}, then: {assign: a}, because: x}"
     assert _actions(_book(low, high))["a"] == ["assign"]
     assert _actions(_book(low.replace("1", "3"), high))["a"] == ["forbid"]
 
@@ -97,7 +97,7 @@ def test_an_effect_explains_itself() -> None:
                 "{name: p, then: {assign: a}, because: x}",
                 "{name: q, when: {tenant: t}, then: {forbid: a}, because: x}",
             ],
-            "line 3, rule 'q': then: forbid a contradicts assign a of rule 'p' .line 2.",
+            r"line 3, rule 'q': then\.forbid: forbid a contradicts assign a of rule 'p' .line 2.",
         ),
         (
             [
