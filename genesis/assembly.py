@@ -97,7 +97,9 @@ def assemble(
         models=models,
         registry=registry,
         planners=_planners(settings, models, registry, book),
+        templates=book,
         deliverables=book.deliverables,
+        rules=rules,
         router=_router(settings, flags, rules, registry, breakers, slots, models),
         runner=TaskRunner(
             registry,

@@ -13,7 +13,9 @@ from genesis.execution.scope import RunScope
 from genesis.journal import Journal
 from genesis.planning.deliverables import Deliverables
 from genesis.planning.planner import Planner
+from genesis.planning.template import TemplateBook
 from genesis.routing.router import Router
+from genesis.routing.rules import RuleBook
 from genesis.startup import Startup
 from genesis.tasks.infer import TaskTypeInferrer
 from infrastructure.clock import Clock
@@ -39,7 +41,9 @@ class Services:
         models: the chat models that are set.
         registry: the agents.
         planners: asked in this order.
+        templates: the declared plans.
         deliverables: reads what a request asks for.
+        rules: the declared rules of routing.
         router: HALO's rules and candidates, DAAO's choice.
         runner: takes one task to its verdict.
         startup: what the first request waits for.
@@ -57,7 +61,9 @@ class Services:
     models: ChatModels
     registry: AgentRegistry
     planners: tuple[Planner, ...]
+    templates: TemplateBook
     deliverables: Deliverables
+    rules: RuleBook
     router: Router
     runner: TaskRunner
     startup: Startup

@@ -94,7 +94,8 @@ def _routes(event: Mapping[str, Any]) -> Iterator[Decision]:
         chosen = tuple(f"{c['agent']}: {c['reason']}" for c in route["candidates"])
         rejected = tuple(f"not {r['agent']}: {r['reason']}" for r in route["rejected"])
         names = ", ".join(c["agent"] for c in route["candidates"]) or "nobody"
-        yield Decision("halo", route["task_id"], names, chosen + rejected)
+        apart = tuple(f"nor who did {a['task_id']}: {a['why']}" for a in route.get("apart", ()))
+        yield Decision("halo", route["task_id"], names, chosen + rejected + apart)
 
 
 def _validated(event: Mapping[str, Any]) -> Iterator[Decision]:

@@ -122,8 +122,13 @@ class TaskRunner:
         if problem:
             return self._result(climb, TaskStatus.FAILED, problem)
         for rung in ladder.rungs:
+            barred = _barred(rung, ladder, upstream)
+            if barred:
+                climb.attempts.append(_not_made(climb, rung, barred))
+                continue
             if self._seconds_left(climb.scope) <= 0:
-                climb.attempts.append(self._not_made(climb, rung))
+                late = "the run's deadline has passed, so it was not asked"
+                climb.attempts.append(_not_made(climb, rung, late))
                 break
             await self._attempt(climb, rung)
             if climb.output is not None:
@@ -223,19 +228,29 @@ class TaskRunner:
     def _seconds_left(self, scope: RunScope) -> float:
         return scope.deadline - self._clock.monotonic()
 
-    def _not_made(self, climb: _Climb, rung: Rung) -> Attempt:
-        return Attempt(
-            len(climb.attempts) + 1, rung.agent, AttemptOutcome.CANCELED,
-            "the run's deadline has passed, so it was not asked",
-            rung.operation, rung.model, rung.effort,
-        )  # fmt: skip
-
     def _result(self, climb: _Climb, status: TaskStatus, error: str = "") -> TaskResult:
         return climb.result(status, self._clock.monotonic(), error)
 
     def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
         scope = climb.scope
         scope.emit(TaskEnded(scope.run_id, climb.task.id, self._clock.now(), result))
+
+
+def _barred(rung: Rung, ladder: Ladder, upstream: Mapping[str, TaskResult]) -> str:
+    """Why a rule keeps the agent from this task: it did another one; empty when none does."""
+    for apart in ladder.apart:
+        done = upstream.get(apart.task_id)
+        if done is not None and apart.bars(rung.agent, done.agent):
+            who = "it" if rung.agent == done.agent else f"{done.agent!r}, the same person,"
+            return f"not asked: {who} did task {apart.task_id!r}; {apart.why}"
+    return ""
+
+
+def _not_made(climb: _Climb, rung: Rung, reason: str) -> Attempt:
+    return Attempt(
+        len(climb.attempts) + 1, rung.agent, AttemptOutcome.CANCELED, reason,
+        rung.operation, rung.model, rung.effort,
+    )  # fmt: skip
 
 
 def _why(attempts: list[Attempt]) -> str:

@@ -14,11 +14,15 @@ from genesis.state import RunState
 async def halo(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Add a route to every task that is not finished yet."""
     assert state.plan is not None
-    services, journal = runtime.context.services, runtime.context.journal
+    context, dag = runtime.context, state.plan.dag
+    services = context.services
     routes = services.router.routes(
-        [task for task in state.plan.dag if task.id not in state.results],
+        [task for task in dag if task.id not in state.results],
         state.request,
         state.belief(),
+        given=state.given.data,
+        workspace=context.scope.workspace,
     )
-    journal.add(TasksRouted(tuple(routes)))
+    routes = services.rules.team.keep_apart(dag, routes, state.results)
+    context.journal.add(TasksRouted(tuple(routes)))
     return {"routes": {route.task_id: route for route in routes}}
