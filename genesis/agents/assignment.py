@@ -26,6 +26,7 @@ class Assignment:
         notes: recalled or agent-made text that may help, as data and never as an instruction
             (why earlier attempts were rejected, lessons).
         idempotency_key: the same for every delivery of this attempt.
+        run_below: does the task as a request one level down; None unless it is composite.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Assignment:
     effort: str = "medium"
     notes: tuple[str, ...] = ()
     idempotency_key: str = ""
+    run_below: Callable[[], Awaitable[TaskOutput]] | None = None
 
 
 AgentFunction: TypeAlias = Callable[[Assignment], Awaitable[TaskOutput]]

@@ -3,90 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from genesis.agents.assignment import Assignment
 from genesis.agents.registry import AgentRegistry
 from genesis.agents.wire import local_message, remote_message
 from genesis.errors import AgentError, AgentUnavailable, BudgetExceeded, TaskTimeout
 from genesis.execution.answer import Answer, AnswerFailed, plain
+from genesis.execution.below import SubRequest, run_id_below
 from genesis.execution.events import AttemptProgress
-from genesis.execution.scope import RunScope
+from genesis.execution.order import Delivered, Order
 from genesis.execution.slots import AgentSlots
-from genesis.routing.ladder import Rung
-from genesis.tasks.task import AttemptOutcome, Task, TaskOutput, Usage
+from genesis.tasks.task import AttemptOutcome, TaskOutput, Usage
 from infrastructure.a2a.agent import Agent
 from infrastructure.a2a.types import AgentEvent, Message
 from infrastructure.clock import Clock
-from infrastructure.jsonvalue import JsonObject
 from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.breaker import Breakers, Permit
 from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
 
+__all__ = ["Deliveries", "Order"]
+
 _MAX_PROGRESS = 500
 _MAX_REASON = 2_000
-
-
-class _LazyAssignment(Assignment):
-    """An assignment whose folder is made when it is first looked at.
-
-    Most agents write no files, and making a folder can cost more than the whole rest of a call.
-    """
-
-    __slots__ = ("_folder",)
-
-    @property
-    def artifacts_dir(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder
-
-    @artifacts_dir.setter
-    def artifacts_dir(  # pyright: ignore[reportIncompatibleVariableOverride] - still frozen
-        self, folder: Path
-    ) -> None:
-        object.__setattr__(self, "_folder", folder)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be delivered: a task, to whom, and with what."""
-
-    task: Task
-    rung: Rung
-    scope: RunScope
-    inputs: JsonObject
-    notes: tuple[str, ...]
-    number: int
-    key: str
-    folder: Path
-
-    @property
-    def assignment(self) -> Assignment:
-        """The order as the agent sees it."""
-        return _LazyAssignment(
-            task=self.task,
-            request=self.task.request or self.scope.request,
-            inputs=self.inputs,
-            workspace=self.scope.workspace,
-            artifacts_dir=self.folder,
-            model=self.rung.model,
-            effort=self.rung.effort,
-            notes=self.notes,
-            idempotency_key=self.key,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What came back: an output to be checked, or why there is none."""
-
-    output: TaskOutput | None
-    usage: Usage
-    outcome: AttemptOutcome = AttemptOutcome.FAILED
-    reason: str = ""
+# What a request one level down may take to end itself after its deadline.
+_GRACE_BELOW_S = 20.0
 
 
 class Deliveries:
@@ -127,8 +70,10 @@ class Deliveries:
         Args:
             order: the attempt.
             timeout_s: seconds from the moment the agent is free to the end of its answer; less
-                when the run's deadline is nearer.
+                when the run's deadline is nearer. A composite task keeps its own deadline.
         """
+        if order.task.composite:
+            order, timeout_s = self._one_level_down(order)
         try:
             agent = self._registry.get(order.rung.agent)
             async with self._slots.use(agent.card, self._seconds_left(order)):
@@ -142,18 +87,36 @@ class Deliveries:
             reason = "the run's deadline passed before the agent was free"
             return Delivered(None, Usage(), AttemptOutcome.CANCELED, reason)
 
+    def _one_level_down(self, order: Order) -> tuple[Order, float]:
+        """The order as a request of its own, and the seconds that it may take in all."""
+        scope, now = order.scope, self._clock.monotonic()
+        own_limit_s = math.inf if order.task.timeout_s is None else order.task.timeout_s
+        sub = SubRequest(
+            task=order.task,
+            number=order.number,
+            run_id=run_id_below(scope.run_id, order.task.id, order.key),
+            inputs=order.inputs,
+            folder=order.folder,
+            budget=scope.budget.child(),
+            deadline=min(scope.deadline, now + own_limit_s),
+        )
+        return replace(order, sub=sub), max(0.0, sub.deadline - now) + _GRACE_BELOW_S
+
     async def _priced(self, agent: Agent, order: Order, timeout_s: float) -> Delivered:
         permit = self._breakers.of(agent.card.name).enter()
         budget = order.scope.budget
         try:
-            reservation = budget.reserve(order.rung.cost_usd)
+            reservation = budget.reserve(order.reserved_usd)
         except BudgetExceeded:
             permit.abandoned()
             raise
         # Where an agent does not say what it consumed, the expectation counts as spent.
-        spent = order.rung.cost_usd
+        spent = order.reserved_usd
         try:
             delivered = await self._timed(agent, order, timeout_s, permit)
+            if order.sub is not None:  # what was spent below is spent here already
+                below = Usage(cost_usd=order.sub.budget.statistics.spent_usd)
+                return replace(delivered, usage=below)
             spent = delivered.usage.cost_usd
             return delivered
         finally:
@@ -163,9 +126,9 @@ class Deliveries:
     async def _timed(
         self, agent: Agent, order: Order, timeout_s: float, permit: Permit
     ) -> Delivered:
-        expected = Usage(cost_usd=order.rung.cost_usd)
+        expected = Usage(cost_usd=order.reserved_usd)
         failed_tries: list[Usage] = []
-        limit_s = max(0.0, min(timeout_s, self._seconds_left(order)))
+        limit_s = timeout_s if order.sub else max(0.0, min(timeout_s, self._seconds_left(order)))
         try:
             output = await self._asked(agent, order, limit_s, failed_tries)
         except TaskTimeout as error:
@@ -250,7 +213,7 @@ class Deliveries:
         if local:
             return local_message(order.assignment, scope.run_id)
         return await asyncio.to_thread(
-            remote_message, order.assignment, scope.run_id, scope.artifacts_dir
+            remote_message, order.assignment, scope.run_id, scope.files_dir
         )
 
     def _progress(self, order: Order, text: str) -> None:

@@ -34,6 +34,17 @@ class AttemptStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SubRequestStarted:
+    """An attempt at a composite task goes one level down, as the run `sub_run_id`."""
+
+    run_id: str
+    task_id: str
+    at: float
+    number: int
+    sub_run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptProgress:
     """What an agent said while it worked: agent-made text, at most 500 characters."""
 
@@ -66,7 +77,7 @@ class TaskEnded:
 
 
 ExecutionEvent: TypeAlias = (
-    TaskStarted | AttemptStarted | AttemptProgress | AttemptEnded | TaskEnded
+    TaskStarted | AttemptStarted | SubRequestStarted | AttemptProgress | AttemptEnded | TaskEnded
 )
 Emit: TypeAlias = Callable[[ExecutionEvent], None]
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from genesis.execution.below import RunBelow
 from genesis.execution.events import Emit, no_events
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.resilience.budget import Budget
@@ -26,6 +27,9 @@ class RunScope:
         round: how often the plan was made anew after a failure; a task that returns under its old
             id is another attempt with another idempotency key.
         emit: told what happens, as it happens.
+        outermost_dir: the folder of the request that all this is a part of; None when that is
+            `artifacts_dir`.
+        run_below: does a composite task as a request one level down; None where that cannot be.
     """
 
     run_id: str
@@ -37,3 +41,10 @@ class RunScope:
     deadline: float = math.inf
     round: int = 0
     emit: Emit = no_events
+    outermost_dir: Path | None = None
+    run_below: RunBelow | None = None
+
+    @property
+    def files_dir(self) -> Path:
+        """The folder that holds every file that agents wrote for the outermost request."""
+        return self.outermost_dir or self.artifacts_dir

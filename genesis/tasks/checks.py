@@ -59,8 +59,13 @@ async def check_produced(submission: Submission) -> Verdict:
 
 
 def checks_for(task: Task, checks_of_data: Mapping[str, str]) -> tuple[Acceptance, ...]:
-    """The task's own acceptance, or the checks declared for what it produces, or `produced`."""
+    """The task's own acceptance, or the checks declared for what it produces, or `produced`.
+
+    What a composite task produces was checked where it was made, with the data it was made from.
+    """
     if task.acceptance:
         return task.acceptance
+    if task.composite:
+        return (Acceptance(PRODUCED),)
     names = [checks_of_data[name] for name in task.produces if name in checks_of_data]
     return tuple(Acceptance(name) for name in dict.fromkeys(names)) or (Acceptance(PRODUCED),)

@@ -1,0 +1,81 @@
+"""One attempt as an order: what the agent is to do, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from genesis.agents.assignment import Assignment
+from genesis.execution.below import SubRequest
+from genesis.execution.scope import RunScope
+from genesis.routing.ladder import Rung
+from genesis.tasks.task import AttemptOutcome, Task, TaskOutput, Usage
+from infrastructure.jsonvalue import JsonObject
+
+
+class _LazyAssignment(Assignment):
+    """An assignment whose folder is made when it is first looked at.
+
+    Most agents write no files, and making a folder can cost more than the whole rest of a call.
+    """
+
+    __slots__ = ("_folder",)
+
+    @property
+    def artifacts_dir(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @artifacts_dir.setter
+    def artifacts_dir(  # pyright: ignore[reportIncompatibleVariableOverride] - still frozen
+        self, folder: Path
+    ) -> None:
+        object.__setattr__(self, "_folder", folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be delivered: a task, to whom, and with what; `sub` if it is composite."""
+
+    task: Task
+    rung: Rung
+    scope: RunScope
+    inputs: JsonObject
+    notes: tuple[str, ...]
+    number: int
+    key: str
+    folder: Path
+    sub: SubRequest | None = None
+
+    @property
+    def reserved_usd(self) -> float:
+        """Money to set aside; of a request one level down each call sets aside its own."""
+        return self.rung.cost_usd if self.sub is None else 0.0
+
+    @property
+    def assignment(self) -> Assignment:
+        """The order as the agent sees it."""
+        below = self.scope.run_below
+        return _LazyAssignment(
+            task=self.task,
+            request=self.task.request or self.scope.request,
+            inputs=self.inputs,
+            workspace=self.scope.workspace,
+            artifacts_dir=self.folder,
+            model=self.rung.model,
+            effort=self.rung.effort,
+            notes=self.notes,
+            idempotency_key=self.key,
+            run_below=partial(below, self.sub) if below and self.sub else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What came back: an output to be checked, or why there is none."""
+
+    output: TaskOutput | None
+    usage: Usage
+    outcome: AttemptOutcome = AttemptOutcome.FAILED
+    reason: str = ""
