@@ -19,6 +19,7 @@ from genesis.learning.examples import (
     success_table,
     vectors,
 )
+from genesis.learning.joint import fit_joint
 from genesis.routing.features import FORM_NAMES, HASHED, form, hashed_words
 from genesis.routing.policy import Card, RoutingPolicy, Weights
 from infrastructure.embeddings.embedder import Embedder
@@ -105,7 +106,8 @@ def train(
         base_brier=float(np.mean((base - outcomes)[known] ** 2)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Training(RoutingPolicy(card, weights), labelled, held_out, outcomes)
+    policy = RoutingPolicy(card, weights, fit_joint(held_out, outcomes, seed=seed))
+    return Training(policy, labelled, held_out, outcomes)
 
 
 def _features(

@@ -7,10 +7,9 @@ It predicts by NumPy alone; `genesis.learning.train` makes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from safetensors import numpy as safetensors_numpy
 
 from genesis.errors import InputError
 from genesis.routing.features import FEATURES_VERSION, FORM_NAMES, HASHED, form, hashed_words
+from genesis.routing.joint import LatentTrait
 from genesis.routing.outlook import Outlook
 
 FORMAT: Final = 1
@@ -26,23 +26,6 @@ _CARD: Final = "genesis.routing_policy"
 _JOINT: Final = "joint."
 
 Floats = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[np.generic]]
-
-
-class Joint(Protocol):
-    """How outcomes of different options at one task go together."""
-
-    def states(self, marginal: Floats) -> tuple[Floats, Floats]:
-        """P(verified | state), [options, states], and P(state), [states].
-
-        Args:
-            marginal: P(verified) of each option by itself, [options]; kept by what is returned.
-        """
-        ...
-
-    def arrays(self) -> Arrays:
-        """All that it consists of, by name, for a file."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +94,7 @@ class RoutingPolicy:
         InputError: the arrays do not fit the card, or are not finite.
     """
 
-    def __init__(self, card: Card, weights: Weights, joint: Joint | None = None) -> None:
+    def __init__(self, card: Card, weights: Weights, joint: LatentTrait | None = None) -> None:
         _check(card, weights)
         self.card = card
         self.joint = joint
@@ -121,10 +104,6 @@ class RoutingPolicy:
     def options(self) -> tuple[str, ...]:
         """The options that it knows."""
         return self.card.options
-
-    def with_joint(self, joint: Joint) -> RoutingPolicy:
-        """The same policy that also knows how outcomes go together."""
-        return RoutingPolicy(self.card, self._weights, joint)
 
     def outlook(self, text: str, vector: NDArray[np.floating[Any]] | None = None) -> Outlook:
         """What to expect at a task.
@@ -186,14 +165,11 @@ class RoutingPolicy:
         part.replace(path)
 
     @classmethod
-    def load(
-        cls, path: Path, *, read_joint: Callable[[Arrays, Card], Joint] | None = None
-    ) -> RoutingPolicy:
+    def load(cls, path: Path) -> RoutingPolicy:
         """Read what `save` wrote.
 
         Args:
             path: the file.
-            read_joint: makes the joint model from its arrays; None reads the policy without it.
 
         Raises:
             InputError: there is no such file, or it is damaged, foreign or of another version.
@@ -210,7 +186,7 @@ class RoutingPolicy:
             if name.startswith(_JOINT)
         }
         try:
-            joint = read_joint(joint_arrays, card) if read_joint and joint_arrays else None
+            joint = LatentTrait.of_arrays(joint_arrays, len(card.options)) if joint_arrays else None
             return cls(card, Weights(**cast("dict[str, Floats]", own)), joint)
         except InputError as error:
             raise InputError(f"the routing policy {path} is damaged: {error}") from error
