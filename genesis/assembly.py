@@ -81,9 +81,11 @@ def assemble(
         registry.register(agent)
     slots = AgentSlots()
     rules = RuleBook.load()
-    book = TemplateBook.load(cards=lambda: registry.cards)
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
+    book = TemplateBook.load(
+        cards=lambda: registry.cards, infer=lambda text: inferrer.infer(text).task_type
+    )
     return Services(
         settings=settings,
         flags=flags,

@@ -26,11 +26,13 @@ def kinds_of(names: Iterable[str]) -> frozenset[str]:
 
 def is_named(path: str, text: str) -> bool:
     """Whether a text names a file or folder: by its path, the end of it, or as a module."""
+    if path in text:
+        return True
     parts = [part for part in path.split("/") if part][-4:]
     for start in range(len(parts)):
         tail = "/".join(parts[start:])
         module = tail.removesuffix(".py").replace("/", ".")
         for name in (tail, module, tail.removesuffix(".py")):
-            if name in text and re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text):
+            if name in text and re.search(rf"(?<![\w.])(?<!\w/){re.escape(name)}(?!\w)", text):
                 return True
     return False

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genesis.planning.data_names import kinds_of
 from genesis.planning.own_skills import OwnSkills
+from genesis.planning.parts import Part, Reading, split
 from genesis.tasks.phrases import Phrases, prose
 from infrastructure.jsonvalue import JsonObject
 
 FALLBACK = "answer"
+_OBJECT = re.compile(
+    r"\s+(?P<object>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,5}?[^\W_]+)"
+    r"(?=\s*(?:$|[,.;:!?(]|\s(?:to|for|about|on|of|that|which|who|with|in|from|by|and|as|so"
+    r"|[a-z]+ing)\b))",
+    re.IGNORECASE,
+)
+"""What a passage asks to be made: 'a short letter' of 'write a short letter to the supplier'."""
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
@@ -59,6 +70,10 @@ class Deliverables:
         known: what can be asked for, by datum.
         asked: what each task type asks for; a type that is not there asks for an answer.
         own: what agents of the user's own can be asked for.
+        families: a name for each datum, common to those that one plan makes together.
+        openings: words with which people begin to ask for something.
+        open_ended: of these, those that ask for work in words.
+        infer: the task type of a passage; None reads every passage as of the request's type.
     """
 
     def __init__(
@@ -66,6 +81,11 @@ class Deliverables:
         known: Mapping[str, DeliverableConfig],
         asked: Mapping[str, AskedConfig],
         own: OwnSkills,
+        *,
+        families: Mapping[str, str] | None = None,
+        openings: Sequence[str] = (),
+        open_ended: Sequence[str] = (),
+        infer: Callable[[str], str] | None = None,
     ) -> None:
         self._own = own
         self._known = {
@@ -75,33 +95,102 @@ class Deliverables:
             for datum, config in known.items()
         }
         self._asked = dict(asked)
+        self._families = dict(families or {})
+        self._openings = Phrases([*openings, *open_ended])
+        self._open_ended = Phrases(open_ended)
+        self._infer = None if infer is None else lru_cache(maxsize=256)(infer)
 
-    def asked(self, request: str, task_type: str, given: JsonObject) -> tuple[str, ...]:
-        """The data that the request asks for, each once: at least one.
+    def parts(self, request: str, task_type: str, given: JsonObject) -> tuple[Part, ...]:
+        """The things that a request asks for, each with its words and data: at least one.
 
         Args:
             request: the user's words.
-            task_type: inferred or given.
+            task_type: inferred or given; a part of the request has its own.
             given: the named data that come with the request.
         """
+        infer = self._infer
+        reading = Reading(
+            openings=self._openings,
+            open_ended=self._open_ended,
+            type_of=infer if infer is not None else lambda _: task_type,
+            found=self._found,
+            wanted=self._wanted,
+            family=lambda datum: self._families.get(datum, datum),
+            needs=self.needs,
+        )
+        data = {name: name for name in given}
+        whole = Part("", task_type, data, self._wanted(request, task_type, given))
+        found = split(request, given, reading)
+        if len(found) == 1 and set(found[0].asked) > set(whole.asked):
+            # Its first words tell what it is about better than all of them together.
+            return (Part("", found[0].task_type, data, found[0].asked),)
+        return found if len(found) > 1 else (whole,)
+
+    def asked(self, request: str, task_type: str, given: JsonObject) -> tuple[str, ...]:
+        """The data that the request asks for, each once: at least one."""
+        parts = self.parts(request, task_type, given)
+        return tuple(dict.fromkeys(datum for part in parts for datum in part.asked))
+
+    def needs(self, datum: str) -> frozenset[str]:
+        """The kinds of given data that a datum is made from, as far as it is said."""
+        known = self._known.get(datum)
+        if known is not None:
+            return known.needs
+        skill = self._own.making(datum)
+        return frozenset(skill.requires) if skill is not None else frozenset()
+
+    def _wanted(self, text: str, task_type: str, given: JsonObject) -> tuple[str, ...]:
+        """What a passage asks for, by its words or by its task type: at least one datum."""
         config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
-        at_hand = frozenset(given) | frozenset(config.always)
-        text = prose(request, given)
-        found = [
-            datum
-            for datum, known in self._known.items()
-            if known.needs <= at_hand
-            and (not known.task_types or task_type in known.task_types)
-            and known.phrases.first_in(text)
-        ]
-        own = self._own.asked(text, given)
-        if own:
+        at_hand = kinds_of(given) | frozenset(config.always)
+        bare = prose(text, given)
+        found, outright = self._by_phrases(bare, lambda: task_type, at_hand)
+        own = self._own.asked(bare, given)
+        if own or outright:
             # Whoever asks for these asks for nothing that the type alone would suggest.
             return tuple(dict.fromkeys([*own, *found]))
         chosen = [*config.always, *found]
         if config.principal and not set(config.principal) & set(chosen):
-            chosen.append(self._principal(config.principal, at_hand))
+            principal = self._principal(config.principal, at_hand)
+            # What words ask for and data serve is not doubted because the type suggests more.
+            at_hand |= frozenset(chosen)
+            if not chosen or (principal != FALLBACK and self.needs(principal) <= at_hand):
+                chosen.append(principal)
         return tuple(dict.fromkeys(chosen))
+
+    def _found(self, text: str, task_type: Callable[[], str], given: JsonObject) -> tuple[str, ...]:
+        """What the words of a passage ask for; may be nothing."""
+        bare = prose(text, given)
+        own = self._own.asked(bare, given)
+        found, _ = self._by_phrases(bare, task_type, kinds_of(given))
+        return tuple(dict.fromkeys([*own, *found]))
+
+    def _by_phrases(
+        self, text: str, task_type: Callable[[], str], at_hand: frozenset[str]
+    ) -> tuple[list[str], bool]:
+        """What phrases ask for, and whether any does so outright, against the task type."""
+        found: list[str] = []
+        against = False
+        for datum, known in self._known.items():
+            if not known.needs <= at_hand or not known.phrases.first_in(text):
+                continue
+            if known.task_types and task_type() not in known.task_types:
+                if not self._outright(text, known.phrases):
+                    continue
+                against = True
+            found.append(datum)
+        return found, against
+
+    def _outright(self, text: str, phrases: Phrases) -> bool:
+        """Whether a passage begins by asking for this: 'Profile ...', 'Write a letter to ...'."""
+        text = text.lstrip()
+        begun = self._openings.begun(text)
+        if not begun:
+            return False
+        if phrases.begins(text):
+            return True
+        thing = _OBJECT.match(text, len(begun)) if self._open_ended.begins(text) else None
+        return thing is not None and phrases.ends(thing.group("object"))
 
     def _principal(self, principal: Sequence[str], at_hand: frozenset[str]) -> str:
         for datum in principal:

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from genesis.errors import InputError
+from genesis.planning.data_names import MAX_OF_A_KIND, kind_of, numbered
 from genesis.planning.mentions import Mention, mentions
 from genesis.planning.workspace import DATA_SUFFIXES, Workspace, is_data_file
 from genesis.tasks.phrases import Phrases, prose, words_of
@@ -139,7 +140,7 @@ class _Finder:
             self._set("dataset", path)
         elif path.suffix == ".py":
             self._set("script", path)
-            self.data.setdefault("source", str(path))
+            self._set("source", path)
             if mention.arguments:
                 self.data.setdefault("script_args", list(mention.arguments))
         elif self._task_type == "data_analysis" and mention.certain:
@@ -168,14 +169,25 @@ class _Finder:
             self._set("source", path)
 
     def _set(self, name: str, path: Path) -> None:
-        held = self.data.get(name)
-        if held is None:
-            self.data[name] = str(path)
-        elif held != str(path) and name in ("dataset", "script"):
-            self.notes.append(
-                f"{self.workspace.shown(path)} is named as well; "
-                f"only {self.workspace.shown(Path(str(held)))} is taken as the {name}"
-            )
+        """Add a path under the next free name of its kind: "dataset", "dataset_2"."""
+        for number in range(1, MAX_OF_A_KIND + 1):
+            held = self.data.setdefault(numbered(name, number), str(path))
+            if held == str(path):
+                if number > 1 and name in ("dataset", "script"):
+                    self._say_second(name, number, path)
+                return
+        self.notes.append(
+            f"{self.workspace.shown(path)} is left out: at most {MAX_OF_A_KIND} of a kind are taken"
+        )
+
+    def _say_second(self, name: str, number: int, path: Path) -> None:
+        first = self.workspace.shown(Path(str(self.data[name])))
+        note = (
+            f"{self.workspace.shown(path)} is named as well: it is {numbered(name, number)!r}, "
+            f"{first} is {name!r}"
+        )
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _missing(self, mention: Mention) -> None:
         if not mention.certain:
@@ -232,7 +244,7 @@ def _from_context(context: Mapping[str, JsonValue], workspace: Workspace) -> dic
             raise InputError(
                 f"{name[:80]!r} names no datum: use letters, digits, '_', '-' and '.', at most 80"
             )
-        if name in PATH_DATA:
+        if kind_of(name) in PATH_DATA:
             if not isinstance(value, str) or not value.strip():
                 raise InputError(f"{name!r} must be the path of a file or folder, found {value!r}")
             data[name] = str(workspace.require(value, name))

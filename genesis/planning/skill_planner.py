@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genesis.errors import InvalidPlan, PlanningError
-from genesis.planning.edges import derive_edges
 from genesis.planning.own_skills import produced
+from genesis.planning.part_plan import plan_parts
 from genesis.planning.planner import Goal, Plan
 from genesis.planning.template import TemplateBook
 from genesis.tasks.dag import TaskDAG
@@ -29,13 +29,16 @@ class SkillPlanner:
             PlanningError: a datum on the way is neither given nor made by anybody, or this very
                 plan was sent back or failed.
         """
-        asked = self._book.deliverables.asked(goal.request, goal.task_type, goal.given)
+        parts = self._book.deliverables.parts(goal.request, goal.task_type, goal.given)
+        asked = tuple(dict.fromkeys(datum for part in parts for datum in part.asked))
         if not any(self._book.own.making(datum) for datum in asked):
             return None
         if goal.last is not None:
             raise PlanningError("the registered skills make no other plan")
         try:
-            dag = TaskDAG(derive_edges(self._tasks(goal, asked)), goal.given)
+            dag = TaskDAG(
+                plan_parts(goal, parts, lambda own, part: self._tasks(own, part.asked)), goal.given
+            )
         except InvalidPlan as error:
             raise PlanningError(f"the registered skills make no valid plan: {error}") from error
         operations = ", ".join(task.operation for task in dag)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic import JsonValue as PydanticJson
@@ -13,6 +13,8 @@ from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import FALLBACK, AskedConfig, DeliverableConfig, Deliverables
 from genesis.planning.edges import derive_edges
 from genesis.planning.own_skills import OwnSkills
+from genesis.planning.part_plan import plan_parts, told
+from genesis.planning.parts import Part
 from genesis.planning.planner import Goal, Plan
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.phrases import Phrases
@@ -61,6 +63,8 @@ class _TemplatesFile(BaseModel):
     model_config = _STRICT
 
     given: dict[str, str] = Field(default_factory=dict)
+    openings: list[str] = Field(default_factory=list)
+    open_ended: list[str] = Field(default_factory=list)
     deliverables: dict[str, DeliverableConfig] = Field(default_factory=dict)
     asked: dict[str, AskedConfig] = Field(default_factory=dict)
     templates: list[_TemplateConfig] = Field(min_length=1)
@@ -135,12 +139,14 @@ class TemplateBook:
         cls,
         file: ConfigFile | None = None,
         cards: Callable[[], Sequence[AgentCard]] = lambda: (),
+        infer: Callable[[str], str] | None = None,
     ) -> TemplateBook:
         """Read and check the configuration.
 
         Args:
             file: what was read; None reads `config/plan_templates.yaml`.
             cards: the registered agents now.
+            infer: the task type of a passage of a request.
 
         Raises:
             ConfigError: names the file, the key, and what is allowed.
@@ -165,7 +171,19 @@ class TemplateBook:
             for one in read.templates
         ]
         own = OwnSkills(cards, _named(read), frozenset(read.given))
-        deliverables = Deliverables(read.deliverables, read.asked, own)
+        families: dict[str, str] = {}
+        for one in (template for template in read.templates if template.asks):
+            for datum in (name for task in one.tasks for name in task.produces):
+                families.setdefault(datum, one.name)
+        deliverables = Deliverables(
+            read.deliverables,
+            read.asked,
+            own,
+            families=families,
+            openings=read.openings,
+            open_ended=read.open_ended,
+            infer=infer,
+        )
         return cls(templates, read.given, own, deliverables)
 
     @property
@@ -202,21 +220,35 @@ class TemplatePlanner:
         if goal.failed and goal.last is not None:
             dag, changes = replace_failed(goal, lambda datum: self._book.steps_making(datum, goal))
             return Plan(dag, "template", "the failed branch is planned another way", changes)
-        asked = self._book.deliverables.asked(goal.request, goal.task_type, goal.given)
-        template = next((t for t in self._book.templates if t.serves(goal, asked)), None)
-        if template is None:
+        parts = self._book.deliverables.parts(goal.request, goal.task_type, goal.given)
+        found = [self._template(part, goal) for part in parts]
+        templates = [template for template in found if template is not None]
+        if len(templates) < len(parts):
             return None
-        tasks = self._tasks(template, goal, asked)
+        used = ", ".join(dict.fromkeys(repr(template.name) for template in templates))
+        used = f"the template{'s' if ',' in used else ''} {used}"
         try:
-            dag = TaskDAG(derive_edges(tasks), goal.given)
+            dag = TaskDAG(plan_parts(goal, parts, self._part_tasks), goal.given)
         except InvalidPlan as error:
-            raise PlanningError(f"the template {template.name!r}: {error}") from error
+            raise PlanningError(f"{used}: {error}") from error
         if goal.objections and dag == goal.last:
-            raise PlanningError(
-                f"the template {template.name!r} makes no other plan than the one sent back"
-            )
-        reason = f"the template {template.name!r} makes {', '.join(asked)}"
+            raise PlanningError(f"{used}: no other plan than the one sent back")
+        made = ", ".join(datum for part in parts for datum in part.asked)
+        reason = told(parts) if len(parts) > 1 else f"{used} makes {made}"
         return Plan(dag, "template", reason)
+
+    def _template(self, part: Part, goal: Goal) -> Template | None:
+        own = replace(
+            goal,
+            task_type=part.task_type,
+            request=part.words or goal.request,
+            given=part.given(goal.given),
+        )
+        return next((t for t in self._book.templates if t.serves(own, part.asked)), None)
+
+    def _part_tasks(self, goal: Goal, part: Part) -> list[Task]:
+        template = next(t for t in self._book.templates if t.serves(goal, part.asked))
+        return self._tasks(template, goal, part.asked)
 
     def _tasks(self, template: Template, goal: Goal, asked: Sequence[str]) -> list[Task]:
         """The tasks that make what is asked for and, first, what those need."""

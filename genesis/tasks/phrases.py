@@ -14,6 +14,11 @@ _FILE_NAME = re.compile(
     r"(?:csv|tsv|txt|jsonl?|ndjson|parquet|gz|py|ipynb|md|xlsx?|sql|log|ya?ml|toml|html|pdf|png)\b",
     re.IGNORECASE,
 )
+_QUOTED_PASSAGE = re.compile(
+    r"```.*?(?:```|\Z)|`(?:[^`\s]+\s+){3,}[^`]*`|\"(?:[^\"\s]+\s+){3,}[^\"]*\""
+    r"|“(?:[^”\s]+\s+){3,}[^”]*”|(?<!\w)'(?:[^'\s]+\s+){3,}[^']*'(?!\w)",
+    re.DOTALL,
+)
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 
 
@@ -41,11 +46,18 @@ class Phrases:
 
     def begins(self, text: str) -> bool:
         """Whether the text begins with one of the phrases."""
-        return self._pattern is not None and self._pattern.match(text) is not None
+        return bool(self.begun(text))
 
-    def without(self, text: str) -> str:
-        """The text with a blank for every passage that matches."""
-        return self._pattern.sub(" ", text) if self._pattern is not None else text
+    def begun(self, text: str) -> str:
+        """The phrase with which the text begins, as written there; empty when with none."""
+        found = self._pattern.match(text) if self._pattern is not None else None
+        return found.group() if found else ""
+
+    def ends(self, text: str) -> bool:
+        """Whether the text ends with one of the phrases."""
+        if self._pattern is None:
+            return False
+        return any(found.end() == len(text) for found in self._pattern.finditer(text))
 
 
 @lru_cache(maxsize=512)
@@ -70,11 +82,12 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def prose(request: str, given: JsonObject | Mapping[str, object]) -> str:
-    """The request without the names of files and of given folders.
+    """The request without the names of files and of given folders, and without quoted passages.
 
-    'chart' in "count the rows of chart.csv" names a file; it asks for no chart.
+    'chart' in "count the rows of chart.csv" names a file; it asks for no chart. Nor does a text
+    ask for anything that is quoted to be translated.
     """
-    text = _FILE_NAME.sub(" ", request)
+    text = _FILE_NAME.sub(" ", _QUOTED_PASSAGE.sub(" ", request))
     for value in given.values():
         if isinstance(value, str) and "/" in value:
             text = _without_path(text, value)
