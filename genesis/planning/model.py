@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import Deliverables
-from genesis.planning.draft import (
+from genesis.planning.edges import derive_edges
+from genesis.planning.model_answer import (
     DraftPlan,
     DraftTask,
     NotJson,
     read_draft,
 )
-from genesis.planning.edges import derive_edges
 from genesis.planning.planner import Goal, Plan, PlanRefused
 from genesis.planning.planning_prompt import planning_messages
 from genesis.tasks.dag import TaskDAG

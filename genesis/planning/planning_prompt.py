@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from genesis.planning.draft import MAX_DESCRIPTION_CHARS, MAX_PLANNED_TASKS
+from genesis.planning.model_answer import MAX_DESCRIPTION_CHARS, MAX_PLANNED_TASKS
 from genesis.planning.planner import Goal, PastPlan
 from genesis.tasks.task import SUB_REQUEST
 from infrastructure.a2a.agent import Skill

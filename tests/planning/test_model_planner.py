@@ -14,8 +14,8 @@ from plan_samples import BOOK, CARDS, DATASET, past
 from pydantic import SecretStr
 
 from genesis.errors import ModelError, PlanningError
-from genesis.planning.draft import MAX_PLANNED_TASKS
 from genesis.planning.model import ModelPlanner
+from genesis.planning.model_answer import MAX_PLANNED_TASKS
 from genesis.planning.planner import Goal, PlanRefused
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import SUB_REQUEST, Task, TaskResult, TaskStatus

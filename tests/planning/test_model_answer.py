@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesis.errors import InvalidPlan
-from genesis.planning.draft import MAX_ANSWER_CHARS, MAX_PLANNED_TASKS, read_draft
+from genesis.planning.model_answer import MAX_ANSWER_CHARS, MAX_PLANNED_TASKS, read_draft
 
 
 def task(task_id: object = "a", **values: Any) -> dict[str, Any]:
