@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ KEPT: Final = 32
 _FORMAT: Final = struct.Struct("<dff?")
 
 
-class LatestAttempt(NamedTuple):
+class Attempted(NamedTuple):
     """One attempt.
 
     Fields:
@@ -32,18 +33,39 @@ class LatestAttempt(NamedTuple):
     success: bool
 
 
-def pack(attempts: Iterable[LatestAttempt]) -> bytes:
+@dataclass(frozen=True, slots=True, eq=False)
+class LatestAttempts:
+    """Attempts oldest first, field by field; equal ones are one object as long as they are used.
+
+    Attributes:
+        times: seconds since the epoch.
+        seconds, usd: durations and costs.
+        successes: whether each counts as verified.
+    """
+
+    times: tuple[float, ...] = ()
+    seconds: tuple[float, ...] = ()
+    usd: tuple[float, ...] = ()
+    successes: tuple[bool, ...] = ()
+
+
+NONE: Final = LatestAttempts()
+
+
+def pack(attempts: Iterable[Attempted]) -> bytes:
     """The latest `KEPT` of some attempts, given oldest first."""
     return b"".join(_FORMAT.pack(*attempt) for attempt in list(attempts)[-KEPT:])
 
 
 @lru_cache(maxsize=4096)
-def unpack(packed: bytes) -> tuple[LatestAttempt, ...]:
-    """What was packed, oldest first."""
-    return tuple(LatestAttempt(*values) for values in _FORMAT.iter_unpack(packed))
+def unpack(packed: bytes) -> LatestAttempts:
+    """What was packed."""
+    if not packed:
+        return NONE
+    return LatestAttempts(*zip(*_FORMAT.iter_unpack(packed), strict=True))
 
 
-def extended(packed: bytes, attempts: Iterable[LatestAttempt]) -> bytes:
+def extended(packed: bytes, attempts: Iterable[Attempted]) -> bytes:
     """What was packed, and later attempts."""
     return (packed + pack(attempts))[-KEPT * _FORMAT.size :]
 

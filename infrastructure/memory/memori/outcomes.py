@@ -18,7 +18,8 @@ from infrastructure.memory.memori.counting import (
 from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.latest_attempts import (
     KEPT,
-    LatestAttempt,
+    Attempted,
+    LatestAttempts,
     extended,
     last_at,
     pack,
@@ -87,7 +88,7 @@ class OutcomeCount:
     packed: bytes = b""
 
     @property
-    def latest(self) -> tuple[LatestAttempt, ...]:
+    def latest(self) -> LatestAttempts:
         """The latest attempts among those counted, oldest first."""
         return unpack(self.packed)
 
@@ -273,8 +274,8 @@ def _keep_latest(tx: Tx, key: _Key, packed: bytes) -> None:
     )
 
 
-def _latest(created_at: float, micros: int, nanos: int, success: bool) -> LatestAttempt:
-    return LatestAttempt(created_at, micros / 1e6, nanos / 1e9, success)
+def _latest(created_at: float, micros: int, nanos: int, success: bool) -> Attempted:
+    return Attempted(created_at, micros / 1e6, nanos / 1e9, success)
 
 
 _WHERE_KEY: Final = (

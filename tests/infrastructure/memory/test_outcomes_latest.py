@@ -13,7 +13,7 @@ from infrastructure.memory.finished_run import apply_feedback, finish_write
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import forget
-from infrastructure.memory.memori.latest_attempts import KEPT, LatestAttempt
+from infrastructure.memory.memori.latest_attempts import KEPT, NONE, LatestAttempts
 from infrastructure.memory.memori.outcomes import OutcomeCount, outcome_counts
 from infrastructure.memory.memori.runs import RunFeedback
 from infrastructure.memory.memori.schema import MIGRATIONS
@@ -39,7 +39,7 @@ def _finish(memori: Memori, run: int, *outcomes: bool, at: float | None = None) 
     memori.commit_sync(finish_write(finished(f"r{run:03}", outcomes=tries, finished_at=time), time))
 
 
-def _latest(memori: Memori) -> tuple[LatestAttempt, ...]:
+def _latest(memori: Memori) -> LatestAttempts:
     return memori.read_sync(_counts)["tester"].latest
 
 
@@ -47,18 +47,23 @@ def test_the_latest_are_kept_in_order_with_time_price_and_verdict(memori: Memori
     for run in range(KEPT + 5):
         _finish(memori, run, run % 3 == 0)
     latest = _latest(memori)
-    assert [entry.created_at for entry in latest] == list(range(5, KEPT + 5))
-    assert [entry.success for entry in latest] == [run % 3 == 0 for run in range(5, KEPT + 5)]
-    assert latest[0].seconds == pytest.approx(1.5)
-    assert latest[0].usd == pytest.approx(0.002)
+    assert latest.times == tuple(range(5, KEPT + 5))
+    assert latest.successes == tuple(run % 3 == 0 for run in range(5, KEPT + 5))
+    assert latest.seconds == (1.5,) * KEPT
+    assert latest.usd == pytest.approx([0.002] * KEPT)
 
 
 def test_a_run_that_ended_earlier_takes_its_place_among_the_latest(memori: Memori) -> None:
     _finish(memori, 5, True)
     _finish(memori, 2, False, True)
     _finish(memori, 1, False, at=5.0)
-    seen = [(entry.created_at, entry.success) for entry in _latest(memori)]
-    assert seen == [(2, False), (2, True), (5, False), (5, True)]
+    latest = _latest(memori)
+    assert list(zip(latest.times, latest.successes, strict=True)) == [
+        (2, False),
+        (2, True),
+        (5, False),
+        (5, True),
+    ]
 
 
 def test_what_was_pushed_out_comes_back_when_later_runs_are_forgotten(memori: Memori) -> None:
@@ -75,7 +80,7 @@ def test_a_correction_reaches_the_latest(memori: Memori) -> None:
     _finish(memori, 2, True)
     said = RunFeedback("r001", False, None, None, 9.0)
     memori.commit_sync(lambda tx: apply_feedback(tx, said))
-    assert [entry.success for entry in _latest(memori)] == [False, True]
+    assert _latest(memori).successes == (False, True)
 
 
 _steps = st.one_of(
@@ -103,8 +108,8 @@ def test_they_are_always_what_the_stored_outcomes_say(
         kept = memori.read_sync(_counts)
         stored = memori.read_sync(_stored)
         expected = stored[-KEPT:]
-        found = kept["tester"].latest if kept else ()
-        assert [(e.created_at, e.success) for e in found] == expected
+        found = kept["tester"].latest if kept else NONE
+        assert list(zip(found.times, found.successes, strict=True)) == expected
         assert len(stored) == sum(c.successes + c.failures for c in kept.values())
     finally:
         memori.close()
@@ -136,4 +141,4 @@ def test_counters_from_before_get_their_latest_attempts(memori: Memori) -> None:
 
     memori.commit_sync(begin_again)
     assert memori.read_sync(_counts) == before
-    assert len(_latest(memori)) == 3
+    assert _latest(memori).successes == (False, True, False)
