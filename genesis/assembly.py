@@ -36,7 +36,7 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
 from infrastructure.memory.orchestrator_memory_tool import MemoryTool
 from infrastructure.memory.workflow_memory import WorkflowMemory
-from infrastructure.models.chat import ChatModels
+from infrastructure.models.chat import ChatModel, ChatModels
 from infrastructure.models.prices import Prices as ModelPrices
 from infrastructure.resilience.breaker import Breakers
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("genesis.memory")
 
 StoreSource: TypeAlias = "str | Path | BaseStore"
+ModelSource: TypeAlias = "str | BaseChatModel | ChatModel"
 
 
 def assemble(
@@ -54,7 +55,8 @@ def assemble(
     flags: FeatureFlags,
     store: StoreSource | None,
     agents: Sequence[AgentSource] | None,
-    model: str | BaseChatModel | None,
+    model: ModelSource | Sequence[ModelSource] | None,
+    clock: Clock | None = None,
 ) -> Services:
     """Build the parts; nothing is opened or loaded before it is used.
 
@@ -62,7 +64,7 @@ def assemble(
         ConfigError: a rule, template or price is wrong.
         InputError: the store or an agent is none that can be used.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     memory = _memory(store, settings, clock)
     if flags.memory_enabled:
         log.info("memory integration enabled: %s", _place(store, memory))
@@ -137,12 +139,12 @@ def _place(store: StoreSource | None, memory: WorkflowMemory) -> str:
     return type(store).__name__
 
 
-def _models(model: str | BaseChatModel | None, settings: Settings) -> ChatModels:
+def _models(model: ModelSource | Sequence[ModelSource] | None, settings: Settings) -> ChatModels:
     if model is None:
         return ChatModels(settings.models)
     if isinstance(model, str):
         return ChatModels([name.strip() for name in model.split(",") if name.strip()])
-    return ChatModels([model])
+    return ChatModels(list(model) if isinstance(model, Sequence) else [model])
 
 
 def _planners(

@@ -7,10 +7,10 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genesis.agents.registry import AgentSource
-from genesis.assembly import StoreSource, assemble
+from genesis.assembly import ModelSource, StoreSource, assemble
 from genesis.context import Services
 from genesis.errors import InputError, StoreError, UnknownRun
 from genesis.events import RunEvent
@@ -21,14 +21,11 @@ from genesis.journal import Listener
 from genesis.result import OrchestrationResult, PlanPreview, RunFinished
 from genesis.run import Request, preview_request, run_request
 from genesis.v1 import answer_v1
-from infrastructure.clock import new_id
+from infrastructure.clock import Clock, new_id
 from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.orchestrator_memory_tool import MemoryTool
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
 
 log = logging.getLogger("genesis")
 
@@ -46,10 +43,11 @@ class GenesisOrchestrator:
         store: where memory lives: a path or a `postgresql://` URL, a `MemoriStore`, or any
             LangGraph `BaseStore`; None takes `settings.db_path`.
         agents: the agents to use; None takes those that ship.
-        model: "provider:name" (several, cheapest first, separated by commas) or a LangChain chat
-            model; None takes `settings.model`.
+        model: "provider:name" (several, cheapest first, separated by commas), a LangChain chat
+            model, or a sequence of models; None takes `settings.model`.
         settings: None loads them (see `infrastructure.config`).
         flags: None loads them.
+        clock: None takes the machine's; `genesis.testing.FakeClock` needs no waiting.
 
     Raises:
         ConfigError: a setting, flag, rule, template or price is wrong.
@@ -59,14 +57,15 @@ class GenesisOrchestrator:
         self,
         store: StoreSource | None = None,
         agents: Sequence[AgentSource] | None = None,
-        model: str | BaseChatModel | None = None,
+        model: ModelSource | Sequence[ModelSource] | None = None,
         settings: Settings | None = None,
         *,
         flags: FeatureFlags | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.settings = settings or load_settings()
         self.flags = flags or load_flags()
-        self._services = assemble(self.settings, self.flags, store, agents, model)
+        self._services = assemble(self.settings, self.flags, store, agents, model, clock)
         self._turns = Turns(self.settings.max_concurrent_runs)
 
     @property
