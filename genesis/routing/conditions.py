@@ -133,11 +133,9 @@ class InputIs:
 
     def within(self, other: InputIs) -> bool:
         """Whether every datum that is such is such as the other says."""
+        suffixed = bool(self.suffixes) and all(_ends(s, other.suffixes) for s in self.suffixes)
         if self.equals is not None:
-            endings = [value for _, value in self.equals]
-            suffixed = all(_ends(value, other.suffixes) for value in endings)
-        else:
-            suffixed = bool(self.suffixes) and all(_ends(s, other.suffixes) for s in self.suffixes)
+            suffixed = suffixed or all(_ends(value, other.suffixes) for _, value in self.equals)
         sized = other.size is None or (self.size is not None and self.size.within(other.size))
         same = other.equals is None or (self.equals is not None and self.equals <= other.equals)
         return (not other.suffixes or suffixed) and sized and same

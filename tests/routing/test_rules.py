@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,14 +51,48 @@ def test_no_rules_are_fine() -> None:
         ("{agent_unhealthy: a}", False),
         ("{request_matches: [class, flight chart*]}", True),
         ("{request_matches: [class, plan, data]}", False),
+        ("{description_matches: count*}", True),
+        ("{description_matches: count}", False),
+        ("{agent_healthy: a}", True),
+        ("{agent_healthy: b}", False),
+        ("{load: {a: {over: 1}}}", True),
+        ("{load: {a: {over: 2}}}", False),
+        ("{load: {a: {over: 1, under: 3}, ghost: {under: 1}}}", True),
+        ("{given: [dataset, source]}", True),
+        ("{given: source}", False),
+        ("{inputs: {dataset: {}}}", True),
+        ("{inputs: {source: {}}}", False),
+        ("{inputs: {dataset: {suffix: [.CSV, .tsv]}}}", True),
+        ("{inputs: {dataset: {suffix: .json}}}", False),
+        ("{inputs: {dataset: {over_bytes: 9, under_bytes: 11}}}", True),
+        ("{inputs: {dataset: {over_bytes: 10}}}", False),
+        ("{inputs: {dataset: {under_bytes: 10}}}", False),
+        ("{inputs: {rows: {equals: [1, 2]}}}", True),
+        ("{inputs: {rows: {equals: [true, '1']}}}", False),
+        ("{inputs: {rows: {suffix: '1'}}}", False),
+        ("{inputs: {rows: {under_bytes: 99}}}", False),  # it is no file
+        ("{inputs: {outside: {over_bytes: 0}}}", False),  # nothing is looked up out there
+        ("{inputs: {listed: {equals: x}}}", False),
     ],
 )
-def test_conditions(when: str, holds: bool) -> None:
+def test_conditions(tmp_path: Path, when: str, holds: bool) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "Data.CSV").write_bytes(b"0123456789")
+    (tmp_path / "secret").write_bytes(b"0123456789")
     book = _book(f"{{name: r, when: {when}, then: {{prefer: a}}, because: x}}")
-    # 'class', 'plan' and 'data' stand only inside other words.
-    request = "Reclassify the metadata of my airplane; flight  charts of class.csv too"
-    facts = Facts(request, "acme", frozenset({"b"}))
-    assert _actions(book, facts)["a"] == (["prefer"] if holds else [])
+    facts = Facts(
+        # 'class', 'plan' and 'data' stand only inside other words.
+        "Reclassify the metadata of my airplane; flight  charts of class.csv too",
+        "acme",
+        unhealthy=frozenset({"b"}),
+        healthy=frozenset({"a"}),
+        load={"a": 2},
+        given={"dataset": "Data.CSV", "rows": 1, "outside": "../secret", "listed": ["x"]},
+        workspace=workspace,
+    )
+    effects = book.effects(replace(TASK, description="counting rows"), facts)
+    assert sorted(effects.on(A)) == (["prefer"] if holds else [])
 
 
 def test_a_capability_means_every_agent_that_offers_it() -> None:
@@ -85,6 +120,23 @@ def test_an_effect_explains_itself() -> None:
         (["{name: r, then: {asign: a}, because: x}"], r"then\.asign: is unknown; allowed: assign"),
         (["{name: r, when: {tpye: x}, then: {prefer: a}, because: x}"], "allowed: task_type"),
         (["{name: r, prio: 1, then: {prefer: a}, because: x}"], "prio: is unknown; allowed: name"),
+        (
+            ["{name: r, when: {task_typ: x}, then: {prefer: a}, because: x}"],
+            r"rule 'r': when\.task_typ: is unknown; allowed: .*; did you mean 'task_type'\?",
+        ),
+        (
+            ["{name: r, when: {inputs: {f: {sufix: x}}}, then: {prefer: a}, because: x}"],
+            r"when\.inputs\.f\.sufix: is unknown; allowed: suffix, .*mean 'suffix'",
+        ),
+        (["{name: r, when: {load: {a: {}}}, then: {prefer: a}, because: x}"], "allowed: over"),
+        (["{name: r, when: {load: {a: {over: -1}}}, then: {prefer: a}, because: x}"], "over"),
+        (["{name: r, when: {inputs: {f: {equals: .nan}}}, then: {prefer: a}, because: x}"], "equa"),
+        (["{name: r, when: {request_matches: '*'}, then: {prefer: a}, because: x}"], "a letter"),
+        (["{name: r, then: {prefer: {capabilty: a}}, because: x}"], "prefer: must be an agent's"),
+        (
+            ["{name: r, then: {prefer: a, require: b}, because: x}"],
+            "require b contradicts prefer a",
+        ),
         (["{name: r, priority: high, then: {prefer: a}, because: x}"], "priority"),
         (["{name: r, priority: .nan, then: {prefer: a}, because: x}"], "priority"),
         (["{name: r, when: {task_type: []}, then: {prefer: a}, because: x}"], "task_type"),
@@ -123,10 +175,75 @@ def test_rules_that_can_never_meet_do_not_contradict() -> None:
     assert set(effects.on(A)) == {"assign"}
 
 
-@pytest.mark.parametrize("text", ["rules: [", "rules: 3", "- x", "", "rules: []\nmore: 1", "a: 1"])
-def test_a_file_that_is_no_list_of_rules_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"r\.yaml"):
+def test_the_line_is_that_of_the_wrong_key() -> None:
+    text = (
+        "rules:\n"
+        "  - name: r\n"
+        "    because: x\n"
+        "    when:\n"
+        "      tenant: acme\n"
+        "      produces:\n"
+        "        - d\n"
+        "        - 7\n"
+        "    then:\n"
+        "      forbid: a\n"
+        "      assign: {agent: b}\n"
+    )
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 8, rule 'r': when\.produces\.1: "):
         RuleBook.parse(text, "r.yaml")
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 11, rule 'r': then\.assign: must be an"):
+        RuleBook.parse(text.replace("- 7", "- e"), "r.yaml")
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 2, rule 'r': because: Field required"):
+        RuleBook.parse("rules:\n  - name: r\n    then: {forbid: a}\n", "r.yaml")
+
+
+_BOMB = "rules: &a0 [x]\n" + "".join(
+    f"k{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rules: [", "line 1"),
+        ("rules: 3", "line 1: rules: "),
+        ("- x", "must hold the keys rules, separate, persons"),
+        ("", "must hold the keys"),
+        ("rules: []\nmore: 1", "line 2: more: is unknown; allowed: rules"),
+        ("a: 1", "rules: Field required"),
+        ("rules: []\nrules: []", r"line 2: the key 'rules' is given twice, first in line 1"),
+        ("rules: []\n? [x]\n: y", "line 2: a key must be text"),
+        ("rules: []\n3: y", "line 2: the key 3 must be text"),
+        ("rules: !!python/object:os.system [x]", "line 1: the tag .* is not allowed"),
+        ("rules: []\nbase: &b {x: 1}\nmine: {<<: *b}", "merge"),
+        ("rules: []\n---\nrules: []", "line 2"),
+        ("rules: &r [*r]", "nested deeper than 32"),
+        ("rules: " + "[" * 5000, "nested too deeply"),
+        (_BOMB, "more than 50000 values"),
+        ("rules: []\nd: 2024-99-99", "line 2"),
+        ("rules: [\0]", "not valid YAML"),
+        ("#" * 300_000, "larger than 256 KiB"),
+    ],
+)
+def test_a_file_that_is_no_list_of_rules_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=r"r\.yaml") as caught:
+        RuleBook.parse(text, "r.yaml")
+    assert re.search(message, str(caught.value)), caught.value
+
+
+def test_a_file_of_other_bytes_or_of_great_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(tmp_path))
+    file = tmp_path / "routing_rules.yaml"
+    file.write_bytes("rules: []\n# caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"line 2: is not UTF-8 text: byte 0xe9"):
+        RuleBook.load()
+    file.write_bytes(b"#" * 300_000)
+    with pytest.raises(ConfigError, match="larger than 256 KiB"):
+        RuleBook.load()
+    file.write_bytes("\ufeffrules: []\n".encode())
+    assert len(RuleBook.load()) == 0
 
 
 def test_the_folder_of_the_environment_is_read(
