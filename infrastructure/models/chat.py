@@ -136,6 +136,8 @@ class ChatModel:
         return await structured.first.steps__["raw"].ainvoke(turns)
 
     def _failure(self, error: Exception) -> ModelError:
+        if isinstance(error, ModelError):  # by a model that is made for Genesis
+            return error
         if isinstance(error, NotImplementedError):
             return ModelError(f"the chat model {self.name!r} offers no structured output")
         answer = cut_answer(error)
