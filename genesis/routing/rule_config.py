@@ -179,7 +179,10 @@ def declared(text: Located, source: str) -> Declared:
     try:
         read = _File.model_validate(text.data)
     except ValidationError as error:
-        _raise(error.errors()[0], text, source)
+        found = error.errors()
+        # A misspelt key is the cause where another is missing.
+        unknown = (one for one in found if one["type"] == "extra_forbidden")
+        _raise(next(unknown, found[0]), text, source)
     _refuse_repeated(read.rules, "rules", text, source)
     _refuse_repeated(read.separate, "separate", text, source)
     rules = tuple(_rule(config, index, text) for index, config in enumerate(read.rules))

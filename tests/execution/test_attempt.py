@@ -23,10 +23,11 @@ from genesis.execution.events import (
     TaskStarted,
 )
 from genesis.execution.slots import AgentSlots
-from genesis.routing.ladder import Ladder, Rung
+from genesis.routing.ladder import Apart, Ladder, Rung
 from genesis.tasks.checks import Check, Submission
 from genesis.tasks.task import (
     Acceptance,
+    Attempt,
     AttemptOutcome,
     Task,
     TaskOutput,
@@ -85,6 +86,7 @@ class World:
         *agents: str,
         cost: float = 0.0,
         upstream: dict[str, TaskResult] | None = None,
+        apart: tuple[Apart, ...] = (),
     ) -> TaskResult:
         deliveries = Deliveries(
             self.registry,
@@ -99,7 +101,8 @@ class World:
             self.registry, deliveries, self.clock, check_timeout_s=self.check_timeout_s
         )
         rungs = tuple(Rung(name, "op", "", "medium", 0.5, cost, 1.0, "") for name in agents)
-        return await runner.run(task, Ladder(task.id, rungs, 0.5, ""), upstream or {}, self.scope)
+        ladder = Ladder(task.id, rungs, 0.5, "", apart)
+        return await runner.run(task, ladder, upstream or {}, self.scope)
 
     def add(self, *agents: Agent) -> None:
         for agent in agents:
@@ -469,3 +472,38 @@ async def test_a_stream_without_an_end_is_a_failure(world: World) -> None:
 
     world.add(Silent("a"))
     assert "stopped answering" in (await world.run(TASK, "a")).error
+
+
+FOUR_EYES = Apart("build", "rule 'four-eyes': two must agree", (("a", "a2"),))
+
+
+def _built_by(*agents: str) -> dict[str, TaskResult]:
+    """The build went through these hands; the last one's answer was taken."""
+    attempts = tuple(
+        Attempt(n, agent, O.VERIFIED if agent == agents[-1] else O.REJECTED, "")
+        for n, agent in enumerate(agents, 1)
+    )
+    return {"build": TaskResult("build", TaskStatus.COMPLETED, attempts)}
+
+
+async def test_who_did_the_other_task_in_the_end_is_not_asked(world: World) -> None:
+    asked = [FakeAgent(name, "hello") for name in ("a", "a2", "b")]
+    world.add(*asked)
+    result = await world.run(TASK, "a", "a2", "b", upstream=_built_by("b", "a"), apart=(FOUR_EYES,))
+    assert result.status is TaskStatus.COMPLETED
+    assert result.agent == "b"  # which failed at the build, and did not do it
+    assert _outcomes(result) == [O.CANCELED, O.CANCELED, O.VERIFIED]
+    assert result.attempts[0].reason == (
+        "not asked: it did task 'build'; rule 'four-eyes': two must agree"
+    )
+    assert "'a', the same person, did task 'build'" in result.attempts[1].reason
+    assert [len(agent.assignments) for agent in asked] == [0, 0, 1]
+
+
+async def test_a_task_whose_every_agent_is_kept_from_it_fails_with_the_rule(world: World) -> None:
+    agent = FakeAgent("a", "hello")
+    world.add(agent)
+    result = await world.run(TASK, "a", upstream=_built_by("a"), apart=(FOUR_EYES,))
+    assert result.status is TaskStatus.FAILED
+    assert "rule 'four-eyes': two must agree" in result.error
+    assert not agent.assignments

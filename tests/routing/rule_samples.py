@@ -65,11 +65,12 @@ _WHEN = st.fixed_dictionaries(
         "load": st.dictionaries(st.sampled_from(["a", "b"]), _LOAD, min_size=1),
     },
 )
+_ALWAYS: dict[str, Any] = {}
 _TARGET = st.one_of(
     st.sampled_from(NAMES), st.sampled_from(["o", "p"]).map(lambda o: {"capability": o})
 )
 _RULE = st.tuples(
-    st.one_of(st.just({}), _WHEN),
+    st.one_of(st.just(_ALWAYS), _WHEN),
     st.integers(0, 2),
     st.dictionaries(
         st.sampled_from(["assign", "prefer", "forbid", "require"]), _TARGET, min_size=1, max_size=2
