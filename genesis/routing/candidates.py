@@ -16,7 +16,6 @@ from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.text import counted
 
 _PREFERRED = 2.0
-_EXPLORED = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,9 @@ class Exploration:
 
     Attributes:
         rng: where chance comes from.
-        floor: smallest chance, shared by all candidates, of being asked first.
+        floor: how often, 0 to 1, one of the candidates is asked first whatever is known of them,
+            each as likely as the others: with n of them, each is first at least floor / n of
+            the time. Whom a rule assigned still goes before.
     """
 
     rng: random.Random
@@ -81,7 +82,7 @@ def route(
     if explore is not None and candidates and explore.rng.random() < explore.floor:
         chosen = explore.rng.randrange(len(candidates))
         candidates[chosen] = _favoured(candidates[chosen])
-    candidates.sort(key=lambda c: (not c.assigned, -c.score))
+    candidates.sort(key=lambda c: (not c.assigned, not c.explored, -c.score))
     return Route(task.id, tuple(candidates), tuple(rejected))
 
 
@@ -122,12 +123,8 @@ def _candidate(
 
 
 def _favoured(candidate: Candidate) -> Candidate:
-    return replace(
-        candidate,
-        weight=candidate.weight * _EXPLORED,
-        score=candidate.score * _EXPLORED,
-        reason=f"{candidate.reason}; asked first to learn more about it",
-    )
+    reason = f"{candidate.reason}; asked first to learn more about it"
+    return replace(candidate, explored=True, reason=reason)
 
 
 def _reason(

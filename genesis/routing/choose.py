@@ -55,6 +55,7 @@ class ModelOption:
 class _Option:
     rung: Rung
     assigned: bool
+    explored: bool
     value: float
 
 
@@ -116,7 +117,7 @@ def choose(
     fitting = [o for o in options if _fits(o.rung, budget_left_usd, seconds_left)]
     if not fitting:
         raise BudgetExceeded(_too_dear(task, options, budget_left_usd, seconds_left))
-    ordered = sorted(fitting, key=lambda o: (not o.assigned, -o.value))
+    ordered = sorted(fitting, key=lambda o: (not o.assigned, not o.explored, -o.value))
     kept = _capped(ordered, max_rungs)
     return Ladder(
         task.id,
@@ -185,7 +186,7 @@ def _option(
         seconds=record.seconds,
         reason=f"assigned by a rule; {reason}" if candidate.assigned else reason,
     )
-    return _Option(rung, candidate.assigned, candidate.weight * value)
+    return _Option(rung, candidate.assigned, candidate.explored, candidate.weight * value)
 
 
 def _fits(rung: Rung, usd: float | None, seconds: float | None) -> bool:
@@ -228,6 +229,8 @@ def _reason(difficulty: Difficulty, kept: Sequence[_Option], unfit: int, cut: in
     first = kept[0].rung
     if kept[0].assigned:
         parts.append(f"{_who(first)} first, assigned by a rule")
+    elif kept[0].explored:
+        parts.append(f"{_who(first)} first, to learn more about it")
     else:
         parts.append(f"{_who(first)} first, the least expected price for a verified success")
     if unfit:

@@ -67,7 +67,9 @@ class RuleEffects:
         found: dict[Action, Effect] = {}
         for effect in self.effects:
             action: Action = effect.action
-            if not effect.target.means(card):
+            named = effect.target.agent
+            # Asked for every rule, agent and task of a plan: a name needs no call.
+            if named != card.name and (named or not effect.target.means(card)):
                 if action != "require":
                     continue
                 action = "forbid"

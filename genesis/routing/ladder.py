@@ -27,6 +27,7 @@ class Candidate:
         reason: rule, capability and record, in words.
         assigned: a rule assigned it; nobody else is asked before it.
         weight: what rules, load and exploration multiply its odds by.
+        explored: asked before all that no rule assigned, to learn more about it.
     """
 
     agent: str
@@ -38,6 +39,7 @@ class Candidate:
     reason: str
     assigned: bool = False
     weight: float = 1.0
+    explored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

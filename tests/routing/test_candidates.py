@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
-from route_samples import QUICK, TASK, THOROUGH, Row, agent, routed
+from route_samples import QUICK, TASK, THOROUGH, Row, agent, ladder, routed
 
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import Exploration, route
@@ -113,14 +115,42 @@ def test_the_record_of_a_task_is_not_tied_to_its_id() -> None:
     assert _names(found) == ["thorough", "quick"]
 
 
-def test_exploration_tries_the_lesser_known_at_least_at_the_floor() -> None:
-    belief = Belief([Row("quick", 0, 400), Row("thorough", 400, 0)])
-    rng = random.Random(7)
-    firsts = [
-        _names(route(TASK, [QUICK, THOROUGH], NO_RULES, belief, explore=Exploration(rng, 0.2)))[0]
-        for _ in range(500)
-    ]
-    assert 25 < firsts.count("quick") < 100
+@pytest.mark.parametrize("floor", [0.05, 0.5])
+@pytest.mark.parametrize("others", [1, 4])
+def test_every_candidate_goes_first_at_least_at_the_floors_share(floor: float, others: int) -> None:
+    """Even one that always fails, costs as much as can be declared, and is busy."""
+    hopeless = agent("hopeless", usd=10_000.0, seconds=1e6)
+    cards = [hopeless, *(agent(f"good{n}", seconds=0.0001) for n in range(others))]
+    belief = Belief(
+        [Row("hopeless", 0, 400, usd=4e6), *(Row(f"good{n}", 400, 0) for n in range(others))]
+    )
+    explore, n = Exploration(random.Random(7), floor), 3_000
+    least = floor / len(cards)
+    in_route: Counter[str] = Counter()
+    in_ladder: Counter[str] = Counter()
+    for _ in range(n):
+        found = route(TASK, cards, NO_RULES, belief, load={"hopeless": 50}, explore=explore)
+        in_route[found.candidates[0].agent] += 1
+        in_ladder[ladder(cards, found=found).rungs[0].agent] += 1
+    assert in_route == in_ladder  # what HALO puts first to learn, DAAO asks first
+    for card in cards:
+        # Four standard deviations below the share that it must have at the least.
+        assert in_route[card.name] > n * least - 4 * math.sqrt(n * least * (1 - least))
+    # And no more than chance asks for: it is hopeless.
+    assert in_route["hopeless"] < n * least + 4 * math.sqrt(n * least * (1 - least))
+
+
+def test_what_is_known_decides_all_the_more_the_more_is_known() -> None:
+    def share(attempts: int) -> float:
+        belief = Belief([Row("quick", attempts, attempts), Row("thorough", 2 * attempts, 0)])
+        explore = Exploration(random.Random(5), 0.0)
+        cards = [agent("quick"), agent("thorough")]
+        found = (route(TASK, cards, NO_RULES, belief, explore=explore) for _ in range(400))
+        return sum(_names(one)[0] == "quick" for one in found) / 400
+
+    little, much = share(1), share(50)
+    assert 0.05 < little < 0.5
+    assert much < 0.01
 
 
 def test_exploration_never_outranks_a_rule() -> None:
