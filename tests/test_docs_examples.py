@@ -188,6 +188,13 @@ def test_a_store_of_ones_own_is_tried_as_described(folder: Path) -> None:
     assert " passed" in printed
 
 
+def test_tests_of_ones_own_pass_as_described(folder: Path) -> None:
+    (folder / "test_mine.py").write_text(code_of(ROOT / "docs" / "testing.md"))
+    settings = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    (folder / "pytest.ini").write_text(f"[pytest]\n{settings}")
+    assert "3 passed" in run_python(folder, "-m", "pytest", "-q")
+
+
 def console_lines() -> Iterator[str]:
     for page in PAGES:
         for block in blocks(page, "console"):
