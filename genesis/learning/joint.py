@@ -12,7 +12,7 @@ from genesis.routing.joint import LatentTrait, with_marginal
 Floats = NDArray[np.float64]
 
 LEVELS: Final = 5
-_LOADINGS: Final[Floats] = np.arange(-1.0, 3.25, 0.25)
+_LOADINGS: Final[Floats] = np.linspace(-1.0, 3.0, 17)
 _OWN_SCALE: Final = 0.25  # standard deviation of an option's loading about the common one
 _PASSES: Final = 10
 _MOST_EXAMPLES: Final = 4_000
@@ -31,7 +31,6 @@ def fit_joint(expected: Floats, outcomes: Floats, *, seed: int = 0) -> LatentTra
         outcomes: 1, 0, or NaN for what was not tried, [examples, options].
         seed: draws the examples, if there are more than are needed.
     """
-    options = expected.shape[1]
     rate = _rates(outcomes)
     telling = np.flatnonzero((~np.isnan(outcomes)).sum(axis=1) > 1)
     if len(telling) > _MOST_EXAMPLES:
@@ -39,12 +38,12 @@ def fit_joint(expected: Floats, outcomes: Floats, *, seed: int = 0) -> LatentTra
     levels, weights = np.polynomial.hermite_e.hermegauss(LEVELS)
     weights = weights / weights.sum()
     if not len(telling):
-        return LatentTrait(np.zeros(options), levels, weights, rate)
+        return LatentTrait(np.zeros_like(rate), levels, weights, rate)
     table = np.stack(
         [_likelihoods(expected[telling], outcomes[telling], g * levels, weights) for g in _LOADINGS]
     )
     places = _best_places(table, weights)
-    return LatentTrait(_LOADINGS.take(places), levels, weights, rate)
+    return LatentTrait(_LOADINGS[places], levels, weights, rate)
 
 
 def _rates(outcomes: Floats) -> Floats:
