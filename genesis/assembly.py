@@ -157,7 +157,7 @@ def _planners(
         LearntPlanner(
             book.deliverables,
             cards,
-            descriptions=book.descriptions,
+            declared=book.declared,
             min_similarity=settings.min_similarity,
         ),
         ModelPlanner(models, cards, book.deliverables),

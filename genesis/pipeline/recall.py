@@ -9,10 +9,12 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import MemoryRecalled, RecalledPattern, RecalledRun, TaskTypeInferred
+from genesis.planning.learnt import may_serve
 from genesis.planning.planner import PastPlan
 from genesis.routing.belief import Belief
 from genesis.state import Recalled, RunState
 from infrastructure.errors import GenesisError
+from infrastructure.memory.memori.plan_cases import PlanCase
 from infrastructure.memory.workflow_memory import Recall
 
 log = logging.getLogger("genesis.memory")
@@ -41,6 +43,11 @@ async def recall(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any
 
 async def _search(state: RunState, context: RunContext) -> Recall:
     services = context.services
+    asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
+
+    def serves(case: PlanCase) -> bool:
+        return may_serve(case.plan, asked)
+
     log.info("Step 0: querying memory for %s", state.task_type)
     return await services.memory.recall(
         state.task_type,
@@ -49,6 +56,7 @@ async def _search(state: RunState, context: RunContext) -> Recall:
         tuple(sorted(state.given.data)),
         min_success_rate=services.settings.min_success_rate,
         limit=_PAST_PLANS,
+        serves=serves,
     )
 
 

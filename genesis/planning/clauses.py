@@ -48,6 +48,12 @@ class Clause:
     opens: bool
 
 
+def without_lead(text: str) -> str:
+    """The text without what politeness or a list puts before it: 'Could you please ...'."""
+    lead = _LEAD.match(text)
+    return text[lead.end() :] if lead else text
+
+
 def clauses(request: str, openings: Phrases) -> tuple[Clause, ...]:
     """The request cut at every place where another thing may be asked for.
 

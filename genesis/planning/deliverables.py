@@ -33,6 +33,8 @@ class DeliverableConfig(BaseModel):
         needs: data that must be given, or made by the same plan, before it is asked for.
         task_types: the only task types in which its phrases count; empty for all.
         phrases: what asks for it, as whole words.
+        in_words: it is made from the words of the request, so that requests for it are alike only
+            when their words are.
     """
 
     model_config = _STRICT
@@ -40,6 +42,7 @@ class DeliverableConfig(BaseModel):
     needs: list[str] = Field(default_factory=list)
     task_types: list[str] = Field(default_factory=list)
     phrases: list[str] = Field(min_length=1)
+    in_words: bool = False
 
 
 class AskedConfig(BaseModel):
@@ -61,6 +64,7 @@ class _Deliverable:
     needs: frozenset[str]
     task_types: frozenset[str]
     phrases: Phrases
+    in_words: bool
 
 
 class Deliverables:
@@ -90,7 +94,10 @@ class Deliverables:
         self._own = own
         self._known = {
             datum: _Deliverable(
-                frozenset(config.needs), frozenset(config.task_types), Phrases(config.phrases)
+                frozenset(config.needs),
+                frozenset(config.task_types),
+                Phrases(config.phrases),
+                config.in_words,
             )
             for datum, config in known.items()
         }
@@ -125,6 +132,20 @@ class Deliverables:
             # Its first words tell what it is about better than all of them together.
             return (Part("", found[0].task_type, data, found[0].asked),)
         return found if len(found) > 1 else (whole,)
+
+    def in_words(self, part: Part) -> bool:
+        """Whether what a part asks for is made from its words, and not from given data alone."""
+        config = self._asked.get(part.task_type)
+        always = frozenset(config.always) if config is not None else frozenset[str]()
+        return any(self._from_words(datum) for datum in part.asked) or (
+            bool(always) and always <= set(part.asked)
+        )
+
+    def _from_words(self, datum: str) -> bool:
+        known = self._known.get(datum)
+        if known is not None:
+            return known.in_words
+        return self._own.making(datum) is None
 
     def asked(self, request: str, task_type: str, given: JsonObject) -> tuple[str, ...]:
         """The data that the request asks for, each once: at least one."""

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from genesis.errors import InvalidPlan, PlanningError
+from genesis.planning.adapt import Adaptation, Declared, adapt, parts_of
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import Deliverables
+from genesis.planning.forms import difference, form_of
+from genesis.planning.parts import Part
 from genesis.planning.planner import Goal, PastPlan, Plan
-from genesis.tasks.capability import skills_for, wanted
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.phrases import words_of
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
-from infrastructure.text import counted, one_line
-
-_REQUEST_CHARS = 500
-_MIN_WORD = 4
-_FILE = re.compile(r"[\w./-]*\w\.(\w{1,8})\b")
+from infrastructure.jsonvalue import JsonObject
+from infrastructure.text import one_line
 
 
 class LearntPlanner:
-    """Takes the best supported plan of a similar request that asked for the same.
+    """Takes the best supported plan of a request that asked for the same.
 
-    A past plan serves when its request had the same task type, came with the same named data and
-    asked for the same deliverables, however alike the words; when it is similar enough; when its
-    record is good enough (failures demote it); and when some agent still offers each operation.
+    A past plan serves when its request asked for the same deliverables, however unlike the words;
+    when what it was made from is at hand; when its record is good enough (failures demote it);
+    and when some agent still offers each operation. What is made from words alone (a text, code,
+    an answer) is the same only when the words ask for the same thing and are alike as well; so it
+    is for plans that hold operations which nobody declares.
 
     Args:
         deliverables: reads what a request asks for.
         cards: the registered agents now.
-        descriptions: declared descriptions by operation; others are fitted to the new request.
-        min_similarity: of the requests, 0 to 1.
+        declared: what is declared of operations; the tasks of others are described anew.
+        min_similarity: of requests for what is made from words, 0 to 1.
         min_success: expected share of verified runs, (successes + 1) / (runs + 2).
     """
 
@@ -44,13 +42,13 @@ class LearntPlanner:
         deliverables: Deliverables,
         cards: Callable[[], Sequence[AgentCard]],
         *,
-        descriptions: Mapping[str, str] | None = None,
+        declared: Declared | None = None,
         min_similarity: float = 0.5,
         min_success: float = 0.6,
     ) -> None:
         self._deliverables = deliverables
         self._cards = cards
-        self._descriptions = dict(descriptions or {})
+        self._declared = declared or Declared()
         self._min_similarity = min_similarity
         self._min_success = min_success
 
@@ -67,67 +65,84 @@ class LearntPlanner:
             return Plan(dag, "memory", "the failed branch as similar requests did it", changes)
         if goal.objections:
             raise PlanningError("a plan was sent back; memory does not propose it again")
-        asked = self._deliverables.asked(goal.request, goal.task_type, goal.given)
+        parts = self._deliverables.parts(goal.request, goal.task_type, goal.given)
         reasons: list[str] = []
         for past in sorted(goal.past, key=_support, reverse=True):
-            reason = self._misfit(past, goal, asked)
-            if not reason:
-                try:
-                    return self._adapted(past, goal)
-                except (InvalidPlan, PlanningError) as error:
-                    reason = str(error)
-            reasons.append(f"the plan of run {past.run_id}: {reason}")
+            try:
+                return self._reused(past, goal, parts)
+            except (InvalidPlan, PlanningError) as error:
+                reasons.append(
+                    f"the plan of run {past.run_id} ({one_line(past.request, 60)!r}): {error}"
+                )
         raise PlanningError("; ".join(reasons))
 
-    def _misfit(self, past: PastPlan, goal: Goal, asked: Sequence[str]) -> str:
-        """Why a past plan does not serve, in words; empty when it does."""
-        if past.task_type != goal.task_type:
-            return f"was made for {past.task_type}"
-        if past.similarity < self._min_similarity:
-            return f"its request is only {past.similarity:.0%} similar"
-        if set(past.given) != set(goal.given):
-            return f"came with other data ({', '.join(sorted(past.given)) or 'none'})"
-        names: dict[str, str] = dict.fromkeys(past.given, "")
-        before = self._deliverables.asked(past.request, past.task_type, names)
-        if set(before) != set(asked):
-            return f"its request asked for {', '.join(before)}, this one for {', '.join(asked)}"
-        if _success(past) < self._min_success:
-            return f"only {past.successes} of {past.successes + past.failures} runs were verified"
-        return ""
-
-    def _adapted(self, past: PastPlan, goal: Goal) -> Plan:
+    def _reused(self, past: PastPlan, goal: Goal, parts: Sequence[Part]) -> Plan:
         old = TaskDAG.from_json(past.plan)
-        cards = self._cards()
-        for task in old:
-            if not skills_for(task, cards):
-                raise PlanningError(f"no agent offers {wanted(task)} any more")
-        tasks = [self._described(task, past.request, goal) for task in old]
-        changed = [task.id for task in tasks if task.description != old[task.id].description]
-        listed = ", ".join(task.id for task in tasks)
-        changes = [f"kept the {counted(len(tasks), 'task')} {listed} and their order"]
-        if changed:
-            changes.append(f"described {', '.join(changed)} anew for this request")
-        if goal.given:
-            changes.append(f"{', '.join(sorted(goal.given))} taken from this request")
+        reason = self._misfit(past, old, goal, parts)
+        if reason:
+            raise PlanningError(reason)
+        adapted = adapt(Adaptation(old, past, goal, parts, self._cards(), self._declared))
         reason = (
             f"a request {past.similarity:.0%} similar ({one_line(past.request, 80)!r}) was served "
             f"by this plan: {past.successes} of {past.successes + past.failures} runs verified"
         )
-        return Plan(
-            TaskDAG(tasks, goal.given), "memory", reason, tuple(changes), run_id=past.run_id
+        return Plan(adapted.dag, "memory", reason, adapted.changes, run_id=past.run_id)
+
+    def _misfit(self, past: PastPlan, old: TaskDAG, goal: Goal, parts: Sequence[Part]) -> str:
+        """Why a past plan does not serve, in words; empty when it does."""
+        asked = {datum for part in parts for datum in part.asked}
+        before = self._asked_before(past, old)
+        if before != asked:
+            was, now = (", ".join(sorted(some)) for some in (before, asked))
+            return f"its request asked for {was}, this one for {now}"
+        if _success(past) < self._min_success:
+            return f"only {past.successes} of {past.successes + past.failures} runs were verified"
+        return self._other_words(past, old, goal, parts)
+
+    def _asked_before(self, past: PastPlan, old: TaskDAG) -> set[str]:
+        """What the past request asked for, part by part."""
+        found: set[str] = set()
+        for words, tasks in parts_of(old).items():
+            kinds = {name for task in tasks for name in task.requires} if words else past.given
+            task_type = tasks[-1].task_type if words else past.task_type
+            given: JsonObject = dict.fromkeys(kinds, "")
+            found.update(self._deliverables.asked(words or past.request, task_type, given))
+        return found
+
+    def _other_words(self, past: PastPlan, old: TaskDAG, goal: Goal, parts: Sequence[Part]) -> str:
+        """Why the words ask for something else, where words decide; empty when they do not."""
+        undeclared = [task for task in old if not self._is_declared(task)]
+        if not undeclared and not any(self._deliverables.in_words(part) for part in parts):
+            return ""
+        if past.similarity < self._min_similarity:
+            return f"its request is only {past.similarity:.0%} similar"
+        passages = [words for words in parts_of(old) if words] or [past.request]
+        for part, words in zip(parts, passages, strict=False):
+            other = difference(form_of(words), form_of(part.words or goal.request))
+            if other and (undeclared or self._deliverables.in_words(part)):
+                return other
+        return ""
+
+    def _is_declared(self, task: Task) -> bool:
+        if task.operation in self._declared.descriptions:
+            return True
+        return any(
+            skill.id == task.operation and skill.produces
+            for card in self._cards()
+            for skill in card.skills
         )
 
-    def _described(self, task: Task, before: str, goal: Goal) -> Task:
-        """The task in words that fit the new request; nothing else of it changes."""
-        declared = self._descriptions.get(task.operation)
-        if declared is not None:
-            return replace(task, description=declared)
-        text = _refilled(task.description.replace(before, goal.request), before, goal.request)
-        stale = _content(before) - _content(goal.request)
-        if stale & _content(text):
-            name = task.operation.replace("_", " ") or "work"
-            text = f"Do the {name} of this request: {one_line(goal.request, _REQUEST_CHARS)}"
-        return replace(task, description=text)
+
+def may_serve(plan: JsonObject, asked: Sequence[str]) -> bool:
+    """Whether a stored plan makes all that is asked for: a quick look, before it is read."""
+    tasks = plan.get("tasks")
+    if not isinstance(tasks, Sequence) or isinstance(tasks, str):
+        return False
+    made: set[object] = set()
+    for task in tasks:
+        names = task.get("produces") if isinstance(task, Mapping) else None
+        made.update(names if isinstance(names, Sequence) else ())
+    return made.issuperset(asked)
 
 
 def _success(past: PastPlan) -> float:
@@ -137,20 +152,6 @@ def _success(past: PastPlan) -> float:
 
 def _support(past: PastPlan) -> float:
     return past.similarity * _success(past)
-
-
-def _content(text: str) -> set[str]:
-    return {word for word in words_of(text) if len(word) >= _MIN_WORD}
-
-
-def _refilled(text: str, before: str, now: str) -> str:
-    """A description with the file names of the old request replaced by those of the new one."""
-    new = list(_FILE.finditer(now))
-    for old in _FILE.finditer(before):
-        same_kind = next((m for m in new if m.group(1) == old.group(1)), None)
-        if same_kind is not None:
-            text = text.replace(old.group(), same_kind.group())
-    return text
 
 
 def _ways(past: Sequence[PastPlan], datum: str) -> list[Task]:

@@ -39,9 +39,9 @@ def plan_parts(
         )
         tasks = _renamed(derive_edges(tasks_of(own, part)), taken)
         taken.update(task.id for task in tasks)
-        planned.append(tuple(replace(task, request=part.words) for task in tasks))
-    bound = [_bound(tasks, n, planned, parts[n]) for n, tasks in enumerate(planned)]
-    return tuple(task for n, tasks in enumerate(bound) for task in _ordered(tasks, parts, n, bound))
+        planned.append(tuple(tasks))
+    ready = [bound(part, tasks, planned) for part, tasks in zip(parts, planned, strict=True)]
+    return tuple(task for n, tasks in enumerate(ready) for task in _ordered(tasks, parts, n, ready))
 
 
 def told(parts: Sequence[Part]) -> str:
@@ -69,31 +69,24 @@ def _renamed(tasks: Sequence[Task], taken: Iterable[str]) -> list[Task]:
     ]
 
 
-def _bound(
-    tasks: Sequence[Task], number: int, planned: Sequence[Sequence[Task]], part: Part
-) -> list[Task]:
-    """The tasks with the given data that they take, wherever the name alone does not say which."""
+def bound(part: Part, tasks: Sequence[Task], planned: Sequence[Sequence[Task]]) -> tuple[Task, ...]:
+    """The tasks of a part with its words, and with the given data that they take.
+
+    It is said which datum is meant wherever the name alone does not tell it.
+
+    Args:
+        part: what the tasks are for.
+        tasks: its tasks.
+        planned: the tasks of all parts.
+    """
     own = {name for task in tasks for name in task.produces}
-    elsewhere = {
-        name
-        for n, others in enumerate(planned)
-        if n != number
-        for t in others
-        for name in t.produces
-    }
-    return [
-        replace(
-            task,
-            bindings=tuple(
-                (name, part.data[name])
-                for name in task.requires
-                if name not in own
-                and name in part.data
-                and (part.data[name] != name or name in elsewhere)
-            ),
-        )
-        for task in tasks
-    ]
+    made = {name for others in planned for task in others for name in task.produces} - own
+
+    def pairs(task: Task) -> tuple[tuple[str, str], ...]:
+        taken = ((name, part.data[name]) for name in task.requires if name in part.data)
+        return tuple((n, datum) for n, datum in taken if n not in own and (datum != n or n in made))
+
+    return tuple(replace(task, request=part.words, bindings=pairs(task)) for task in tasks)
 
 
 def _ordered(

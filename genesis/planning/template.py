@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic import JsonValue as PydanticJson
 
 from genesis.errors import ConfigError, InvalidPlan, PlanningError
+from genesis.planning.adapt import Declared
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import FALLBACK, AskedConfig, DeliverableConfig, Deliverables
 from genesis.planning.edges import derive_edges
@@ -187,10 +188,13 @@ class TemplateBook:
         return cls(templates, read.given, own, deliverables)
 
     @property
-    def descriptions(self) -> dict[str, str]:
-        """How each declared operation is described to an agent."""
-        steps = (step.config for template in self.templates for step in template.steps)
-        return {step.operation: step.description for step in steps if step.operation}
+    def declared(self) -> Declared:
+        """What is declared of each operation."""
+        steps = [step.config for template in self.templates for step in template.steps]
+        return Declared(
+            {step.operation: step.description for step in steps if step.operation},
+            {(step.id, step.operation): tuple(step.optional) for step in steps if step.optional},
+        )
 
     def steps_making(self, datum: str, goal: Goal) -> list[Task]:
         """Every declared task that makes a datum, as tasks for this goal, each operation once."""

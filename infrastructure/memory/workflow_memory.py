@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -153,8 +153,13 @@ class WorkflowMemory:
         scope: str = APP,
         session_id: str | None = None,
         limit: int = 5,
+        serves: Callable[[PlanCase], bool] | None = None,
     ) -> Recall:
         """What is known for a request, by one read.
+
+        Args:
+            serves: whether a plan may serve the request; None recalls those of the task type
+                that came with no other data than are given now.
 
         Raises:
             InputError: a wrong argument.
@@ -179,7 +184,9 @@ class WorkflowMemory:
             _log.warning("memory recall for %s failed: %s", task_type, error)
             raise
         known.apply(changes)
-        cases = known.similar(text, vector, task_type, given, limit, min_success_rate, session)
+        cases = known.similar(
+            text, vector, task_type, given, limit, min_success_rate, session, serves
+        )
         _log_recall(task_type, found, cases)
         return Recall(tuple(found), tuple(cases), tuple(counts))
 

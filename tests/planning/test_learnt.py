@@ -19,7 +19,7 @@ from genesis.tasks.task import TaskResult, TaskStatus
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
-PLANNER = LearntPlanner(BOOK.deliverables, lambda: CARDS, descriptions=BOOK.descriptions)
+PLANNER = LearntPlanner(BOOK.deliverables, lambda: CARDS, declared=BOOK.declared)
 
 
 async def _template(request: str) -> TaskDAG:
@@ -56,15 +56,26 @@ async def test_words_alike_but_another_deliverable_does_not_lend() -> None:
 async def test_what_makes_a_plan_unfit_is_said() -> None:
     dag = await _template("Analyse sales.csv")
     good = past("Analyse sales.csv", dag)
-    assert "20% similar" in await _refusal(replace(good, similarity=0.2))
-    assert "testing" in await _refusal(replace(good, task_type="testing"))
-    assert "other data (dataset, script)" in await _refusal(
-        replace(good, given=("dataset", "script"))
-    )
+    other = replace(good, request="Run the tests", task_type="testing", given=("project",))
+    assert "asked for test_report, this one for data_report" in await _refusal(other)
     assert "1 of 4 runs" in await _refusal(replace(good, successes=1, failures=3))
     assert "not a stored plan" in await _refusal(replace(good, plan={"tasks": 3}))
-    lost = _edited(dag, operation="profile_v1", produces=["old"])
+    lost = _edited(dag, operation="profile_v1", produces=["data_report"])
     assert "'profile_v1'" in await _refusal(replace(good, plan=lost))
+    more = _edited(dag, requires=["dataset", "ledger"], produces=["data_report"])
+    assert "'ledger'" in await _refusal(
+        replace(good, plan={**more, "given": ["dataset", "ledger"]})
+    )
+
+
+async def test_the_type_that_was_inferred_and_data_that_lay_beside_do_not_matter() -> None:
+    dag = await _template("Analyse sales.csv")
+    remembered = past("Analyse sales.csv", dag, task_type="general", similarity=0.1)
+    remembered = replace(remembered, given=("dataset", "project"))
+    goal = Goal("Chart trips.csv", "data_analysis", DATASET, past=(remembered,))
+    plan = await PLANNER.plan(goal)
+    assert plan is not None
+    assert (plan.source, plan.dag) == ("memory", dag)
 
 
 def _edited(dag: TaskDAG, **values: JsonValue) -> JsonObject:

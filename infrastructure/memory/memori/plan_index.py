@@ -6,7 +6,7 @@ import heapq
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,10 @@ from infrastructure.memory.memori.plan_cases import CaseRow, Exemplar, PlanCase
 WORKING_SET: Final = 1000
 """Distinct plans kept; the least recently changed make room."""
 
+LOOKED_AT: Final = 256
+"""Plans, of the most similar ones, that are asked whether they may serve."""
+
+_FIRST_ROWS: Final = 64
 _COSINE_SHARE: Final = 0.7
 _CHECK_EVERY: Final = 64
 _WORD: Final = re.compile(r"\w+")
@@ -32,6 +36,49 @@ class _Entry:
     vector: NDArray[np.float32] | None
 
 
+class _Block:
+    """Entries whose vectors have one size, each in its row of a matrix; rows are used again."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.entries: list[_Entry | None] = []
+        self._rows: dict[int, int] = {}
+        self._free: list[int] = []
+        self._matrix = np.zeros((_FIRST_ROWS, size), dtype=np.float32)
+
+    def add(self, entry: _Entry) -> None:
+        if self._free:
+            row = self._free.pop()
+            self.entries[row] = entry
+        else:
+            row = len(self.entries)
+            self.entries.append(entry)
+            if row == len(self._matrix):
+                self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
+        self._rows[id(entry)] = row
+        if entry.vector is not None:
+            self._matrix[row] = entry.vector
+
+    def drop(self, entry: _Entry) -> None:
+        row = self._rows.pop(id(entry))
+        self.entries[row] = None
+        self._matrix[row] = 0.0
+        self._free.append(row)
+
+    def cosines(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [rows]; 0 where a row is free."""
+        return self._matrix[: len(self.entries)] @ unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What entries are compared with, and which of them count."""
+
+    words: frozenset[str]
+    unit: NDArray[np.float32] | None
+    admits: Callable[[_Entry], bool]
+
+
 class PlanIndex:
     """Exact search over verified plans by cosine of the requests and overlap of their words.
 
@@ -43,7 +90,7 @@ class PlanIndex:
         self.limit = limit
         self._version = 0
         self._cases: OrderedDict[str, tuple[_Entry, ...]] = OrderedDict()
-        self._matrices: dict[tuple[str, int], tuple[list[_Entry], NDArray[np.float32]]] = {}
+        self._blocks: dict[int, _Block] = {}
         self._lock = threading.Lock()
 
     @property
@@ -61,17 +108,16 @@ class PlanIndex:
             if len(changes) >= self.limit:
                 # More changed than was read: whatever is older than the news may be outdated.
                 self._cases.clear()
-                self._matrices.clear()
+                self._blocks.clear()
             for case in news:
-                if (known := self._cases.pop(case.digest, None)) is not None:
-                    self._drop_matrices(known[0].case.task_type)
+                self._drop(self._cases.pop(case.digest, ()))
                 if case.exemplars:
                     self._cases[case.digest] = tuple(_entries(case))
-                    self._drop_matrices(case.task_type)
+                    for entry in self._cases[case.digest]:
+                        self._block(entry).add(entry)
                 self._version = case.version
             while len(self._cases) > self.limit:
-                _, dropped = self._cases.popitem(last=False)
-                self._drop_matrices(dropped[0].case.task_type)
+                self._drop(self._cases.popitem(last=False)[1])
 
     def similar(
         self,
@@ -82,69 +128,106 @@ class PlanIndex:
         limit: int = 5,
         min_success_rate: float = 0.0,
         session_id: str | None = None,
+        serves: Callable[[PlanCase], bool] | None = None,
     ) -> list[PlanCase]:
-        """The plans of a task type whose requests are most like this one, best first.
+        """The plans whose requests are most like this one, best first.
 
         Args:
             vector: of the text; None compares words alone.
-            given: names of the data at hand; a plan that needs others is left out.
+            task_type: plans of other types are left out; unless `serves` decides.
+            given: names of the data at hand; a plan that came with others is left out; unless
+                `serves` decides.
             min_success_rate: plans that now fail more often are left out.
             session_id: only requests of this session; None for all.
+            serves: whether a plan may serve. Those that may come first, as far as they are among
+                the `LOOKED_AT` most similar; then the most similar others.
         """
         available = frozenset(given)
-        words = _words(text)
-        best: dict[str, tuple[float, _Entry]] = {}
-        for number, (entry, cosine) in enumerate(self._candidates(vector, task_type)):
-            if number % _CHECK_EVERY == 0 and _beyond(best, limit, cosine):
-                break
+
+        def admits(entry: _Entry) -> bool:
             case = entry.case
-            if case.current_rate < min_success_rate or not available.issuperset(case.given):
-                continue
+            if case.current_rate < min_success_rate:
+                return False
             if session_id is not None and entry.exemplar.session_id != session_id:
-                continue
-            similarity = _similarity(words, entry.words, cosine)
-            if case.digest not in best or similarity > best[case.digest][0]:
-                best[case.digest] = (similarity, entry)
-        ranked = sorted(best.values(), key=_rank, reverse=True)
-        return [_plan_case(entry, similarity) for similarity, entry in ranked[:limit]]
+                return False
+            if serves is not None:
+                return True
+            return case.task_type == task_type and available.issuperset(case.given)
 
-    def _candidates(
-        self, vector: NDArray[np.float32] | None, task_type: str
-    ) -> Iterator[tuple[_Entry, float | None]]:
-        """Entries of a task type: those without a comparable vector, then by falling cosine."""
-        unit = None if vector is None else _unit(vector)
+        query = _Query(_words(text), None if vector is None else _unit(vector), admits)
+        wanted = limit if serves is None else max(limit, LOOKED_AT)
         with self._lock:
-            entries = [
-                entry
-                for group in self._cases.values()
-                if group[0].case.task_type == task_type
-                for entry in group
-            ]
-            size = 0 if unit is None else unit.size
-            rows, matrix = self._matrix(task_type, size, entries)
+            ranked = self._ranked(query, wanted)
+        cases = (_plan_case(entry, similarity) for similarity, entry in ranked)
+        if serves is None:
+            return list(cases)[:limit]
+        return _those_that_serve(cases, serves, limit)
+
+    def _ranked(self, query: _Query, wanted: int) -> list[tuple[float, _Entry]]:
+        """The best entry of each of the `wanted` best cases, best first."""
+        best: dict[str, tuple[float, _Entry]] = {}
+        for number, (entry, cosine) in enumerate(self._candidates(query)):
+            if number % _CHECK_EVERY == 0 and _beyond(best, wanted, cosine):
+                break
+            if not query.admits(entry):
+                continue
+            similarity = _similarity(query.words, entry.words, cosine)
+            digest = entry.case.digest
+            if digest not in best or similarity > best[digest][0]:
+                best[digest] = (similarity, entry)
+        return heapq.nlargest(wanted, best.values(), key=_rank)
+
+    def _candidates(self, query: _Query) -> Iterator[tuple[_Entry, float | None]]:
+        """Entries: those without a comparable vector, then by falling cosine."""
+        unit = query.unit
+        size = 0 if unit is None else unit.size
+        for block in self._blocks.values():
+            if block.size != size or unit is None:
+                yield from ((entry, None) for entry in block.entries if entry is not None)
+        block = self._blocks.get(size)
+        if unit is None or block is None:
+            return
+        cosines = block.cosines(unit)
+        for row in _falling(cosines):
+            entry = block.entries[row]
+            if entry is not None:
+                yield entry, float(cosines[row])
+
+    def _block(self, entry: _Entry) -> _Block:
+        size = 0 if entry.vector is None else entry.vector.size
+        return self._blocks.setdefault(size, _Block(size))
+
+    def _drop(self, entries: Iterable[_Entry]) -> None:
         for entry in entries:
-            if entry.vector is None or entry.vector.size != size:
-                yield entry, None
-        if unit is not None:
-            cosines = matrix @ unit
-            order = np.argsort(-cosines, kind="stable")
-            for row, cosine in zip(order.tolist(), cosines[order].tolist(), strict=True):
-                yield rows[row], cosine
+            self._block(entry).drop(entry)
 
-    def _matrix(
-        self, task_type: str, size: int, entries: list[_Entry]
-    ) -> tuple[list[_Entry], NDArray[np.float32]]:
-        key = (task_type, size)
-        if key not in self._matrices:
-            rows = [e for e in entries if e.vector is not None and e.vector.size == size]
-            vectors = [e.vector for e in rows if e.vector is not None]
-            empty = np.zeros((0, size), dtype=np.float32)
-            self._matrices[key] = (rows, np.stack(vectors) if vectors else empty)
-        return self._matrices[key]
 
-    def _drop_matrices(self, task_type: str) -> None:
-        for key in [key for key in self._matrices if key[0] == task_type]:
-            del self._matrices[key]
+def _falling(scores: NDArray[np.float32]) -> Iterator[int]:
+    """Places by falling score; the many low ones are sorted only if somebody comes to them."""
+    if len(scores) > 2 * LOOKED_AT:
+        split = np.argpartition(-scores, LOOKED_AT)
+        top = np.sort(split[:LOOKED_AT])
+        yield from top[np.argsort(-scores[top], kind="stable")].tolist()
+        rest = np.sort(split[LOOKED_AT:])
+        yield from rest[np.argsort(-scores[rest], kind="stable")].tolist()
+    else:
+        yield from np.argsort(-scores, kind="stable").tolist()
+
+
+def _those_that_serve(
+    cases: Iterable[PlanCase], serves: Callable[[PlanCase], bool], limit: int
+) -> list[PlanCase]:
+    """The first `limit` that serve, then others up to that number."""
+    serving: list[PlanCase] = []
+    others: list[PlanCase] = []
+    for case in cases:
+        if serves(case):
+            serving.append(case)
+        elif len(others) < limit:
+            others.append(case)
+        if len(serving) == limit:
+            break
+    return [*serving, *others][:limit]
 
 
 def _entries(case: CaseRow) -> Iterable[_Entry]:

@@ -1,0 +1,95 @@
+"""What a request in words is after, whatever it is about: 'write ... email', 'explain ...'.
+
+Two requests that share nearly all their words may ask for different things: an email and a poem
+about the same ship. What decides is the verb and the thing that it asks for, not their number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from genesis.planning.clauses import without_lead
+from genesis.tasks.infer_text import stems
+from genesis.tasks.phrases import prose, words_of
+
+_MAKE = frozenset(
+    {"write", "draft", "compose", "create", "make", "generate", "prepare", "produce", "build"}
+    | {"implement", "develop", "code", "program", "give", "provide", "need", "want"}
+)
+_EXPLAIN = frozenset(
+    {"explain", "describe", "tell", "clarify", "define", "teach", "introduce", "outline"}
+    | {"what", "what's", "how", "why"}
+)
+_COUNT = frozenset({"many", "much", "often"})
+_NO_VERB = frozenset(
+    {"the", "a", "an", "my", "our", "your", "this", "that", "these", "those"}
+    | {"i", "we", "it", "there", "in", "on", "for"}
+)
+_THING = re.compile(
+    r"\s*(?:(?:me|us|him|her|them)\s+)?(?P<thing>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,7}?[^\W_]+)"
+    r"(?=\s*(?:$|[,.;:!?(\n]|\s(?:to|for|about|on|of|that|which|who|whose|with|without|in|into|from"
+    r"|by|and|or|as|so|at|between|after|before|when|where|why|how|asking|saying|[a-z]{3,}ing)\b))",
+    re.IGNORECASE,
+)
+_LONG = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a request in words is after.
+
+    Attributes:
+        act: what is to be done, as a group of verbs or the verb's stem; empty if unknown.
+        thing: the stem of what is to be made or worked on; empty if unknown or any.
+    """
+
+    act: str
+    thing: str
+
+
+def form_of(request: str) -> Form:
+    """The form of a request, read from its first words."""
+    text = prose(without_lead(request), {})
+    words = words_of(text[:200])
+    if not words or words[0] in _NO_VERB:
+        return Form("", "")
+    verb = words[0]
+    if verb == "how" and len(words) > 1 and words[1] in _COUNT:
+        return Form("count", "")
+    if verb in _EXPLAIN:
+        return Form("explain", "")
+    act = "make" if verb in _MAKE else stems(verb)[0]
+    found = _THING.match(text, text.lower().index(verb) + len(verb))
+    named = stems(found.group("thing")) if found else []
+    return Form(act, named[-1] if named else "")
+
+
+def difference(one: Form, other: Form) -> str:
+    """In what two forms differ, in words; empty when they may be the same."""
+    if one.act and other.act and not _alike(one.act, other.act):
+        return f"it asks to {one.act}, this one to {other.act}"
+    if one.thing and other.thing and not _alike(one.thing, other.thing):
+        return f"it asks for another thing ({one.thing}, this one {other.thing})"
+    return ""
+
+
+def _alike(one: str, other: str) -> bool:
+    """Equal but for one slip of the keyboard in a long word."""
+    if one == other:
+        return True
+    if min(len(one), len(other)) < _LONG or one[0] != other[0]:
+        return False
+    return one_edit_apart(one, other)
+
+
+def one_edit_apart(one: str, other: str) -> bool:
+    """Whether a letter is missing, added, wrong, or swapped with the next."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if start is None:
+        return True
+    a, b = one[start:], other[start:]
+    swapped = len(a) > 1 and len(b) > 1 and (a[1], a[0], a[2:]) == (b[0], b[1], b[2:])
+    return swapped or a[1:] == b[1:] or a[1:] == b or a == b[1:]
