@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 import orjson
 
 from genesis.execution.events import ExecutionEvent
-from genesis.planning.validate import ValidationReport
+from genesis.planning.findings import ValidationReport
 from genesis.routing.ladder import Ladder, Route
 from infrastructure.jsonvalue import JsonObject, JsonValue
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from genesis.planning.findings import ValidationReport
 from genesis.planning.given import Given
 from genesis.planning.planner import Goal, PastPlan, Plan
-from genesis.planning.validate import ValidationReport
 from genesis.routing.belief import Belief, Tried
 from genesis.routing.ladder import Ladder, Route
 from genesis.tasks.inference import Inference

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
-from genesis.events import PlanValidated
-from genesis.planning.validate import Limits, ValidationReport, mend, validate
+from genesis.events import PlanValidated, TasksRouted
+from genesis.planning.catalogue import agent_catalogue
+from genesis.planning.findings import ValidationReport
+from genesis.planning.mend import drop_superfluous, fill_gaps
+from genesis.planning.validation import Limits, validate
+from genesis.routing.ladder import Route
 from genesis.state import RunState
 from genesis.tasks.dag import TaskDAG
 
@@ -18,13 +23,12 @@ async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Add the report; `objections` when the plan must be made again, `errors` when no more."""
     assert state.plan is not None
     context, plan = runtime.context, state.plan
-    report = _validate(plan.dag, state, context)
-    mended, changes = mend(plan.dag, report)
-    if changes:
-        plan = replace(plan, dag=mended)
-        report = _validate(mended, state, context)
+    dag, report, changes = _mended(plan.dag, state, context)
     context.journal.add(PlanValidated(report.accepted, report, changes))
-    added: dict[str, Any] = {"plan": plan, "report": report}
+    added: dict[str, Any] = {"report": report}
+    if changes:
+        added["plan"] = replace(plan, dag=dag)
+        added["routes"] = _routes(dag, state, context)
     if report.accepted:
         return added
     if state.rounds >= context.services.settings.max_replans:
@@ -32,14 +36,59 @@ async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     return {**added, "objections": report.objections, "rounds": state.rounds + 1}
 
 
-def _validate(dag: TaskDAG, state: RunState, context: RunContext) -> ValidationReport:
+def _mended(
+    dag: TaskDAG, state: RunState, context: RunContext
+) -> tuple[TaskDAG, ValidationReport, tuple[str, ...]]:
+    """The plan as far as it can be mended here, the report on it, and what was changed."""
     services = context.services
+    has_model = services.models.configured
+    catalogue = agent_catalogue(services.registry.cards, has_model=has_model)
     asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
+    finished = {task_id for task_id, r in state.results.items() if r.output is not None}
     limits = Limits(
         max_tasks=services.settings.max_plan_tasks,
         max_depth=services.settings.max_plan_depth,
         seconds=context.seconds_left,
         usd=context.usd_left,
-        has_model=services.models.configured,
     )
-    return validate(dag, state.goal(), services.registry.cards, asked=asked, limits=limits)
+
+    def judged(plan: TaskDAG) -> ValidationReport:
+        return validate(plan, catalogue, asked=asked, limits=limits, finished=finished)
+
+    report = judged(dag)
+    dag, changes = drop_superfluous(dag, report)
+    if changes:
+        report = judged(dag)
+    if not report.accepted:
+        # Only a plan that this makes right is worth it; else the planners are asked again.
+        filled, added = fill_gaps(dag, report, catalogue)
+        if added and (again := judged(filled)).accepted:
+            return filled, again, (*changes, *added)
+    return dag, report, changes
+
+
+def _routes(dag: TaskDAG, state: RunState, context: RunContext) -> Mapping[str, Route]:
+    """The routes of the tasks that are left, and those of the tasks that are new or altered."""
+    assert state.plan is not None
+    services, before = context.services, state.plan.dag
+    known = [
+        route
+        for task_id, route in state.routes.items()
+        if task_id in dag and _same_work(dag, before, task_id)
+    ]
+    routed = {route.task_id for route in known}
+    new = services.router.routes(
+        [task for task in dag if task.id not in routed and task.id not in state.results],
+        state.request,
+        state.belief(),
+        given=state.given.data,
+        workspace=context.scope.workspace,
+    )
+    routes = services.rules.team.keep_apart(dag, [*known, *new], state.results)
+    if new:
+        context.journal.add(TasksRouted(tuple(routes)))
+    return {route.task_id: route for route in routes}
+
+
+def _same_work(dag: TaskDAG, before: TaskDAG, task_id: str) -> bool:
+    return replace(dag[task_id], depends_on=()) == replace(before[task_id], depends_on=())

@@ -2,57 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from genesis.planning.catalogue import Catalogue
+from genesis.planning.dataflow import DataFlow
+from genesis.planning.intent import meant_for
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import Task
 
 
-def originals(dag: TaskDAG) -> dict[str, str]:
-    """For each task the first one that does the same work: itself unless it is a duplicate."""
-    first_of: dict[tuple[object, ...], str] = {}
-    found: dict[str, str] = {}
-    upstream = _upstream(dag)
-    for task in dag:
+def originals(flow: DataFlow) -> dict[int, int]:
+    """For each task that repeats another, by place, the one that it repeats.
+
+    Two tasks do the same work when they apply the same operation to the same data from the same
+    sources. Of several the one that others take data from counts as the original, else the one
+    listed first.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    first: dict[int, int] = {}
+    for place in flow.order:
+        task = flow.tasks[place]
         # Two questions in words may well differ, so tasks without any name repeat nothing.
-        named = task.operation or task.produces
-        work = _work(task, dag, upstream[task.id], found) if named else (task.id,)
-        found[task.id] = first_of.setdefault(work, task.id)
+        named = task.operation or flow.produces[place]
+        work = _work(flow, place, first) if named else (place,)
+        same = alike.setdefault(work, [])
+        same.append(place)
+        first[place] = same[0]
+    if len(alike) == len(flow.order):
+        return {}
+    users = flow.users()
+    found: dict[int, int] = {}
+    for same in alike.values():
+        original = min(same, key=lambda place: (not users[place], place))
+        found |= {place: original for place in same if place != original}
     return found
 
 
-def _upstream(dag: TaskDAG) -> dict[str, frozenset[str]]:
-    """All that each task waits for, directly or not."""
-    found: dict[str, frozenset[str]] = {}
-    for task in dag:
-        found[task.id] = frozenset(task.depends_on).union(*(found[d] for d in task.depends_on))
-    return found
-
-
-def _work(
-    task: Task, dag: TaskDAG, upstream: frozenset[str], found: Mapping[str, str]
-) -> tuple[object, ...]:
+def _work(flow: DataFlow, place: int, first: Mapping[int, int]) -> tuple[object, ...]:
     """What makes two tasks the same work: operation, and the very data that go in and come out."""
-    sources = {found[u] for u in upstream if not set(dag[u].produces).isdisjoint(task.requires)}
+    task, sources = flow.tasks[place], flow.sources[place]
+    requires, produces = frozenset(flow.requires[place]), frozenset(flow.produces[place])
     # Operations without declared data differ by their words.
-    words = "" if task.requires or task.produces else task.description
+    words = "" if requires or produces else task.description
     return (
         task.operation,
         task.task_type,
-        frozenset(task.requires),
-        frozenset(task.produces),
-        frozenset(sources),
+        requires,
+        produces,
+        frozenset(first.get(s, s) for found in sources.values() for s in found),
         words,
+        repr(task.acceptance) if task.acceptance else "",
         task.request,
-        task.bindings,
-        repr(task.acceptance),
     )
 
 
-def without_duplicates(dag: TaskDAG) -> TaskDAG:
-    """The plan in which each work is done once."""
-    return without(dag, {i: first for i, first in originals(dag).items() if i != first})
+def dead_tasks(
+    flow: DataFlow, repeated: Mapping[int, int], catalogue: Catalogue | None = None
+) -> list[int]:
+    """Places of tasks of which nothing is used or asked for, and of those that only feed them.
+
+    Where the plan lacks something, a task that would feed what is lacking is not dead: the gap
+    is the fault, and the task's unused result follows from it. A catalogue tells which those are;
+    without one any unused task may be.
+
+    Args:
+        flow: the plan's data flow.
+        repeated: tasks that count as gone, with the ones that stand in for them.
+        catalogue: what could fill the gaps.
+    """
+    useful = {
+        place
+        for place, made in enumerate(flow.produces)
+        if place not in repeated and (not made or not set(made).isdisjoint(flow.asked))
+    }
+    _spread(flow, repeated, useful)
+    while unused := [p for p in range(len(flow.tasks)) if p not in useful and p not in repeated]:
+        gaps = {datum for place, datum in flow.missing if place in useful}
+        gaps |= {datum for datum in flow.asked if datum not in flow.makers}
+        if not gaps:
+            return unused
+        meant = None if catalogue is None else meant_for(flow, gaps, unused, catalogue)
+        if not meant:
+            return [] if meant is None else unused
+        useful |= meant
+        _spread(flow, repeated, useful)
+    return []
+
+
+def _spread(flow: DataFlow, repeated: Mapping[int, int], useful: set[int]) -> None:
+    """Add all from which useful tasks take data, directly or not."""
+    pending = list(useful)
+    while pending:
+        place = pending.pop()
+        sources = flow.sources[place]
+        # A task that requires no data by name may use whatever those just before it made.
+        taken = (
+            [s for found in sources.values() for s in found]
+            if flow.requires[place]
+            else flow.needs[place]
+        )
+        for source in (repeated.get(s, s) for s in taken):
+            if source not in useful:
+                useful.add(source)
+                pending.append(source)
 
 
 def without(dag: TaskDAG, gone: Mapping[str, str]) -> TaskDAG:
@@ -72,30 +125,5 @@ def without(dag: TaskDAG, gone: Mapping[str, str]) -> TaskDAG:
 def _waiting_for(task: Task, gone: str, instead: Sequence[str]) -> Task:
     if gone not in task.depends_on:
         return task
-    kept = [d for d in task.depends_on if d != gone]
+    kept: Collection[str] = [d for d in task.depends_on if d != gone]
     return replace(task, depends_on=tuple(dict.fromkeys((*kept, *instead))))
-
-
-def dead_tasks(dag: TaskDAG, asked: Sequence[str]) -> list[Task]:
-    """Tasks of which nothing is used or asked for; those that only feed such tasks as well.
-
-    A plan that makes nothing of what is asked for misses its goal altogether: no part of it can
-    be told to be dead.
-    """
-    if not any(name in asked for task in dag for name in task.produces):
-        return []
-    upstream = _upstream(dag)
-    useful: list[Task] = []
-    for task in reversed(list(dag)):
-        needed = not task.produces or not set(task.produces).isdisjoint(asked)
-        if needed or any(task.id in upstream[u.id] and _uses(u, task) for u in useful):
-            useful.append(task)
-    kept = {task.id for task in useful}
-    return [task for task in dag if task.id not in kept]
-
-
-def _uses(user: Task, maker: Task) -> bool:
-    # A task that requires no data by name may use whatever those just before it made.
-    if not user.requires:
-        return maker.id in user.depends_on
-    return not set(user.requires).isdisjoint(maker.produces)

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given as given_
 from hypothesis import strategies as st
-from plan_samples import ANALYST, CARDS, DATASET, dags, task
+from plan_samples import ANALYST, CARDS, dags, task
 
+from genesis.planning.catalogue import agent_catalogue
 from genesis.planning.edges import derive_edges
-from genesis.planning.planner import Goal
-from genesis.planning.validate import Limits, ValidationReport, mend, validate
+from genesis.planning.findings import ValidationReport
+from genesis.planning.mend import drop_superfluous
+from genesis.planning.validation import Limits, validate
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import Task, TaskResult, TaskStatus
+from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
 
-GOAL = Goal("Analyse sales.csv", "data_analysis", DATASET)
 ANSWER = task("answers", "answer_questions", ("dataset",), ("data_answers",))
 PROFILE = task("profile", "profile_data", ("dataset",), ("data_profile",))
 
@@ -27,9 +28,11 @@ def _report(
     asked: Sequence[str] = ("data_answers",),
     cards: Sequence[AgentCard] = CARDS,
     limits: Limits | None = None,
+    has_model: bool = True,
 ) -> ValidationReport:
     dag = TaskDAG(derive_edges(tasks), ["dataset"])
-    return validate(dag, GOAL, cards, asked=asked, limits=limits)
+    catalogue = agent_catalogue(cards, has_model=has_model)
+    return validate(dag, catalogue, asked=asked, limits=limits)
 
 
 def test_a_sound_plan_is_accepted() -> None:
@@ -49,7 +52,7 @@ def test_with_no_agent_nothing_is_solvable() -> None:
 
 def test_a_task_that_no_agent_can_do_is_named_with_the_agents_there_are() -> None:
     report = _report(task("answers", "guess", (), ("data_guess",)), asked=["data_guess"])
-    assert [f.kind for f in report.findings] == ["unsolvable"]
+    assert [f.kind for f in report.findings] == ["unknown_operation"]
     assert "'guess'" in report.findings[0].message
     assert "data_analyst" in report.findings[0].message
     assert "answer_questions" in report.findings[0].message
@@ -58,7 +61,7 @@ def test_a_task_that_no_agent_can_do_is_named_with_the_agents_there_are() -> Non
 def test_an_agent_that_needs_a_model_needs_one_to_be_set() -> None:
     plan = task("a", "answer", (), ("answer",), task_type="general")
     assert _report(plan, asked=["answer"]).accepted
-    report = _report(plan, asked=["answer"], limits=Limits(has_model=False))
+    report = _report(plan, asked=["answer"], has_model=False)
     assert "GENESIS_MODEL=provider:name" in report.objections[0]
 
 
@@ -81,9 +84,9 @@ def test_duplicates_are_found_through_duplicated_sources_and_mended() -> None:
     first = task("r1", "sum", ("data_answers",), ("data_sum",), ("answers",))
     second = task("r2", "sum", ("data_answers",), ("data_sum",), ("answers2",))
     dag = TaskDAG([ANSWER, again, first, second], ["dataset"])
-    report = validate(dag, GOAL, [ANALYST], asked=["data_sum"])
+    report = validate(dag, agent_catalogue([ANALYST]), asked=["data_sum"])
     assert [f.task_id for f in report.findings if f.kind == "duplicate"] == ["answers2", "r2"]
-    mended, changes = mend(dag, report)
+    mended, changes = drop_superfluous(dag, report)
     assert [one.id for one in mended] == ["answers", "r1"]
     assert len(changes) == 2
     assert [one.id for one in dag] == ["answers", "answers2", "r1", "r2"]
@@ -99,9 +102,9 @@ def test_dead_tasks_are_found_with_those_that_only_feed_them() -> None:
     feed = task("feed", "profile_data", ("dataset",), ("data_profile",))
     unused = task("unused", "x", ("data_profile",), ("data_extra",))
     dag = TaskDAG(derive_edges([ANSWER, feed, unused]), ["dataset"])
-    report = validate(dag, GOAL, CARDS, asked=["data_answers"])
+    report = validate(dag, agent_catalogue(CARDS), asked=["data_answers"])
     assert {f.task_id for f in report.findings if f.kind == "dead"} == {"feed", "unused"}
-    mended, _ = mend(dag, report)
+    mended, _ = drop_superfluous(dag, report)
     assert [one.id for one in mended] == ["answers"]
 
 
@@ -129,22 +132,20 @@ def test_limits(limits: Limits, message: str) -> None:
 
 def test_finished_tasks_need_nobody_any_more() -> None:
     dag = TaskDAG([ANSWER], ["dataset"])
-    goal = Goal(
-        "", "data_analysis", DATASET, finished=(TaskResult("answers", TaskStatus.COMPLETED),)
-    )
-    assert validate(dag, goal, (), asked=["data_answers"]).accepted
+    report = validate(dag, agent_catalogue(()), asked=["data_answers"], finished=["answers"])
+    assert report.accepted
 
 
 @given_(dag=dags(), asked=st.lists(st.sampled_from("abcd"), min_size=1, unique=True))
 def test_mending_removes_what_is_superfluous_and_nothing_else(
     dag: TaskDAG, asked: list[str]
 ) -> None:
-    cards = [AgentCard("any", "", (Skill("x", ""), Skill("y", "")))]
-    before = validate(dag, GOAL, cards, asked=asked)
-    mended, changes = mend(dag, before)
-    after = validate(mended, GOAL, cards, asked=asked)
+    catalogue = agent_catalogue([AgentCard("any", "", (Skill("x", ""), Skill("y", "")))])
+    before = validate(dag, catalogue, asked=asked)
+    mended, changes = drop_superfluous(dag, before)
+    after = validate(mended, catalogue, asked=asked)
     assert after.non_redundant
     assert after.complete == before.complete
     assert {one.id for one in mended} <= {one.id for one in dag}
     assert len(changes) == len(dag) - len(mended)
-    assert mend(mended, after) == (mended, ())
+    assert drop_superfluous(mended, after) == (mended, ())

@@ -1,0 +1,344 @@
+"""Operations that plans are made of: what each needs, makes, takes and costs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from operator import is_
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import yaml
+
+from genesis.errors import InputError
+from genesis.tasks.capability import shortfall
+from genesis.tasks.task import Task
+from infrastructure.a2a.agent import AgentCard, Skill
+from infrastructure.text import one_line
+
+Inability: TypeAlias = Literal["unknown_operation", "unsolvable"]
+
+_MAX_NAME = 200
+_MAX_AMOUNT = 1e12
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something that can be done.
+
+    Attributes:
+        name: unique in its catalogue.
+        requires: named data it needs.
+        produces: named data it makes; empty means that its text answers whatever is asked for.
+        seconds: expected duration, 0 or more.
+        cost_usd: expected price, US dollars, 0 or more.
+        description: one sentence for whoever does it.
+        task_types: task types it serves; empty means any.
+
+    Raises:
+        InputError: a name is no name, or a price or time is negative, infinite or no number.
+    """
+
+    name: str
+    requires: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
+    seconds: float = 1.0
+    cost_usd: float = 0.0
+    description: str = ""
+    task_types: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_name("an operation", self.name)
+        for key in ("requires", "produces", "task_types"):
+            object.__setattr__(self, key, _names(self.name, key, getattr(self, key)))
+        for key in ("seconds", "cost_usd"):
+            _require_amount(self.name, key, getattr(self, key))
+
+
+def _require_name(what: str, name: object) -> None:
+    usable = isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable()
+    if not (usable and cast("str", name).strip()):
+        raise InputError(
+            f"{what} has the name {one_line(repr(name), 80)}; a name is 1 to {_MAX_NAME} "
+            "printable characters"
+        )
+
+
+def _names(operation: str, key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise InputError(
+            f"operation {operation!r}: {key} must be a list of names, not {value!r:.80}"
+        )
+    listed = cast("Iterable[str]", value)
+    for name in listed:
+        _require_name(f"operation {operation!r}: a datum in {key}", name)
+    return tuple(dict.fromkeys(listed))
+
+
+def _require_amount(operation: str, key: str, value: object) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= _MAX_AMOUNT:  # nor is NaN
+        raise InputError(
+            f"operation {operation!r}: {key} must be a number from 0 to {_MAX_AMOUNT:g}, "
+            f"not {value!r:.80}"
+        )
+
+
+class Catalogue:
+    """Operations by name, as given by the user. A task is held to the operation that it names.
+
+    Args:
+        operations: at least one; each name once.
+
+    Raises:
+        InputError: there is none, or a name is used twice.
+    """
+
+    __slots__ = ("_by_name", "_makers", "operations")
+
+    # Whether only the operation of a task's own name can do it, by its declared data alone.
+    by_name = True
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = tuple(operations)
+        if not self.operations:
+            raise InputError("a catalogue needs at least one operation")
+        self._index()
+        if len(self._by_name) < len(self.operations):
+            names = [operation.name for operation in self.operations]
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"operation {repeated!r} is in the catalogue more than once")
+
+    def _index(self) -> None:
+        self._by_name: dict[str, Operation] = {}
+        self._makers: dict[str, list[Operation]] = {}
+        for operation in self.operations:
+            self._by_name.setdefault(operation.name, operation)
+            for datum in operation.produces:
+                self._makers.setdefault(datum, []).append(operation)
+
+    @classmethod
+    def from_data(cls, data: object) -> Catalogue:
+        """Operations from plain data: a list of mappings, or {"operations": [...]}.
+
+        Each has `name`, and may have `requires`, `produces`, `seconds`, `cost_usd`,
+        `description`, `task_types`.
+
+        Raises:
+            InputError: says which entry has what wrong.
+        """
+        if isinstance(data, Mapping):
+            data = cast("Mapping[str, object]", data).get("operations")
+        if not isinstance(data, list | tuple):
+            raise InputError("a catalogue is a list of operations, or {'operations': [...]}")
+        return cls(_operation(n, entry) for n, entry in enumerate(cast("list[object]", data), 1))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Catalogue:
+        """Operations from a JSON or YAML file, as `from_data` reads them.
+
+        Raises:
+            InputError: the file cannot be read, or is no catalogue; names the file.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            return cls.from_data(data)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise InputError(f"{path} cannot be read as a catalogue: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def get(self, name: str) -> Operation | None:
+        """The operation of this name."""
+        return self._by_name.get(name)
+
+    def makers(self, datum: str) -> Sequence[Operation]:
+        """The operations that make a datum."""
+        return self._makers.get(datum, ())
+
+    def doing(self, task: Task) -> Sequence[Operation]:
+        """The operations that can do the task."""
+        operation = self._by_name.get(task.operation)
+        if operation is None:
+            return () if task.operation else [one for one in self.operations if _fits(task, one)]
+        return (operation,) if _fits(task, operation) else ()
+
+    def inability(self, task: Task) -> tuple[Inability, str, str]:
+        """Why nothing can do the task: the kind, the datum concerned (or ""), and the reason."""
+        operation = self._by_name.get(task.operation)
+        if operation is None:
+            return "unknown_operation", "", f"which is not in the catalogue of {len(self)}"
+        foreign = [n for n in task.produces if operation.produces and n not in operation.produces]
+        if foreign:
+            return (
+                "unsolvable",
+                foreign[0],
+                f"which makes {', '.join(operation.produces)} and not {foreign[0]!r}",
+            )
+        lacking = [name for name in operation.requires if name not in task.requires]
+        return "unsolvable", lacking[0], f"which needs {lacking[0]!r}, and the task is not given it"
+
+
+def _fits(task: Task, operation: Operation) -> bool:
+    if operation.produces and not set(task.produces) <= set(operation.produces):
+        return False
+    # A task that declares no data at all takes over its operation's.
+    undeclared = not task.requires and not task.produces
+    return undeclared or set(operation.requires) <= set(task.requires)
+
+
+def _operation(number: int, entry: object) -> Operation:
+    known = [field.name for field in fields(Operation)]
+    if not isinstance(entry, Mapping):
+        raise InputError(f"entry {number} of the catalogue is not an operation: {entry!r:.80}")
+    given = cast("Mapping[str, Any]", entry)
+    foreign = [key for key in given if key not in known]
+    if foreign:
+        raise InputError(
+            f"entry {number} of the catalogue has {foreign[0]!r:.80}; allowed: {', '.join(known)}"
+        )
+    if "name" not in given:
+        raise InputError(f"entry {number} of the catalogue has no 'name'")
+    return Operation(**given)
+
+
+class AgentCatalogue(Catalogue):
+    """The skills of registered agents. Any skill that makes a task's data can do it.
+
+    Args:
+        cards: the agents; with none of them nothing can be done.
+        has_model: whether a chat model is set; skills that need one are left out without.
+    """
+
+    __slots__ = ("_answering", "_cards", "_has_model", "_named", "_offers", "_unusable")
+
+    by_name = False
+
+    def __init__(self, cards: Sequence[AgentCard], *, has_model: bool = True) -> None:
+        self._cards = tuple(cards)
+        self._has_model = has_model
+        self._named: dict[str, list[_Offer]] = {}
+        self._offers: dict[str, list[_Offer]] = {}
+        self._answering: list[_Offer] = []
+        self._unusable: dict[str, str] = {}
+        best: dict[tuple[object, ...], Operation] = {}
+        for skill in (skill for card in self._cards for skill in card.skills):
+            try:
+                operation = _of_skill(skill)
+            except InputError as error:
+                self._unusable[skill.id] = str(error)
+                continue
+            self._add((skill, operation))
+            if has_model or not skill.needs_model:
+                key = (skill.id, frozenset(skill.requires), frozenset(skill.produces))
+                best[key] = _least(operation, best.get(key, operation))
+        self.operations = tuple(best.values())
+        self._index()
+
+    def _add(self, offer: _Offer) -> None:
+        skill = offer[0]
+        self._named.setdefault(skill.id, []).append(offer)
+        for datum in skill.produces:
+            self._offers.setdefault(datum, []).append(offer)
+        if not skill.produces:
+            self._answering.append(offer)
+
+    def doing(self, task: Task) -> Sequence[Operation]:
+        """The skills that can do the task, by the same rule as HALO's."""
+        near = [*self._named.get(task.operation, ()), *self._answering]
+        if task.produces:
+            near += self._offers.get(task.produces[0], ())
+        elif not task.operation:
+            near = [offer for offers in self._named.values() for offer in offers]
+        return [
+            operation
+            for skill, operation in near
+            if not shortfall(task, skill, has_model=self._has_model)
+        ]
+
+    def inability(self, task: Task) -> tuple[Inability, str, str]:
+        """Why no agent can do the task: each agent near it with its reason."""
+        known = not task.operation or task.operation in self._named
+        kind: Inability = "unsolvable" if known else "unknown_operation"
+        if not self._cards:
+            return kind, "", "no agent is registered"
+        near = [
+            f"{card.name}: {self._unusable.get(skill.id) or self._shortfall(task, skill)}"
+            for card in self._cards
+            for skill in card.skills
+            if skill.id == task.operation or set(skill.produces) & set(task.produces)
+        ]
+        offered = [
+            f"{card.name} offers {', '.join(skill.id for skill in card.skills[:_SHOWN])}"
+            for card in self._cards
+        ]
+        return kind, "", "; ".join((near or offered)[:_SHOWN])
+
+    def _shortfall(self, task: Task, skill: Skill) -> str:
+        return shortfall(task, skill, has_model=self._has_model)
+
+
+_Offer: TypeAlias = tuple[Skill, Operation]
+
+
+def _of_skill(skill: Skill) -> Operation:
+    return Operation(
+        skill.id,
+        skill.requires,
+        skill.produces,
+        skill.seconds,
+        skill.cost_usd,
+        skill.description,
+        skill.task_types,
+    )
+
+
+def _least(one: Operation, other: Operation) -> Operation:
+    """The same operation by several agents: what it takes and costs at the least."""
+    return replace(
+        one,
+        seconds=min(one.seconds, other.seconds),
+        cost_usd=min(one.cost_usd, other.cost_usd),
+    )
+
+
+def agent_catalogue(cards: Sequence[AgentCard], *, has_model: bool = True) -> AgentCatalogue:
+    """The catalogue of these very cards, made once for as long as no agent comes or goes."""
+    return _catalogue_of(_Cards(tuple(cards)), has_model)
+
+
+class _Cards:
+    """Cards compared by identity: quicker than by their contents, and they never change."""
+
+    __slots__ = ("_hash", "cards")
+
+    def __init__(self, cards: tuple[AgentCard, ...]) -> None:
+        self.cards = cards
+        self._hash = hash(tuple(map(id, cards)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Cards)
+            and len(self.cards) == len(other.cards)
+            and all(map(is_, self.cards, other.cards))
+        )
+
+
+@lru_cache(maxsize=32)
+def _catalogue_of(cards: _Cards, has_model: bool) -> AgentCatalogue:
+    return AgentCatalogue(cards.cards, has_model=has_model)

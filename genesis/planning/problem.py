@@ -1,0 +1,183 @@
+"""What a plan is meant to make, and the operations that could, by numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from genesis.errors import InvalidPlan
+from genesis.planning.catalogue import Catalogue, Operation
+from genesis.planning.dataflow import DataFlow
+from genesis.planning.makespan import Derivation, Step, derive
+from genesis.planning.selection import PRICE
+from genesis.planning.validation import shown
+
+# Durations and prices are counted in whole nanoseconds and hundredths of a billionth of a dollar.
+PER_SECOND = 10**9
+PER_USD = 10**11
+# Of plans that cost the same the one with the fewest tasks is best, then the one with the fewest
+# new operations.
+_A_STEP = 2000
+_NEW = 1
+
+
+class Problem:
+    """Steps and goals for `selection`.
+
+    A datum that is given is needed by no step; one that is given and asked for has to be made
+    all the same. A task that makes nothing by name is a goal itself.
+
+    Args:
+        flow: the plan's data flow.
+        repeated: places of tasks that count as gone.
+        catalogue: the operations.
+
+    Attributes:
+        operations: what each step does.
+        places: of the tasks that make nothing by name, by step.
+        steps, goals: the same by numbers.
+
+    Raises:
+        InvalidPlan: no operation makes what is wanted; says which datum lacks what.
+    """
+
+    def __init__(self, flow: DataFlow, repeated: Collection[int], catalogue: Catalogue) -> None:
+        self._numbers: dict[str, int] = {}
+        self._given = flow.given
+        self.operations: list[Operation] = []
+        self.places: dict[int, int] = {}
+        self.steps: list[Step] = []
+        used = {task.operation for task in flow.tasks}
+        wanted = [datum for datum in flow.asked if datum not in flow.said(catalogue.by_name)]
+        effects = [
+            place for place, made in enumerate(flow.produces) if not made and place not in repeated
+        ]
+        needs = {datum for place in effects for datum in flow.requires[place]} - flow.given
+        for operation in _relevant(catalogue, flow.given, {*wanted, *needs}):
+            self._add(operation, [self._number(d) for d in operation.produces], used)
+        _require_made(catalogue, flow.given, self._numbers, [*wanted, *sorted(needs)])
+        self.goals = [self._number(datum) for datum in wanted]
+        for place in effects:
+            self._add_effect(flow, place, catalogue, used)
+
+    def _add(self, operation: Operation, produces: Iterable[int], used: Collection[str]) -> None:
+        requires = [self._number(d) for d in operation.requires if d not in self._given]
+        tie = _A_STEP + (0 if operation.name in used else _NEW)
+        self.steps.append(
+            Step(
+                tuple(requires),
+                tuple(produces),
+                round(operation.seconds * PER_SECOND),
+                round(operation.cost_usd * PER_USD) * PRICE + tie,
+            )
+        )
+        self.operations.append(operation)
+
+    def _add_effect(
+        self, flow: DataFlow, place: int, catalogue: Catalogue, used: Collection[str]
+    ) -> None:
+        task = flow.tasks[place]
+        doing = catalogue.doing(task)
+        if not doing:
+            raise InvalidPlan(
+                f"task {shown(task.id)} makes nothing by name, so nothing can take its place, and "
+                f"nobody can do it: {catalogue.inability(task)[2]}"
+            )
+        quickest = min(doing, key=lambda one: (one.cost_usd, one.seconds))
+        made = self._number(f"\n{place}")  # no datum has this name
+        self.goals.append(made)
+        self.places[len(self.steps)] = place
+        self._add(quickest, [made], used)
+
+    def _number(self, datum: str) -> int:
+        return self._numbers.setdefault(datum, len(self._numbers))
+
+    def derivation(self, chosen: Collection[int] | None = None) -> Derivation:
+        """How soon each datum is there, by the chosen steps (None: by any)."""
+        usable = range(len(self.steps)) if chosen is None else chosen
+        return derive(self.steps, usable, lambda n: self.steps[n].time)
+
+    def maker(self, found: Derivation, datum: str) -> int:
+        """The step that makes a datum."""
+        return found.maker[self._numbers[datum]]
+
+    def is_used(self, found: Derivation, datum: str) -> bool:
+        """Whether a chosen step needs a datum, or it is wanted."""
+        number = self._numbers[datum]
+        return number in self.goals or any(number in self.steps[n].requires for n in found.order)
+
+    def end(self, found: Derivation) -> int:
+        """The makespan, nanoseconds."""
+        return max((found.value[goal] for goal in self.goals), default=0)
+
+    def usd(self, chosen: Collection[int]) -> float:
+        """What the chosen steps cost."""
+        return sum(self.operations[n].cost_usd for n in chosen)
+
+
+def _relevant(
+    catalogue: Catalogue, given: frozenset[str], wanted: Collection[str]
+) -> Sequence[Operation]:
+    """The operations that can be reached from what is given and lead to what is wanted."""
+    reached = _reachable(catalogue.operations, given)
+    found: dict[int, Operation] = {}
+    pending, seen = list(wanted), set(wanted)
+    while pending:
+        for operation in catalogue.makers(pending.pop()):
+            if id(operation) in found or not _at_hand(operation, reached):
+                continue
+            found[id(operation)] = operation
+            new = [d for d in operation.requires if d not in given and d not in seen]
+            seen.update(new)
+            pending.extend(new)
+    return [operation for operation in catalogue.operations if id(operation) in found]
+
+
+def _at_hand(operation: Operation, reached: Collection[str]) -> bool:
+    return all(datum in reached for datum in operation.requires)
+
+
+def _reachable(operations: Iterable[Operation], given: Iterable[str]) -> set[str]:
+    reached = set(given)
+    waiting = list(operations)
+    while True:
+        later = [one for one in waiting if not _at_hand(one, reached)]
+        if len(later) == len(waiting):
+            return reached
+        ready = [one for one in waiting if _at_hand(one, reached)]
+        reached.update(datum for one in ready for datum in one.produces)
+        waiting = later
+
+
+def _require_made(
+    catalogue: Catalogue, given: frozenset[str], made: Collection[str], wanted: Sequence[str]
+) -> None:
+    reasons: list[str] = []
+    reached = _reachable(catalogue.operations, given)
+    for datum in dict.fromkeys(wanted):
+        if datum in made and any(_at_hand(one, reached) for one in catalogue.makers(datum)):
+            continue
+        makers = catalogue.makers(datum)
+        if not makers:
+            reasons.append(f"no operation makes {shown(datum)}")
+            continue
+        roots = sorted(_roots(catalogue, reached, datum))
+        listed = ", ".join(shown(root) for root in roots[:5])
+        why = f"nothing makes {listed}" if roots else "the operations on the way need each other"
+        reasons.append(f"{shown(datum)} cannot be made ({shown(makers[0].name)} could, but {why})")
+    if reasons:
+        raise InvalidPlan("the plan cannot be repaired: " + "; ".join(reasons))
+
+
+def _roots(catalogue: Catalogue, reached: Collection[str], datum: str) -> set[str]:
+    """The data without any maker for want of which a datum cannot be made."""
+    found: set[str] = set()
+    pending, seen = [datum], {datum}
+    while pending:
+        current = pending.pop()
+        if not catalogue.makers(current):
+            found.add(current)
+        for operation in catalogue.makers(current):
+            new = [d for d in operation.requires if d not in reached and d not in seen]
+            seen.update(new)
+            pending.extend(new)
+    return found
