@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from genesis.agents import composite
 from genesis.agents.registry import AgentRegistry, AgentSource
 from genesis.context import Services
 from genesis.errors import InputError, StoreError
@@ -19,6 +22,7 @@ from genesis.planning.model import ModelPlanner
 from genesis.planning.planner import Planner
 from genesis.planning.skill_planner import SkillPlanner
 from genesis.planning.template import TemplateBook, TemplatePlanner
+from genesis.planning.wanted import WantedData
 from genesis.routing.candidates import Exploration
 from genesis.routing.choose import ModelOption
 from genesis.routing.prices import Prices
@@ -81,14 +85,22 @@ def assemble(
         register_builtin(registry, models)
     for agent in agents or ():
         registry.register(agent)
+    registry.register(composite)
     slots = AgentSlots()
     rules = RuleBook.load()
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
     book = TemplateBook.load(
-        cards=lambda: registry.cards, infer=lambda text: inferrer.infer(text).task_type
+        cards=lambda: _own_cards(registry), infer=lambda text: inferrer.infer(text).task_type
     )
-    return Services(
+
+    def wanting(request: str, data: Collection[str]) -> Services:
+        part = copy(book)
+        part.deliverables = WantedData(book.deliverables, request, data)
+        planners = _planners(settings, models, registry, part)
+        return replace(services, planners=planners, templates=part, deliverables=part.deliverables)
+
+    services = Services(
         settings=settings,
         flags=flags,
         clock=clock,
@@ -113,7 +125,14 @@ def assemble(
             check_timeout_s=settings.task_timeout_s,
         ),
         startup=Startup(registry, rules, inferrer, memory if flags.memory_enabled else None),
+        wanting=wanting,
     )
+    return services
+
+
+def _own_cards(registry: AgentRegistry) -> list[AgentCard]:
+    """Those whose skills users ask for by name; nobody asks for a request within a request."""
+    return [card for card in registry.cards if card is not composite.CARD]
 
 
 def _memory(store: StoreSource | None, settings: Settings, clock: Clock) -> WorkflowMemory:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,15 @@ from genesis.execution.attempt import TaskRunner
 from genesis.execution.scope import RunScope
 from genesis.journal import Journal
 from genesis.planning.deliverables import Deliverables
+from genesis.planning.hierarchy import Level
 from genesis.planning.planner import Planner
 from genesis.planning.template import TemplateBook
 from genesis.routing.router import Router
 from genesis.routing.rules import RuleBook
 from genesis.startup import Startup
+from genesis.state import RunState
 from genesis.tasks.infer import TaskTypeInferrer
+from genesis.tasks.task import TaskResult
 from infrastructure.clock import Clock
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.embedder import Embedder
@@ -47,6 +51,8 @@ class Services:
         router: HALO's rules and candidates, DAAO's choice.
         runner: takes one task to its verdict.
         startup: what the first request waits for.
+        wanting: these parts for a request one level down, from its words and the data that it
+            must make.
     """
 
     settings: Settings
@@ -67,6 +73,41 @@ class Services:
     router: Router
     runner: TaskRunner
     startup: Startup
+    wanting: Callable[[str, Collection[str]], Services]
+
+
+@dataclass(frozen=True, slots=True)
+class RunBelow:
+    """A composite task's attempt, as the run that it was."""
+
+    task_id: str
+    state: RunState
+    context: RunContext
+
+
+@dataclass(slots=True)
+class Reached:
+    """How far a run has come; all that is left of it when it is ended from outside.
+
+    Attributes:
+        state: when the tasks began; None before.
+        results: of the tasks that ended since, by id.
+        below: the runs that its composite tasks were, in the order in which they ended.
+    """
+
+    state: RunState | None = None
+    results: dict[str, TaskResult] = field(default_factory=dict[str, TaskResult])
+    below: list[RunBelow] = field(default_factory=list[RunBelow])
+
+    def begin(self, state: RunState) -> None:
+        """The tasks of this state begin."""
+        self.state, self.results = state, {}
+
+    def latest(self, first: RunState) -> RunState:
+        """The state with every task that has ended; `first` when none began."""
+        if self.state is None:
+            return first
+        return replace(self.state, results={**self.state.results, **self.results})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +121,8 @@ class RunContext:
         session_id: groups runs.
         vector: the request's embedding, float32 [d].
         started: monotonic seconds.
+        level: its place among requests within requests.
+        reached: how far it has come.
     """
 
     services: Services
@@ -88,6 +131,8 @@ class RunContext:
     session_id: str
     vector: NDArray[np.float32]
     started: float
+    level: Level = field(default_factory=Level)
+    reached: Reached = field(default_factory=Reached)
 
     @property
     def elapsed_s(self) -> float:

@@ -19,7 +19,10 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 
 @dataclass(frozen=True, slots=True)
 class RunAccepted:
-    """The request was understood enough to start; it is stored before anything is done."""
+    """The request was understood enough to start; it is stored before anything is done.
+
+    `parent_run_id` is the run that it is a part of; empty for a request of its own.
+    """
 
     run_id: str
     session_id: str
@@ -27,6 +30,7 @@ class RunAccepted:
     given: JsonObject
     notes: tuple[str, ...]
     version: str
+    parent_run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ async def _invoke(graph: Any, state: RunState, context: RunContext) -> RunState:
     return RunState(**final)
 
 
-# Eight steps, and five more for each of at most ten rounds of planning again.
+# Eight steps, and at most five more for each of at most ten rounds of planning again.
 _STEP_LIMIT = 8 + 5 * 10
 
 
@@ -69,7 +69,7 @@ def _builder(failed: str) -> Any:
         builder.add_node(step.__name__, step)
     builder.add_edge(START, "recall")
     builder.add_edge("recall", "htdag")
-    builder.add_conditional_edges("htdag", _unless_failed("halo", failed), ["halo", failed])
+    builder.add_conditional_edges("htdag", _replan_or("halo", failed), ["halo", "htdag", failed])
     builder.add_edge("halo", "aop")
     builder.add_conditional_edges("aop", _replan_or("daao", failed), ["daao", "htdag", failed])
     return builder

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from genesis.events import RunEvent, event_to_json
-from genesis.execution.events import AttemptEnded, AttemptProgress, TaskStarted
+from genesis.events import RunAccepted, RunEnded, RunEvent, event_to_json
+from genesis.execution.events import AttemptEnded, AttemptProgress, ExecutionEvent, TaskStarted
 from infrastructure.clock import Clock
 from infrastructure.jsonvalue import JsonObject
 
@@ -46,6 +46,19 @@ class Journal:
             self._waiting.append(event_to_json(event, self._clock.now()))
         if self._listener is not None:
             self._listener(event)
+
+    @property
+    def listener_below(self) -> Listener | None:
+        """Passes on what a run one level down tells of itself, as far as it names its run."""
+        listener = self._listener
+        if listener is None:
+            return None
+
+        def tell(event: RunEvent) -> None:
+            if isinstance(event, RunAccepted | RunEnded | ExecutionEvent):
+                listener(event)
+
+        return tell
 
     @property
     def next_number(self) -> int:

@@ -55,7 +55,8 @@ class Settings(BaseModel):
         max_concurrent_runs: runs of one orchestrator that run at once; more wait their turn.
         max_replans: how often a plan may be sent back, and a failed branch planned again.
         max_plan_depth: tasks on the longest path of a plan.
-        max_plan_tasks: tasks of a plan.
+        max_plan_tasks: tasks of a plan, those of all requests within its request included.
+        max_request_depth: levels of requests within requests; 1 lets no task be one of its own.
         max_attempts: agents, models and efforts tried for one task.
         min_success_rate: share of verified successes from which a pattern is recalled.
         min_similarity: likeness (0 to 1) from which a past request's plan is considered.
@@ -78,6 +79,7 @@ class Settings(BaseModel):
     max_replans: int = Field(default=2, ge=0, le=10)
     max_plan_depth: int = Field(default=20, ge=1, le=500)
     max_plan_tasks: int = Field(default=100, ge=1, le=500)
+    max_request_depth: int = Field(default=3, ge=1, le=10)
     max_attempts: int = Field(default=4, ge=1, le=20)
     min_success_rate: float = Field(default=0.7, ge=0, le=1)
     min_similarity: float = Field(default=0.5, ge=0, le=1)

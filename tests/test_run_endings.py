@@ -103,8 +103,8 @@ async def test_a_run_cancelled_while_it_is_accepted_is_not_left_running(make: Ma
         memory = orchestrator.services.memory
         accept, stored = memory.accept, asyncio.Event()
 
-        async def accept_and_hang(run: Any) -> bool:
-            await accept(run)
+        async def accept_and_hang(*run: Any) -> bool:
+            await accept(*run)
             stored.set()
             await asyncio.Event().wait()
             return True

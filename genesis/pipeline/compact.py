@@ -11,8 +11,9 @@ from genesis.state import RunState
 
 
 async def compact(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-    """Ask, do not wait; `GenesisOrchestrator.drain()` waits."""
+    """Ask, do not wait; `drain()` waits. A run that is a part of another leaves no workflow."""
     context = runtime.context
-    if context.services.flags.compaction_enabled and state.recorded:
+    top = not context.level.depth
+    if top and context.services.flags.compaction_enabled and state.recorded:
         context.services.compaction.request(context.session_id)
     return {}

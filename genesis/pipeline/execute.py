@@ -23,11 +23,16 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
     assert state.plan is not None
     context = runtime.context
     scope = replace(context.scope, round=state.rounds)
+    too_many = context.level.tree.hold(scope.run_id, len(state.plan.dag))
+    if too_many:
+        return {"errors": (*state.errors, too_many)}
+    context.reached.begin(state)
     # What was decided is durable before any agent is asked to act on it.
     await _flush(context)
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
         result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
+        context.reached.results[task.id] = result
         await _flush(context)
         return result
 

@@ -11,23 +11,46 @@ from langgraph.runtime import Runtime
 from genesis.context import RunContext
 from genesis.errors import PlanningError
 from genesis.events import PlanMade
-from genesis.planning.planner import first_plan
+from genesis.planning.branch import plan_again
+from genesis.planning.hierarchy import typed_composites
+from genesis.planning.planner import Goal, Plan, first_plan
 from genesis.state import RunState
 from genesis.tasks.task import TaskStatus
 
 
 async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-    """Add the plan of the first planner that has one: learnt, model, template, own skills."""
+    """Add the plan of the first planner that has one: learnt, model, template, own skills.
+
+    `objections` when it must be made again, `errors` when that was tried often enough.
+    """
     context = runtime.context
-    goal = replace(state.goal(), budget=context.scope.budget, seconds_left=context.seconds_left)
+    goal = replace(
+        state.goal(),
+        budget=context.scope.budget,
+        seconds_left=context.seconds_left,
+        levels_left=context.level.levels_left,
+    )
     try:
         async with asyncio.timeout(max(0.0, context.seconds_left)):
-            plan, passed_over = await first_plan(context.services.planners, goal)
+            plan = await _plan(goal, context)
     except PlanningError as error:
         return {"errors": (*state.errors, *state.objections, str(error)), "objections": ()}
     except TimeoutError:
         late = "planning was not done when the run's deadline passed"
         return {"errors": (*state.errors, *state.objections, late), "objections": ()}
+    objections = context.level.objections(context.scope.run_id, state.request, plan.dag)
+    added = {"plan": plan, **_carried_over(state, plan), "objections": objections}
+    if not objections:
+        return added
+    if state.rounds >= context.services.settings.max_replans:
+        return {**added, "objections": (), "errors": (*state.errors, *objections)}
+    return {**added, "rounds": state.rounds + 1}
+
+
+async def _plan(goal: Goal, context: RunContext) -> Plan:
+    make = plan_again if goal.failed and goal.last is not None else first_plan
+    plan, passed_over = await make(context.services.planners, goal)
+    plan = replace(plan, dag=typed_composites(plan.dag))
     context.journal.add(
         PlanMade(
             plan.dag.to_json(),
@@ -39,15 +62,29 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
             plan.cost_usd,
         )
     )
-    kept = {task_id: r for task_id, r in state.results.items() if r.output is not None}
+    return plan
+
+
+def _carried_over(state: RunState, plan: Plan) -> dict[str, Any]:
+    """What of the last plan's results stands, and what was given up."""
     lost = tuple(
         (task, state.results[task.id])
         for task in (state.plan.dag if state.plan else ())
         if task.id in state.results and state.results[task.id].status is TaskStatus.FAILED
     )
     return {
-        "plan": plan,
-        "objections": (),
-        "results": {task_id: r for task_id, r in kept.items() if task_id in plan.dag},
+        "results": {
+            task_id: result
+            for task_id, result in state.results.items()
+            if result.output is not None and _still_there(task_id, state, plan)
+        },
         "abandoned": state.abandoned + lost,
     }
+
+
+def _still_there(task_id: str, state: RunState, plan: Plan) -> bool:
+    """Whether the new plan has this very task, and not another one of its name."""
+    if state.plan is None or task_id not in plan.dag or task_id not in state.plan.dag:
+        return False
+    old, new = state.plan.dag[task_id], plan.dag[task_id]
+    return replace(new, depends_on=old.depends_on) == old

@@ -25,7 +25,20 @@ log = logging.getLogger("genesis.memory")
 
 async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Store the run; a store that fails costs the memory of the run, never its answer."""
-    context = runtime.context
+    return await store_end(state, runtime.context)
+
+
+async def store_end(
+    state: RunState, context: RunContext, *, to_its_end: bool = True
+) -> dict[str, Any]:
+    """Store how a run ended, and what `record` adds to its state.
+
+    Args:
+        state: as the run left it.
+        context: its own.
+        to_its_end: False when it was ended from outside: that says nothing about its plan, while
+            the attempts that were made say of their agents what they say of them anyway.
+    """
     ended = RunEnded(
         run_id=context.scope.run_id,
         success=state.success,
@@ -36,35 +49,40 @@ async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any
     )
     context.journal.add(ended)
     try:
-        await context.services.memory.finish(_finished(state, context, ended))
+        await context.services.memory.finish(_finished(state, context, ended, to_its_end))
     except StoreError as error:
         log.error("Step 6: storing run %s failed: %s", context.scope.run_id, error)
         return {"unstored": f"the run was not stored: {error}"}
     return {"recorded": True}
 
 
-def _finished(state: RunState, context: RunContext, ended: RunEnded) -> FinishedRun:
-    plan = state.plan.dag.to_json() if state.plan else None
+def _finished(
+    state: RunState, context: RunContext, ended: RunEnded, to_its_end: bool
+) -> FinishedRun:
+    plan = state.plan.dag.to_json() if state.plan and to_its_end else None
+    may_recall = context.services.flags.memory_enabled and to_its_end
+    steps = (_step(task, result) for task, result in state.finished if result.attempts)
     return FinishedRun(
         run_id=ended.run_id,
         session_id=context.session_id,
         request=hide_secrets(state.request),
         task_type=state.task_type,
         success=ended.success,
-        steps=tuple(_step(task, result) for task, result in state.finished if result.attempts),
+        steps=tuple(steps) if to_its_end else (),
         duration_s=ended.duration_s,
         cost_usd=ended.cost_usd,
-        recalled=_used_memory(state) if context.services.flags.memory_enabled else None,
+        recalled=_used_memory(state) if may_recall else None,
         metadata={"plan": plan} if plan else {},
         given=tuple(sorted(state.given.data)),
         plan=plan,
         structure=_structure(state.plan.dag) if state.plan else None,
         vector=context.vector,
         outcomes=tuple(_outcomes(state)),
-        sources=tuple(_sources(state)),
+        sources=tuple(dict.fromkeys(_sources(state, context))),
         events=tuple(context.journal.take()),
         first_event=context.journal.next_number,
         result=_summary(state, ended),
+        parent_run_id=context.level.parent_run_id,
     )
 
 
@@ -101,13 +119,15 @@ def _outcomes(state: RunState) -> Iterator[OutcomeRecord]:
         )
 
 
-def _sources(state: RunState) -> Iterator[str]:
-    """Every agent that was asked, and the past run whose plan this is."""
+def _sources(state: RunState, context: RunContext) -> Iterator[str]:
+    """Every agent that was asked, here or one level down, and the past run whose plan this is."""
     for _, result in state.finished:
         for attempt in result.attempts:
             yield run_sources.AGENT + attempt.agent
     if state.plan is not None and state.plan.run_id:
         yield run_sources.RUN + state.plan.run_id
+    for below in context.reached.below:
+        yield from _sources(below.state, below.context)
 
 
 def _summary(state: RunState, ended: RunEnded) -> JsonObject:

@@ -1,24 +1,70 @@
-"""Planning a failed branch again while everything that finished is kept."""
+"""Planning a failed branch again: what failed is replaced, what succeeded is kept.
+
+A failed task is replaced by another that makes the same data, together with whatever that one
+needs and nobody makes yet; the rest of the plan stays as it is. A composite task is replaced as
+one task like any other.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.edges import derive_edges
-from genesis.planning.planner import Goal
+from genesis.planning.planner import Goal, Plan, Planner, PlanRefused, first_plan
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import Task, TaskStatus
+from genesis.tasks.task import Task, TaskResult, TaskStatus
 
 _NUMBERED = re.compile(r"\.\d+$")
 _MAX_STEM = 74
+_MAX_CHAIN = 10
+
+Ways: TypeAlias = Callable[[str], Iterable[Task]]
 
 
-def replace_failed(
-    goal: Goal, ways: Callable[[str], Iterable[Task]]
-) -> tuple[TaskDAG, tuple[str, ...]]:
+async def plan_again(planners: Sequence[Planner], goal: Goal) -> tuple[Plan, tuple[str, ...]]:
+    """The last plan with its failed branches made another way, and who could not make it.
+
+    By the first planner that can replace all that failed; where none can, each failed task by the
+    first that can replace this one.
+
+    Args:
+        planners: in the order in which they are asked.
+        goal: with `last`, `failed` and `finished`.
+
+    Raises:
+        PlanRefused: a failed task can be replaced by none; says which and why.
+    """
+    failed = _to_replace(goal)
+    try:
+        return await first_plan(planners, goal)
+    except PlanRefused as refused:
+        if len(failed) < 2:
+            raise
+        paid, passed_over = refused.cost_usd, [str(refused)]
+    plans: list[Plan] = []
+    for result in failed:
+        last = plans[-1].dag if plans else goal.last
+        try:
+            plan, reasons = await first_plan(planners, replace(goal, last=last, failed=(result,)))
+        except PlanRefused as refused:
+            raise PlanRefused(str(refused), paid + refused.cost_usd) from refused
+        plans.append(plan)
+        paid += plan.cost_usd
+        passed_over += reasons
+    joined = replace(
+        plans[-1],
+        reason="; ".join(dict.fromkeys(plan.reason for plan in plans)),
+        changes=tuple(dict.fromkeys(change for plan in plans for change in plan.changes)),
+        cost_usd=paid,
+    )
+    return joined, tuple(dict.fromkeys(passed_over))
+
+
+def replace_failed(goal: Goal, ways: Ways) -> tuple[TaskDAG, tuple[str, ...]]:
     """The last plan with each failed task replaced by another way of making its data.
 
     Finished tasks keep their ids, so that their results still stand; tasks that waited for a
@@ -38,19 +84,13 @@ def replace_failed(
         raise PlanningError("there is no last plan of which a branch could be planned again")
     tasks = {task.id: task for task in goal.last}
     changes: list[str] = []
-    for result in goal.failed:
-        failed = tasks.get(result.task_id)
-        if failed is None or result.status is TaskStatus.SKIPPED:
-            continue  # what was skipped has only waited; it runs after the replacement
-        other = _other_way(failed, goal.last, ways)
-        tasks = {
-            (other.id if task_id == failed.id else task_id): (
-                other if task_id == failed.id else _rewired(task, failed.id, other.id)
-            )
-            for task_id, task in tasks.items()
-        }
+    for result in _to_replace(goal):
+        failed = tasks[result.task_id]
+        new, *helpers = _other_way(failed, goal.last, tasks, ways)
+        tasks = _with(tasks, failed, new, helpers)
+        first = f", after {', '.join(repr(h.operation) for h in helpers)}" if helpers else ""
         changes.append(
-            f"{failed.id!r} failed and is done by {other.operation!r} as {other.id!r} instead"
+            f"{failed.id!r} failed and is done by {new.operation!r} as {new.id!r} instead{first}"
         )
     if not changes:
         raise PlanningError("no failed task is left in the plan that could be done another way")
@@ -63,32 +103,95 @@ def replace_failed(
         raise PlanningError(f"the failed branch cannot be replaced: {error}") from error
 
 
-def _other_way(failed: Task, last: TaskDAG, ways: Callable[[str], Iterable[Task]]) -> Task:
-    obtainable = set(last.given).union(
-        *(t.produces for t in last if t.id != failed.id and t.id not in last.descendants(failed.id))
+def _to_replace(goal: Goal) -> list[TaskResult]:
+    """What failed by itself; what was skipped has only waited and runs after the replacement."""
+    return [
+        result
+        for result in goal.failed
+        if result.status is not TaskStatus.SKIPPED
+        and goal.last is not None
+        and result.task_id in goal.last
+    ]
+
+
+def _other_way(
+    failed: Task, last: TaskDAG, tasks: Mapping[str, Task], ways: Ways
+) -> tuple[Task, ...]:
+    """The task that does it instead, and before it whatever else that one needs."""
+    waiting = last.descendants(failed.id) | {failed.id}
+    obtainable = last.given.union(*(t.produces for t in tasks.values() if t.id not in waiting))
+    found: list[tuple[Task, ...]] = []
+    for way in ways(failed.produces[0]) if failed.produces else ():
+        if not _is_other(way, failed) or not set(way.produces) >= set(failed.produces):
+            continue
+        helpers = _helpers(way, obtainable, ways, failed)
+        if helpers is not None:
+            found.append((_in_place_of(failed, way, tasks), *helpers))
+    if not found:
+        made = ", ".join(failed.produces) or "its answer"
+        raise PlanningError(f"nothing else makes {made}, so task {failed.id!r} stays failed")
+    return min(found, key=len)
+
+
+def _is_other(way: Task, failed: Task) -> bool:
+    if way.composite and failed.composite:
+        return way.description != failed.description
+    return way.operation not in ("", failed.operation)
+
+
+def _helpers(
+    way: Task, obtainable: frozenset[str], ways: Ways, failed: Task
+) -> tuple[Task, ...] | None:
+    """Tasks that make what `way` needs and nobody makes; None when that cannot be made."""
+    found: list[Task] = []
+    pending = list(way.requires)
+    while pending:
+        name = pending.pop(0)
+        if name in obtainable or any(name in task.produces for task in found):
+            continue
+        makers = (m for m in ways(name) if _is_other(m, failed) and m.operation != way.operation)
+        maker = next(makers, None)
+        if maker is None or len(found) == _MAX_CHAIN:
+            return None
+        found.append(maker)
+        pending += maker.requires
+    return tuple(found)
+
+
+def _in_place_of(failed: Task, way: Task, tasks: Mapping[str, Task]) -> Task:
+    return replace(
+        way,
+        id=_fresh_id(failed.id, tasks),
+        produces=failed.produces,
+        depends_on=(),
+        parent=failed.parent,
+        acceptance=failed.acceptance or way.acceptance,
+        request=failed.request,
+        bindings=tuple(pair for pair in failed.bindings if pair[0] in way.requires),
     )
-    for name in failed.produces:
-        for way in ways(name):
-            if way.operation in ("", failed.operation):
-                continue
-            if set(way.produces) >= set(failed.produces) and set(way.requires) <= obtainable:
-                return replace(
-                    way,
-                    id=_fresh_id(failed.id, last),
-                    produces=failed.produces,
-                    depends_on=(),
-                    parent=failed.parent,
-                    acceptance=failed.acceptance or way.acceptance,
-                )
-    made = ", ".join(failed.produces) or "its answer"
-    raise PlanningError(f"nothing else makes {made}, so task {failed.id!r} stays failed")
 
 
-def _fresh_id(task_id: str, last: TaskDAG) -> str:
+def _with(
+    tasks: Mapping[str, Task], failed: Task, new: Task, helpers: Sequence[Task]
+) -> dict[str, Task]:
+    changed: dict[str, Task] = {}
+    for task in tasks.values():
+        if task.id != failed.id:
+            changed[task.id] = _rewired(task, failed.id, new.id)
+            continue
+        for helper in reversed(helpers):
+            taken = {**tasks, **changed}
+            free = helper.id if helper.id not in taken else _fresh_id(helper.id, taken)
+            changed[free] = replace(helper, id=free, depends_on=(), parent="")
+        changed[new.id] = new
+    return changed
+
+
+def _fresh_id(task_id: str, tasks: Mapping[str, Task]) -> str:
     """The task's id with the next free number: "load", "load.2", "load.3"."""
     stem = _NUMBERED.sub("", task_id)[:_MAX_STEM]
     number = 2
-    while f"{stem}.{number}" in last:
+    while f"{stem}.{number}" in tasks:
         number += 1
     return f"{stem}.{number}"
 

@@ -45,6 +45,8 @@ class FinishedRun:
         first_event: number of the first of them, counted from 1, so that one which is stored
             already is not stored again; None goes on after the last.
         result: what is shown of the run later.
+        parent_run_id: the run that it was a part of. Its outcomes and plan are kept as any other's;
+            it is no workflow, so no metric and no pattern counts it: its parent is counted.
     """
 
     run_id: str
@@ -69,6 +71,19 @@ class FinishedRun:
     first_event: int | None = None
     result: JsonObject = field(default_factory=dict[str, JsonValue])
     version: str = "2.1"
+    parent_run_id: str = ""
+
+
+def accept_write(run: RunRecord, parent_run_id: str = "") -> Write[bool]:
+    """The write that accepts a run, as a part of its parent if it has one; False if it is known."""
+
+    def accept(tx: Tx) -> bool:
+        new = runs.accept_run(tx, run)
+        if parent_run_id:
+            run_sources.add(tx, run.run_id, [run_sources.PARENT + parent_run_id])
+        return new
+
+    return accept
 
 
 def finish_write(run: FinishedRun, finished_at: float) -> Write[bool]:
@@ -165,10 +180,10 @@ def _finish(
     started_at = run.started_at
     if started_at is None:
         started_at = max(0.0, finished_at - run.duration_s)
-    runs.accept_run(
-        tx,
+    accept_write(
         RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version),
-    )
+        run.parent_run_id,
+    )(tx)
     accepted = runs.get_run(tx, run.run_id)
     if accepted is None or accepted.state != runs.RUNNING:
         return False
@@ -181,7 +196,8 @@ def _finish(
         task_type=run.task_type,
         result=run.result,
     )
-    workflows.store_workflow(tx, workflow)
+    if not run.parent_run_id:
+        workflows.store_workflow(tx, workflow)
     outcomes.record_outcomes(tx, run.run_id, run.outcomes, finished_at)
     agents = [run_sources.AGENT + outcome.agent for outcome in run.outcomes if outcome.agent]
     run_sources.add(tx, run.run_id, [*agents, *run.sources])

@@ -13,6 +13,7 @@ from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import (
     FinishedRun,
+    accept_write,
     apply_feedback,
     checked_feedback,
     finish_write,
@@ -95,10 +96,14 @@ class WorkflowMemory:
         """The store, with everything in it that was recorded before."""
         return self._memori
 
-    async def accept(self, run: RunRecord) -> bool:
-        """Store a request durably before it is worked on; False if its run id is known."""
+    async def accept(self, run: RunRecord, parent_run_id: str = "") -> bool:
+        """Store a request durably before it is worked on; False if its run id is known.
+
+        Args:
+            parent_run_id: the run that it is a part of.
+        """
         memori = await self.ready()
-        (new,) = await memori.commit(lambda tx: runs.accept_run(tx, run))
+        (new,) = await memori.commit(accept_write(run, parent_run_id))
         return bool(new)
 
     async def append(
@@ -222,7 +227,10 @@ class WorkflowMemory:
         session_id: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """Runs, newest first; those a dead process left are "running"."""
+        """Runs, newest first, without those that are parts of others; see `memori.runs`.
+
+        Those that a dead process left are "running".
+        """
         memori = await self.ready()
         return await memori.read(
             lambda tx: runs.list_runs(

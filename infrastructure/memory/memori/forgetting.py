@@ -2,8 +2,9 @@
 
 What a source caused is the items that it wrote, and every run that it took part in (see
 `run_sources`). What a run caused is the items written in it, its workflow, outcomes, plan, journal
-and feedback, and its share of every counter and pattern. Afterwards the store answers as if none
-of it had ever been there, with these exceptions, since they were never kept:
+and feedback, its share of every counter and pattern, and all of the runs that were parts of it.
+Afterwards the store answers as if none of it had ever been there, with these exceptions, since they
+were never kept:
 
 - A value that was overwritten does not come back, and an item keeps the time of creation that a
   forgotten write gave it.
@@ -75,11 +76,10 @@ def forget(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> F
     from infrastructure.memory.memori import erasing
 
     column, name = _named(source, run_id)
-    known = run_sources.runs_of(tx, name) if column == "source" else [name]
+    known = _affected(tx, column, name)
     with _zeroed(tx):
         removed = _forget_items(tx, column, name)
-        if column == "source":
-            removed += sum(_forget_items(tx, "run_id", run) for run in known)
+        removed += sum(_forget_items(tx, "run_id", run) for run in known)
         done = [_forget_run(tx, run) for run in known]
         erasing.erase_dead(tx)
     return Forgotten(removed, sum(there for there, _ in done), sum(count for _, count in done))
@@ -88,7 +88,12 @@ def forget(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> F
 def affected_runs(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> list[str]:
     """The runs that `forget` would forget with these arguments."""
     column, name = _named(source, run_id)
-    return run_sources.runs_of(tx, name) if column == "source" else [name]
+    return _affected(tx, column, name)
+
+
+def _affected(tx: Tx, column: _Column, name: str) -> list[str]:
+    caused = run_sources.runs_of(tx, name) if column == "source" else [name]
+    return run_sources.with_parts(tx, caused)
 
 
 def _named(source: str | None, run_id: str | None) -> tuple[_Column, str]:

@@ -1,7 +1,8 @@
 """Who and what took part in a run, so that all that it caused can be found again.
 
 A source is named as in an item's provenance: `agent:NAME`, `session:ID`, `run:ID` for the past run
-whose plan was used, or whatever a caller names, such as a document's URL. With it every record
+whose plan was used, `parent:ID` for the run that it was a part of, or whatever a caller names,
+such as a document's URL. With it every record
 answers where it comes from: workflows, outcomes, plan runs and exemplars name their run, a pattern
 its latest successful ones in `supporting_runs`; whether a run was verified stands in the run.
 """
@@ -17,6 +18,7 @@ from infrastructure.memory.memori.provenance import Provenance
 AGENT: Final = "agent:"
 SESSION: Final = "session:"
 RUN: Final = "run:"
+PARENT: Final = "parent:"
 
 
 def add(tx: Tx, run_id: str, sources: Iterable[str]) -> None:
@@ -70,6 +72,18 @@ def runs_of(tx: Tx, source: str) -> list[str]:
                 (tx.tenant, session_id),
             )
             found.update(run_id for (run_id,) in rows.fetchall())
+    return sorted(found)
+
+
+def with_parts(tx: Tx, run_ids: Iterable[str]) -> list[str]:
+    """The runs and all that are parts of them, or parts of those, each once."""
+    found: dict[str, None] = {}
+    pending = list(run_ids)
+    while pending:
+        run_id = pending.pop()
+        if run_id not in found:
+            found[run_id] = None
+            pending += runs_of(tx, PARENT + run_id)
     return sorted(found)
 
 

@@ -11,6 +11,7 @@ from backports import zstd
 
 from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.dialect import Row, Tx
 from infrastructure.memory.memori.jsontext import dump_json, load_object
 from infrastructure.memory.memori.names import checked_label, checked_name
@@ -186,7 +187,7 @@ def list_runs(
     session_id: str | None = None,
     limit: int = 100,
 ) -> list[RunRecord]:
-    """Runs that match every given filter, newest first.
+    """Runs that match every given filter, newest first; those that are parts of runs left out.
 
     Raises:
         InputError: an unknown state, or a limit below 1.
@@ -195,8 +196,12 @@ def list_runs(
         raise InputError(f"unknown state {state!r}: choose one of {', '.join(STATES)}")
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
-    conditions = ["tenant = ?"]
-    params: list[str | float] = [tx.tenant]
+    conditions = [
+        "tenant = ?",
+        "NOT EXISTS (SELECT 1 FROM run_sources WHERE run_sources.tenant = runs.tenant"
+        " AND run_sources.run_id = runs.run_id AND run_sources.source LIKE ?)",
+    ]
+    params: list[str | float] = [tx.tenant, f"{run_sources.PARENT}%"]
     for condition, value in (
         ("state = ?", state),
         ("session_id = ?", session_id),
