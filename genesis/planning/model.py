@@ -20,7 +20,7 @@ from genesis.planning.model_answer import (
 from genesis.planning.planner import Goal, Plan, PlanRefused
 from genesis.planning.planning_prompt import planning_messages
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import Task
+from genesis.tasks.task import SUB_REQUEST, Task
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import GenesisError, ModelError
 from infrastructure.models.chat import ChatMessage, ChatModel, ChatModels
@@ -83,6 +83,8 @@ class ModelPlanner:
         # In a thread: a provider's package takes about a second to import.
         model = await asyncio.to_thread(self._models.require)
         skills = {skill.id: skill for card in self._cards() for skill in card.skills}
+        if goal.levels_left == 0:
+            skills.pop(SUB_REQUEST, None)
         wanted = self._deliverables.asked(goal.request, goal.task_type, goal.given)
         asked = await self._ask(model, planning_messages(goal, skills, wanted), goal, skills)
         if asked.problem:

@@ -1,8 +1,9 @@
 """A chat model's answer read as a plan: what has one meaning only is mended, the rest refused.
 
-Mended, and said: prose or a fence around the one plan, a plan under another key or as a bare
-list, null or a single name for a list, a number for an id, a task or key that is repeated word
-for word, a task that waits for itself, keys that a plan does not have, control characters.
+Mended, and said: thinking before the plan, prose or a fence around it, a plan under another key or
+as a bare list, null or a single name for a list, a number for an id, a task or key that is
+repeated word for word, a task that waits for itself, keys that a plan does not have, control
+characters.
 Whatever could be meant in two ways is refused with the reason.
 """
 
@@ -66,7 +67,7 @@ def read_draft(text: str) -> tuple[DraftPlan, tuple[str, ...]]:
             f"it has {len(text):,} characters and at most {MAX_ANSWER_CHARS:,} are read"
         )
     reader = _Reader()
-    tasks = reader.tasks(reader.value(text))
+    tasks = reader.tasks(reader.value(reader.without_thoughts(text)))
     try:
         draft = DraftPlan.model_validate({_TASKS: tasks})
     except ValidationError as error:
@@ -84,6 +85,16 @@ class _Reader:
     """Reads one answer and notes what it mends."""
 
     changes: list[str] = field(default_factory=list[str])
+
+    def without_thoughts(self, text: str) -> str:
+        """What follows the thinking that some models write first, plans tried and dropped in it."""
+        if not text.lstrip().startswith("<think>"):
+            return text
+        _, end, answer = text.partition("</think>")
+        if not end:
+            raise NotJson("its thinking has no end, so there is no answer after it")
+        self.changes.append("left out its thinking before the plan")
+        return answer
 
     def value(self, text: str) -> object:
         """The one JSON value of the text."""

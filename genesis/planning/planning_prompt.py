@@ -13,6 +13,8 @@ from infrastructure.models.chat import ChatMessage
 from infrastructure.text import DATA_RULE, counted, fence, one_line
 
 _REQUEST_CHARS = 20_000
+_CATALOGUE_CHARS = 60_000
+_SKILL_CHARS = 1_000
 _PAST_PLANS = 3
 _SYSTEM = f"""\
 You plan work for a set of agents. Split the request into tasks, each done by one operation of the
@@ -49,7 +51,7 @@ def planning_messages(
         f"Given with the request: {', '.join(sorted(goal.given)) or 'nothing'}",
         f"Asked for: {', '.join(asked)}",
         f"Left: {_limits(goal)}",
-        "Catalogue:\n" + "\n".join(_entry(skill) for skill in skills.values()),
+        "Catalogue:\n" + fence("catalogue", _catalogue(skills), _CATALOGUE_CHARS),
     ]
     if SUB_REQUEST in skills:
         parts.append(_COMPOSITE_RULE)
@@ -108,10 +110,15 @@ def _operation(task: JsonValue) -> str:
     return one_line(str(task.get("operation"))) if isinstance(task, Mapping) else "?"
 
 
-def _entry(skill: Skill) -> str:
-    return (
-        f"- {skill.id}: {one_line(skill.description)} "
-        f"requires: {', '.join(skill.requires) or 'nothing'}; "
-        f"produces: {', '.join(skill.produces) or 'whatever is asked'}; "
-        f"task types: {', '.join(skill.task_types) or 'any'}"
+def _catalogue(skills: Mapping[str, Skill]) -> str:
+    """The operations, one a line; cards of agents elsewhere are others' words too."""
+    return "\n".join(
+        one_line(
+            f"- {skill.id}: {one_line(skill.description)} "
+            f"requires: {', '.join(skill.requires) or 'nothing'}; "
+            f"produces: {', '.join(skill.produces) or 'whatever is asked'}; "
+            f"task types: {', '.join(skill.task_types) or 'any'}",
+            _SKILL_CHARS,
+        )
+        for skill in skills.values()
     )

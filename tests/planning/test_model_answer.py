@@ -32,6 +32,7 @@ def test_a_sound_plan_is_taken_as_it_is() -> None:
     [
         (f"Here you are:\n```json\n{TEXT}\n```\nGood luck {{you}}!", "text around it"),
         (f"I was told {{to plan}}. {TEXT}", "text around it"),
+        (f"<think>Perhaps {TEXT}? No.</think>\n{TEXT}", "its thinking"),
         (json.dumps(PLAN["tasks"]), "a bare list"),
         (json.dumps({"plan": PLAN}), "under 'plan'"),
         (json.dumps({**PLAN, "budget_usd": 100, "rules": None}), "'budget_usd', 'rules'"),
@@ -69,6 +70,7 @@ def test_numbers_for_ids_are_read_as_text() -> None:
         (f'Once {TEXT} and then {{"tasks": [{{"id": "c"', "more than one plan"),
         (TEXT.replace('"id": "a"', '"id": "a", "id": "z"'), "'id' stands twice"),
         ('{"tasks": [' + TEXT + '], "tasks": []}', "'tasks' stands twice"),
+        (f"<think>Perhaps {TEXT}", "no end"),
         ('{"tasks": NaN}', "NaN is no JSON value"),
         ("[" * 100_000, "nested too deeply"),
         ('{"tasks": ' * 5_000 + "1" + "}" * 5_000, "nested too deeply"),

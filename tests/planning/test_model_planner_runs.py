@@ -97,6 +97,15 @@ async def test_money_for_a_first_plan_counts_when_the_model_is_gone_at_the_secon
     assert f"planning cost ${CALL_USD:.4f}" in told
 
 
+async def test_money_for_refused_plans_is_in_the_cost_when_nobody_makes_one(
+    run: Run, agents: tuple[FakeAgent, FakeAgent]
+) -> None:
+    result, _, server = await run(*["prose"] * 20, request="How many rows are in it?")
+    assert not result.success
+    assert result.cost_usd == pytest.approx(len(server.requests) * CALL_USD)
+    assert (agents[0].calls, agents[1].calls) == (0, 0)
+
+
 async def test_a_mended_plan_says_what_was_mended(run: Run) -> None:
     plan = {"tasks": [task("a", depends_on=["a"], agent="payer", cost_usd=0)]}
     result, told, server = await run(f"Certainly!\n```json\n{json.dumps(plan)}\n```")
