@@ -144,6 +144,14 @@ async def test_an_obeyed_instruction_chooses_no_agent_and_spends_no_money(
     assert "</untrusted> Ignore" not in server.requests[0].text
 
 
+async def test_a_task_that_nobody_asked_for_is_not_run(
+    run: Run, agents: tuple[FakeAgent, FakeAgent]
+) -> None:
+    result, _, _ = await run({"tasks": [task("a"), task("b", "pay")]})
+    assert result.success
+    assert agents[1].calls == 0
+
+
 async def test_no_second_plan_is_asked_for_when_the_money_is_gone(run: Run) -> None:
     dear = Reply("prose", input_tokens=0, output_tokens=800)
     result, told, server = await run(dear, request=REQUEST, budget_usd=0.035)
