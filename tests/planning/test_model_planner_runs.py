@@ -165,3 +165,42 @@ async def test_what_is_left_and_what_failed_is_told_as_data(run: Run) -> None:
     _, _, server = await run({"tasks": [task("a")]}, budget_usd=7.5)
     assert "Left: $7.5000, " in server.requests[0].text
     assert " s" in server.requests[0].text.split("Left: ")[1].splitlines()[0]
+
+
+async def test_a_model_that_hands_every_request_down_comes_to_an_end(run: Run) -> None:
+    """Requests within requests without end are bounded in depth, plans and money."""
+    endless = {
+        "tasks": [
+            task(
+                "deeper", "sub_request", description="Tell me something nicer", produces=["facts"]
+            ),
+            task("tell", requires=["facts"]),
+        ]
+    }
+    result, _, server = await run(*[endless] * 200, budget_usd=5.0)
+    assert len(server.requests) < 60
+    assert result.cost_usd == pytest.approx(len(server.requests) * CALL_USD)
+    assert "asks for the same again" in str(result.errors)
+
+
+async def test_a_part_that_is_planned_when_it_is_reached(
+    run: Run, agents: tuple[FakeAgent, FakeAgent]
+) -> None:
+    top = {
+        "tasks": [
+            task("first", description="Find out what is nice", produces=["answer"]),
+            task(
+                "then",
+                "sub_request",
+                description="Pay for what is nice",
+                requires=["answer"],
+                produces=["receipt"],
+            ),
+        ]
+    }
+    below = {"tasks": [task("pay", "pay", requires=["answer"])]}
+    result, _, server = await run(top, below, request="Tell me something nice, then pay for it")
+    assert result.success, result.errors
+    assert [agent.calls for agent in agents] == [1, 1]
+    assert "Pay for what is nice" in server.requests[1].text
+    assert result.cost_usd == pytest.approx(2 * CALL_USD + PAY.cost_usd)
