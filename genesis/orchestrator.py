@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from genesis.agents.check import RegistryReport, check_agents
 from genesis.agents.registry import AgentSource
 from genesis.assembly import ModelSource, StoreSource, assemble
 from genesis.context import Services
@@ -94,6 +95,19 @@ class GenesisOrchestrator:
             InputError: the name is taken, or what is needed to describe the agent is missing.
         """
         self._services.registry.register(agent, **described)
+
+    async def check_agents(self) -> RegistryReport:
+        """Whether agents, declared plans and routing rules fit together.
+
+        Agents elsewhere are asked for their cards; nothing else is done or stored.
+        """
+        services = self._services
+        return await check_agents(
+            services.registry,
+            services.rules,
+            services.templates,
+            has_model=services.models.configured,
+        )
 
     async def execute_orchestrated_request(
         self,

@@ -146,6 +146,19 @@ def agents_list(as_json: Json = False) -> None:
     list_command(as_json=as_json)
 
 
+@agents_app.command("check")
+def agents_check(
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="[URL]...", help="A2A agents to check as well.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether agents, declared plans and routing rules fit together; 1 when they do not."""
+    from genesis.cli.agents import check_command
+
+    check_command(urls or (), as_json=as_json)
+
+
 @memory_app.command("forget")
 def memory_forget(
     source: Annotated[
