@@ -1,48 +1,38 @@
 """What is believed of an agent before it is asked: Beta posteriors over verified success.
 
-A record of few attempts leans on a wider one: a model's on its agent's record for this kind of
-task, that on the agent's record elsewhere, and that on a mild optimism which lets newcomers try.
+Outcomes count as far as they tell of the present (`changepoint`). A record of few attempts leans on
+a wider one: a model's on its agent's record for this kind of task, that on the agent's record at
+task types where agents do alike (`transfer`), and that on a mild optimism which lets newcomers try.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Protocol
 
-OPTIMISM = 0.8
-_OPTIMISM_WEIGHT = 4.0  # attempts that the optimism counts for in an agent's overall record
-_WIDER_WEIGHT = 1.0  # attempts that a wider record counts for in a narrower one
+from genesis.routing.beta import beta_quantile, matched
+from genesis.routing.changepoint import Regime
+from genesis.routing.priors import RoutingPriors, configured_priors
+from genesis.routing.records import (
+    AgentRecord,
+    OutcomeRow,
+    Spent,
+    agent_record,
+    agent_records,
+    gaps,
+)
+from genesis.routing.transfer import Counted, Guess, difference, pooled
+from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
+from infrastructure.text import counted as told_count
+
+_WIDER_WEIGHT = 1.0  # attempts that an agent's record of a kind counts for in that of a model
 _DECLARED_WEIGHT = 1.0  # attempts that a skill's declared price and time count for
 _SURELY = 1e-3  # a prior may not be surer than this: no record could change its mind
+_USUAL_WEIGHT = 4.0  # attempts that what is usual counts for in a task type's failure rate
+_STALE = 0.6  # share of a record that tells of the present, below which this is said
 _ALPHA = 0.10  # outside of the credible interval
-
-
-class OutcomeRow(Protocol):
-    """Counted outcomes of one way of doing one kind of task; seconds and dollars are sums."""
-
-    @property
-    def task_type(self) -> str: ...
-    @property
-    def operation(self) -> str: ...
-    @property
-    def agent(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def effort(self) -> str: ...
-    @property
-    def successes(self) -> int: ...
-    @property
-    def failures(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def usd(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +48,7 @@ class Tried:
     failures: int
     seconds: float
     usd: float
+    latest: LatestAttempts = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +71,6 @@ class Prior:
             raise ValueError(f"a prior of mean {self.mean} and weight {self.weight} cannot be")
 
 
-OPTIMISTIC = Prior(OPTIMISM, _OPTIMISM_WEIGHT)
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What to expect of one attempt.
@@ -92,6 +80,7 @@ class Estimate:
         n: attempts of this very kind that it rests on.
         seconds: expected duration.
         usd: expected money, US dollars.
+        basis: what it rests on, in words: the record, records elsewhere, or assumptions.
     """
 
     alpha: float
@@ -99,6 +88,7 @@ class Estimate:
     n: int
     seconds: float
     usd: float
+    basis: str = ""
 
     @property
     def mean(self) -> float:
@@ -118,48 +108,24 @@ class Estimate:
         return rng.betavariate(self.alpha, self.beta)
 
 
-@dataclass(slots=True)
-class _Counts:
-    successes: int = 0
-    failures: int = 0
-    seconds: float = 0.0
-    usd: float = 0.0
-
-    @property
-    def n(self) -> int:
-        return self.successes + self.failures
-
-    def add(self, row: OutcomeRow) -> None:
-        self.successes += row.successes
-        self.failures += row.failures
-        self.seconds += row.seconds
-        self.usd += row.usd
-
-
 class Belief:
-    """Expectations from counted outcomes.
+    """Expectations from counted outcomes, each worked out when it is first asked for.
 
     Args:
         rows: one per (task type, operation, agent, model, effort); none at all is allowed.
+        priors: what is assumed; None takes the configuration's.
     """
 
-    def __init__(self, rows: Iterable[OutcomeRow] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[OutcomeRow] = (), priors: RoutingPriors | None = None
+    ) -> None:
         self._rows = tuple(rows)
-        self._agents: defaultdict[str, _Counts] = defaultdict(_Counts)
-        self._task_types: defaultdict[str, _Counts] = defaultdict(_Counts)
-        self._kinds: defaultdict[tuple[str, ...], _Counts] = defaultdict(_Counts)
-        for row in self._rows:
-            kind = (row.agent, row.task_type, row.operation)
-            self._agents[row.agent].add(row)
-            self._task_types[row.task_type].add(row)
-            self._kinds[kind].add(row)
-            if row.model:
-                self._kinds[(*kind, row.model)].add(row)
-                self._kinds[(*kind, row.model, row.effort)].add(row)
+        self._priors = priors
+        self._known: _Known | None = None
 
     def plus(self, rows: Iterable[OutcomeRow]) -> Belief:
         """The same with further outcomes."""
-        return Belief((*self._rows, *rows))
+        return Belief((*self._rows, *rows), self._priors)
 
     def estimate(
         self,
@@ -181,87 +147,204 @@ class Belief:
             seconds, usd: what its skill declares, until a record says better.
             prior: what is expected of it before any record, such as what a learnt policy says;
                 None for a mild optimism.
+
+        Raises:
+            ConfigError: the configured priors are wrong.
         """
-        path: list[tuple[str, ...]] = [(agent, task_type, operation)]
-        if model:
-            path.append((*path[0], model))
-            path.append((*path[1], effort))
-        counts = [self._agents.get(agent, _Counts())]
-        counts.extend(self._kinds.get(key, _Counts()) for key in path)
-        root = prior or OPTIMISTIC
-        mean = min(max(root.mean, _SURELY), 1 - _SURELY)
-        alpha, beta = root.weight * mean, root.weight * (1 - mean)
-        for wider, own in zip(counts, (*counts[1:], _Counts()), strict=True):
-            # Each level adds only what the narrower ones do not count themselves.
-            alpha += wider.successes - own.successes
-            beta += wider.failures - own.failures
-            if wider is not counts[-1]:
-                mean = alpha / (alpha + beta)
-                alpha, beta = _WIDER_WEIGHT * mean, _WIDER_WEIGHT * (1 - mean)
-        last = counts[-1]
-        weight = last.n + _DECLARED_WEIGHT
+        known = self._ready()
+        found = known.shares(task_type, operation, agent, model, effort, prior)
+        weight = found.spent.weight + _DECLARED_WEIGHT
         return Estimate(
-            alpha,
-            beta,
-            last.n,
-            (last.seconds + seconds * _DECLARED_WEIGHT) / weight,
-            (last.usd + usd * _DECLARED_WEIGHT) / weight,
+            found.alpha,
+            found.beta,
+            found.n,
+            (found.spent.seconds + seconds * _DECLARED_WEIGHT) / weight,
+            (found.spent.usd + usd * _DECLARED_WEIGHT) / weight,
+            found.basis,
         )
 
     def failure_rate(self, task_type: str) -> tuple[float, int]:
-        """Share of attempts at a task type that were not verified, and of how many attempts."""
-        counts = self._task_types.get(task_type, _Counts())
-        prior = _OPTIMISM_WEIGHT * (1 - OPTIMISM)
-        return (counts.failures + prior) / (counts.n + _OPTIMISM_WEIGHT), counts.n
+        """Share of attempts at a task type that fail now, and on how many attempts that rests."""
+        known = self._ready()
+        usual = 1 - known.priors.success.mean
+        records = tuple(known.agents.values())
+        counted = [each.by_type[task_type] for each in records if task_type in each.by_type]
+        failures = sum(each.n - each.successes for each in counted) + _USUAL_WEIGHT * usual
+        n = sum(
+            attempts
+            for record in records
+            for leaf, attempts in zip(record.leaves, record.attempts, strict=True)
+            if leaf.task_type == task_type
+        )
+        return failures / (sum(each.n for each in counted) + _USUAL_WEIGHT), n
+
+    def _ready(self) -> _Known:
+        if self._known is None:
+            self._known = _Known(self._rows, self._priors or configured_priors())
+        return self._known
 
 
-@lru_cache(maxsize=4096)
-def beta_quantile(alpha: float, beta: float, probability: float) -> float:
-    """The quantile of a Beta distribution, to 1e-4: Newton steps kept inside a bracket.
-
-    The distribution function is the continued fraction of Abramowitz & Stegun 26.5.8.
-    """
-    low, high, x = 0.0, 1.0, alpha / (alpha + beta)
-    for _ in range(60):
-        gap = _beta_cdf(alpha, beta, x) - probability
-        low, high = (low, x) if gap > 0 else (x, high)
-        if high - low < 1e-4:
-            break
-        density = math.exp(_log_kernel(alpha, beta, x)) / (x * (1 - x))
-        step = x - gap / density if density > 0 else -1.0
-        if abs(step - x) < 1e-5 and low <= step <= high:
-            return step
-        x = step if low < step < high else (low + high) / 2
-    return (low + high) / 2
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    alpha: float
+    beta: float
+    n: int
+    spent: Spent
+    basis: str
 
 
-def _log_kernel(alpha: float, beta: float, x: float) -> float:
-    """Logarithm of x^a (1-x)^b / B(a, b)."""
-    scale = math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta)
-    return scale + alpha * math.log(x) + beta * math.log1p(-x)
+_NOBODY = agent_record((), (), RoutingPriors().changes.hazards)
+_HOPELESS = Guess(0.5, 1e-6)  # no opinion: where a routing policy has one
 
 
-def _beta_cdf(alpha: float, beta: float, x: float) -> float:
-    if x > (alpha + 1) / (alpha + beta + 2):
-        return 1 - _beta_cdf(beta, alpha, 1 - x)
-    return math.exp(_log_kernel(alpha, beta, x)) * _fraction(alpha, beta, x) / alpha
+class _Known:
+    """The records of all agents, and what follows from them."""
+
+    def __init__(self, rows: Sequence[OutcomeRow], priors: RoutingPriors) -> None:
+        self.priors = priors
+        self.agents = agent_records(rows, priors.changes.hazards)
+        self._differences: dict[str, dict[str, float]] = {}
+        self._gaps: dict[tuple[str, str], dict[tuple[str, int], list[int]]] = {}
+        self._found: dict[tuple[object, ...], _Shares] = {}
+
+    def shares(
+        self,
+        task_type: str,
+        operation: str,
+        agent: str,
+        model: str,
+        effort: str,
+        prior: Prior | None,
+    ) -> _Shares:
+        """Verified success of one way of doing a kind of task."""
+        key = (task_type, operation, agent, model, effort, prior)
+        if key not in self._found:
+            self._found[key] = self._shares(*key)
+        return self._found[key]
+
+    def _shares(
+        self,
+        task_type: str,
+        operation: str,
+        agent: str,
+        model: str,
+        effort: str,
+        prior: Prior | None,
+    ) -> _Shares:
+        record = self.agents.get(agent, _NOBODY)
+        origin = "assumed by the routing policy" if prior else "assumed from config"
+        kind = [
+            number
+            for number, leaf in enumerate(record.leaves)
+            if leaf.task_type == task_type and leaf.operation == operation
+        ]
+        guess = self._elsewhere(record, task_type, kind, _HOPELESS if prior else self._hope)
+        own = kind
+        if model:
+            same = [n for n in kind if record.leaves[n].model == model]
+            own = [n for n in same if record.leaves[n].effort == effort]
+            guess = _narrowed(guess, record.of(n for n in kind if n not in same))
+            guess = _narrowed(guess, record.of(n for n in same if n not in own))
+        alpha, beta = _pseudo(guess, prior)
+        if not own:
+            basis = f"from its record at {guess.leaning}" if guess.leaning else origin
+            return _Shares(alpha, beta, 0, Spent(), basis)
+        regimes = self._present(agent, record, own, task_type, operation)
+        n = sum(record.attempts[number] for number in own)
+        return _Shares(
+            *_posterior(alpha, beta, regimes),
+            n,
+            _summed(record.spent[number] for number in own),
+            _told(n, regimes),
+        )
+
+    @property
+    def _hope(self) -> Guess:
+        return Guess(self.priors.success.mean, self.priors.success.weight)
+
+    def _elsewhere(
+        self, record: AgentRecord, task_type: str, kind: Sequence[int], hope: Guess
+    ) -> Guess:
+        """What the agent's other kinds of task say about this one."""
+        others = dict(record.by_type)
+        if task_type in others:
+            others[task_type] = record.of(
+                number
+                for number, leaf in enumerate(record.leaves)
+                if leaf.task_type == task_type and number not in kind
+            )
+        differences = self._differences_from(task_type)
+        return pooled(others, differences, self.priors.transfer.unlike, hope)
+
+    def _differences_from(self, task_type: str) -> dict[str, float]:
+        """How far an agent's rates at other task types are from that at one, squared."""
+        found = self._differences.get(task_type)
+        if found is None:
+            found = self._differences[task_type] = {
+                other: self._difference(task_type, other)
+                for other in {name for record in self.agents.values() for name in record.by_type}
+            }
+        return found
+
+    def _difference(self, one: str, other: str) -> float:
+        transfer = self.priors.transfer
+        assumed = transfer.assumed(one, other)
+        if one == other:
+            return assumed
+        said = (record.apart(one, other, assumed) for record in self.agents.values())
+        return difference(said, assumed, transfer.weight)
+
+    def _present(
+        self, agent: str, record: AgentRecord, own: Sequence[int], task_type: str, operation: str
+    ) -> Sequence[Regime]:
+        """Since when some leaves of an agent are as they are now; several count as one."""
+        if len(own) > 1:
+            counted = record.of(own)
+            return (Regime(1.0, counted.successes, counted.n - counted.successes),)
+        key = (task_type, operation)
+        if key not in self._gaps:
+            self._gaps[key] = gaps(self.agents, task_type, operation)
+        return record.past.regimes(own[0], self._gaps[key].get((agent, own[0]), ()))
 
 
-def _fraction(alpha: float, beta: float, x: float) -> float:
-    """Lentz's evaluation of the continued fraction."""
-    tiny = 1e-30
-    c, d = 1.0, 1 - (alpha + beta) * x / (alpha + 1)
-    d = 1 / (d if abs(d) > tiny else tiny)
-    value = d
-    for m in range(1, 200):
-        even = m * (beta - m) * x / ((alpha + 2 * m - 1) * (alpha + 2 * m))
-        odd = -(alpha + m) * (alpha + beta + m) * x / ((alpha + 2 * m) * (alpha + 2 * m + 1))
-        for term in (even, odd):
-            d = 1 + term * d
-            d = 1 / (d if abs(d) > tiny else tiny)
-            c = 1 + term / c
-            c = c if abs(c) > tiny else tiny
-            value *= c * d
-        if abs(c * d - 1) < 1e-7:
-            break
-    return value
+def _pseudo(guess: Guess, prior: Prior | None) -> tuple[float, float]:
+    """What is expected of one way of doing a kind of task before its own record, as attempts."""
+    mean, weight = guess.mean, guess.weight
+    if prior is not None:
+        weight += prior.weight
+        mean += (prior.mean - mean) * prior.weight / weight
+    mean = min(max(mean, _SURELY), 1 - _SURELY)
+    return mean * weight, (1 - mean) * weight
+
+
+def _narrowed(guess: Guess, counted: Counted) -> Guess:
+    """A wider record as what it is worth for a narrower one."""
+    weight = guess.weight + counted.n
+    if not weight:
+        return guess
+    mean = (guess.mean * guess.weight + counted.successes) / weight
+    return Guess(mean, min(weight, _WIDER_WEIGHT), guess.leaning)
+
+
+def _posterior(alpha: float, beta: float, regimes: Sequence[Regime]) -> tuple[float, float]:
+    """The Beta distribution with the mean and variance of the mixture over regimes."""
+    mean, square = 0.0, 0.0
+    for regime in regimes:
+        a, total = alpha + regime.successes, alpha + beta + regime.successes + regime.failures
+        share = a / total
+        mean += regime.weight * share
+        square += regime.weight * share * (a + 1) / (total + 1)
+    return matched(mean, square - mean * mean)
+
+
+def _summed(each: Iterable[Spent]) -> Spent:
+    found = tuple(each)
+    return Spent(*(sum(column) for column in zip(*found, strict=True)))
+
+
+def _told(n: int, regimes: Sequence[Regime]) -> str:
+    since = sum(regime.weight * (regime.successes + regime.failures) for regime in regimes)
+    told = f"from {told_count(n, 'attempt')}"
+    if since < _STALE * n:
+        return f"{told}, of which about {since:.0f} tell of the present"
+    return told

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import route
-from genesis.routing.choose import ModelOption, choose
+from genesis.routing.choose import choose
 from genesis.routing.difficulty import Difficulty
 from genesis.routing.ladder import Ladder, Route
+from genesis.routing.options import ModelOption
 from genesis.routing.rules import RuleEffects
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
+from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
 
 TASK = Task("t", "d", "data_analysis", "answer_questions", ("dataset",), ("data_answers",))
 
@@ -30,6 +32,7 @@ class Row:
     effort: str = ""
     task_type: str = "data_analysis"
     operation: str = "answer_questions"
+    latest: LatestAttempts = NONE
 
 
 def agent(
