@@ -1,31 +1,33 @@
 """A learnt routing policy: what to expect of each option at a task, from its text.
 
-A policy is a set of arrays and a card that says where they come from, in one safetensors file.
-It predicts by NumPy alone; `genesis.learning.train` makes it.
+A text is compared with those that the policy was trained on, by meaning and by form (a Gaussian
+kernel); each option's score is the kernel ridge regression of its outcomes (Saunders et al.,
+1998). The scores together give each option's probability: whether a weak option succeeds says
+something about a strong one, too. Far from all that it has seen, a policy says what was usual.
+
+A policy is a set of arrays and a card that says where they come from. It predicts by NumPy
+alone; `genesis.learning.train` makes it, `genesis.routing.policy_file` keeps it.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors import numpy as safetensors_numpy
 
 from genesis.errors import InputError
-from genesis.routing.features import FEATURES_VERSION, FORM_NAMES, HASHED, form, hashed_words
+from genesis.routing.calibrate import TERMS, Calibration
+from genesis.routing.features import FEATURES_VERSION, FORM_NAMES, form
 from genesis.routing.joint import LatentTrait
 from genesis.routing.outlook import Outlook
 
-FORMAT: Final = 1
-_CARD: Final = "genesis.routing_policy"
-_JOINT: Final = "joint."
+FORMAT: Final = 2
+_FARTHEST: Final = 3.0  # standard deviations; a count beyond is taken as no farther
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,13 @@ class Card:
     Attributes:
         options: what it knows, in the order of its arrays.
         embedder, embedder_version, dimensions: whose vectors it takes; "", "" and 0 for none.
-        examples: labelled examples that it was trained on.
+        examples: how many it was trained on.
         observed: how often each option was tried among them.
-        calibration_error: expected calibration error on predictions made out of fold.
-        brier, base_brier: mean squared error of those predictions, and of each option's mean.
+        calibration_error: mean gap between what was expected and what happened, over groups of
+            like expectation, on examples that were held out.
+        brier, base_brier: mean squared error there, and that of always saying what is usual.
         created: ISO 8601, UTC.
-        format, features: versions of the file's layout and of the text's features.
+        format, features: versions of the arrays and of the text's features.
     """
 
     options: tuple[str, ...]
@@ -58,28 +61,59 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Weights:
-    """A policy's arrays. A row of features is [vector, scaled form, hashed TF-IDF].
+class Scaling:
+    """What makes a text's form and vector one row, whose distances the kernel sees.
 
     Attributes:
-        idf: rarity of each hashed word, [HASHED].
-        form_mean, form_scale: what the form is standardised by, [forms].
-        block_scale: what each of the three blocks is multiplied by, [3].
-        success, success_bias: from a row to a raw score, [features, options] and [options].
-        slope, offset: from a raw score to the logit of P(verified), [options].
-        price, price_bias: from a row to the log of US dollars, [features, options], [options].
+        mean, spread: of each count among the examples, float64 [forms].
+        weights: of the form and of the vector in a squared distance, float64 [2].
     """
 
-    idf: Floats
+    mean: Floats
+    spread: Floats
+    weights: Floats
+
+    def row(self, text: str, vector: NDArray[np.floating[Any]]) -> Rows:
+        """One text's row, float32 [forms + dimensions]."""
+        return self.rows(form(text)[None], vector[None])[0]
+
+    def rows(self, forms: Floats, vectors: NDArray[np.floating[Any]]) -> Rows:
+        """Rows of many, float32 [n, forms + dimensions]."""
+        steps = np.clip((forms - self.mean) / self.spread, -_FARTHEST, _FARTHEST)
+        scale = np.sqrt(self.weights / (len(self.mean), 1))
+        return np.hstack([scale[0] * steps, scale[1] * vectors]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """A policy's arrays; n examples, o options.
+
+    Attributes:
+        form_mean, form_spread, block_weights: see `Scaling`.
+        points: the examples' rows, float32 [n, forms + dimensions].
+        tried: 1 where an example tried an option, float32 [n, o].
+        success: dual weights of the scores, float32 [n, o].
+        success_mean: each option's share of successes, [o].
+        score_mean, score_spread, terms, offset: see `Calibration`.
+        price: dual weights of log(usd + soft), float32 [n, o].
+        price_mean: its mean, [o].
+        price_soft: soft, US dollars: keeps a free attempt's logarithm in bounds, [o].
+    """
+
     form_mean: Floats
-    form_scale: Floats
-    block_scale: Floats
-    success: Floats
-    success_bias: Floats
-    slope: Floats
+    form_spread: Floats
+    block_weights: Floats
+    points: Rows
+    tried: Rows
+    success: Rows
+    success_mean: Floats
+    score_mean: Floats
+    score_spread: Floats
+    terms: Floats
     offset: Floats
-    price: Floats
-    price_bias: Floats
+    price: Rows
+    price_mean: Floats
+    price_soft: Floats
 
 
 class RoutingPolicy:
@@ -98,7 +132,12 @@ class RoutingPolicy:
         _check(card, weights)
         self.card = card
         self.joint = joint
-        self._weights = weights
+        self.weights = weights
+        self._scaling = Scaling(weights.form_mean, weights.form_spread, weights.block_weights)
+        self._calibration = Calibration(
+            weights.score_mean, weights.score_spread, weights.terms, weights.offset
+        )
+        self._squares = np.einsum("nd,nd->n", weights.points, weights.points)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -108,6 +147,8 @@ class RoutingPolicy:
     def outlook(self, text: str, vector: NDArray[np.floating[Any]] | None = None) -> Outlook:
         """What to expect at a task.
 
+        The support of an option counts the examples that tried it, each as much as it is alike.
+
         Args:
             text: the request.
             vector: its embedding by the card's embedder, [dimensions]; None for a policy that
@@ -116,26 +157,25 @@ class RoutingPolicy:
         Raises:
             InputError: the vector is missing, or has another length, or is not finite.
         """
-        weights = self._weights
-        row = self.row(text, vector)
-        raw = row @ weights.success + weights.success_bias
-        marginal = 1 / (1 + np.exp(-(weights.slope * raw + weights.offset)))
-        usd = np.exp(row @ weights.price + weights.price_bias)
-        support = np.array(self.card.observed, dtype=np.float64)
+        weights = self.weights
+        likeness = self._likeness(self._scaling.row(text, self._checked(vector)))
+        scores = weights.success_mean + np.einsum("n,no->o", likeness, weights.success)
+        logs = weights.price_mean + np.einsum("n,no->o", likeness, weights.price)
+        usd = np.maximum(np.exp(logs) - weights.price_soft, 0.0)
+        support = np.einsum("n,no->o", likeness, weights.tried).astype(np.float64)
+        marginal = self._calibration.apply(scores[None])[0]
         if self.joint is None:
-            return Outlook(self.options, marginal[:, None], np.ones(1), usd, support)
+            return Outlook(self.options, marginal[:, None], np.ones(1), usd, support, marginal)
         success, states = self.joint.states(marginal)
-        return Outlook(self.options, success, states, usd, support)
+        return Outlook(self.options, success, states, usd, support, self.joint.rate)
 
-    def row(self, text: str, vector: NDArray[np.floating[Any]] | None = None) -> Floats:
-        """The features of a text, float64 [features].
+    def _likeness(self, row: Rows) -> Rows:
+        """The kernel of one row with every example's, float32 [n]."""
+        # einsum stays on this thread; BLAS would wake its workers for a product this small.
+        products = np.einsum("nd,d->n", self.weights.points, row)
+        return np.exp(-np.maximum(self._squares + row @ row - 2 * products, 0))
 
-        Raises:
-            InputError: as `outlook`.
-        """
-        return feature_row(text, self._checked(vector), self._weights)
-
-    def _checked(self, vector: NDArray[np.floating[Any]] | None) -> Floats:
+    def _checked(self, vector: NDArray[np.floating[Any]] | None) -> NDArray[np.floating[Any]]:
         dimensions = self.card.dimensions
         if dimensions == 0:
             return np.zeros(0)
@@ -145,108 +185,37 @@ class RoutingPolicy:
                 f"this routing policy needs the text's vector by {self.card.embedder!r}, "
                 f"{dimensions} finite numbers; it got {given}"
             )
-        return vector.astype(np.float64)
-
-    def save(self, path: Path) -> None:
-        """Write the policy to one safetensors file, whole or not at all.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        arrays = {f.name: getattr(self._weights, f.name) for f in fields(Weights)}
-        if self.joint is not None:
-            arrays |= {f"{_JOINT}{name}": array for name, array in self.joint.arrays().items()}
-        content = cast("Any", safetensors_numpy).save(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            metadata={_CARD: json.dumps(asdict(self.card))},
-        )
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(content)
-        part.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> RoutingPolicy:
-        """Read what `save` wrote.
-
-        Args:
-            path: the file.
-
-        Raises:
-            InputError: there is no such file, or it is damaged, foreign or of another version.
-        """
-        card, arrays = _read(path)
-        own = {name: array for name, array in arrays.items() if not name.startswith(_JOINT)}
-        expected = {f.name for f in fields(Weights)}
-        if set(own) != expected:
-            odd = sorted(set(own) ^ expected)
-            raise InputError(f"{path} is no routing policy: {odd[0]!r} is missing or unknown")
-        joint_arrays = {
-            name.removeprefix(_JOINT): array
-            for name, array in arrays.items()
-            if name.startswith(_JOINT)
-        }
-        try:
-            joint = LatentTrait.of_arrays(joint_arrays, len(card.options)) if joint_arrays else None
-            return cls(card, Weights(**cast("dict[str, Floats]", own)), joint)
-        except InputError as error:
-            raise InputError(f"the routing policy {path} is damaged: {error}") from error
-
-
-def feature_row(text: str, vector: Floats, weights: Weights) -> Floats:
-    """[vector, form, words] of one text, each block scaled, float64 [features]."""
-    words = np.zeros(HASHED)
-    places, counts = hashed_words(text)
-    words[places] = counts * weights.idf[places]
-    norm = float(np.sqrt(words @ words)) or 1.0
-    scale = weights.block_scale
-    shape = (form(text) - weights.form_mean) / weights.form_scale
-    return np.concatenate([scale[0] * vector, scale[1] * shape, scale[2] / norm * words])
+        return vector
 
 
 def _check(card: Card, weights: Weights) -> None:
     options, forms = len(card.options), len(FORM_NAMES)
-    features = card.dimensions + forms + HASHED
+    pairs = (card.examples, options)
     shapes = {
-        "idf": (HASHED,),
         "form_mean": (forms,),
-        "form_scale": (forms,),
-        "block_scale": (3,),
-        "success": (features, options),
-        "price": (features, options),
+        "form_spread": (forms,),
+        "block_weights": (2,),
+        "points": (card.examples, forms + card.dimensions),
+        "tried": pairs,
+        "success": pairs,
+        "price": pairs,
+        "terms": (options, TERMS),
     }
+    kept_short = {"points", "tried", "success", "price"}
     for field in fields(Weights):
         array = cast("NDArray[np.generic]", getattr(weights, field.name))
-        wanted = shapes.get(field.name, (options,))
-        if array.dtype != np.float64 or array.shape != wanted:
-            raise InputError(f"{field.name!r} is {array.dtype} {array.shape}, not float64 {wanted}")
+        shape = shapes.get(field.name, (options,))
+        dtype = np.float32 if field.name in kept_short else np.float64
+        if array.dtype != dtype or array.shape != shape:
+            raise InputError(
+                f"{field.name!r} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}"
+            )
         if not np.isfinite(array).all():
             raise InputError(f"{field.name!r} holds numbers that are not finite")
+    for name in ("form_spread", "score_spread"):
+        if (getattr(weights, name) <= 0).any():
+            raise InputError(f"{name!r} holds a spread that is not above 0")
+    if (weights.block_weights < 0).any():
+        raise InputError("'block_weights' holds a weight below 0")
     if len(set(card.options)) != options or len(card.observed) != options:
         raise InputError("the card's options are not distinct, or not all counted")
-
-
-def _read(path: Path) -> tuple[Card, dict[str, NDArray[np.generic]]]:
-    try:
-        with cast("Any", safe_open)(path, framework="numpy") as file:
-            said = (file.metadata() or {}).get(_CARD)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"the routing policy {path} cannot be read: {error}") from error
-    if said is None:
-        raise InputError(f"{path} is no routing policy: its card is missing")
-    return _card(path, said), arrays
-
-
-def _card(path: Path, said: str) -> Card:
-    try:
-        values = json.loads(said)
-        if values["format"] != FORMAT or values["features"] != FEATURES_VERSION:
-            raise InputError(
-                f"the routing policy {path} has the format {values['format']}.{values['features']}"
-                f", this Genesis reads {FORMAT}.{FEATURES_VERSION}: train it again"
-            )
-        values["options"] = tuple(map(str, values["options"]))
-        values["observed"] = tuple(map(int, values["observed"]))
-        return Card(**values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no routing policy: its card is damaged: {error}") from error

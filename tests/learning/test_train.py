@@ -10,7 +10,7 @@ import pytest
 from genesis.errors import InputError
 from genesis.learning.examples import Example, Observed
 from genesis.learning.train import train, train_policy
-from genesis.routing.policy import RoutingPolicy
+from genesis.routing.policy_file import load_policy, save_policy
 
 EASY, HARD = "add the numbers {}", "prove the theorem {} about groups"
 
@@ -43,8 +43,8 @@ def test_held_out_predictions_are_those_of_every_labelled_example() -> None:
 
 def test_a_file_gives_back_the_same_policy(tmp_path: Path) -> None:
     policy = train_policy(examples())
-    policy.save(tmp_path / "policy.safetensors")
-    again = RoutingPolicy.load(tmp_path / "policy.safetensors")
+    save_policy(policy, tmp_path / "policy.safetensors")
+    again = load_policy(tmp_path / "policy.safetensors")
     assert again.card == policy.card
     text = HARD.format("x")
     assert np.array_equal(again.outlook(text).success, policy.outlook(text).success)
@@ -55,4 +55,4 @@ def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "policy.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
-        RoutingPolicy.load(path)
+        load_policy(path)
