@@ -88,19 +88,22 @@ class Rule:
         priority: the higher counts where rules disagree.
         when: its conditions.
         effects: what it does, at least one.
-        line: where it begins in its file.
-        lines: where its keys stand, by dotted key.
+        lines: where its keys stand in its file, by dotted key; where it begins under "".
     """
 
     name: str
     priority: int
     when: When
     effects: tuple[Effect, ...]
-    line: int
     lines: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def line(self) -> int:
+        """Where it begins; 0 when it is from no file."""
+        return self.line_of("")
 
     def line_of(self, key: str) -> int:
         """Where a dotted key stands, or the nearest above it."""
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
-        return self.lines.get(key, self.line)
+        return self.lines.get(key, 0)

@@ -185,7 +185,8 @@ def declared(text: Located, source: str) -> Declared:
         _raise(next(unknown, found[0]), text, source)
     _refuse_repeated(read.rules, "rules", text, source)
     _refuse_repeated(read.separate, "separate", text, source)
-    rules = tuple(_rule(config, index, text) for index, config in enumerate(read.rules))
+    lines = _lines_of_rules(text)
+    rules = tuple(_rule(config, lines.get(index, {})) for index, config in enumerate(read.rules))
     separations = tuple(
         Separation(
             one.name,
@@ -198,19 +199,22 @@ def declared(text: Located, source: str) -> Declared:
     return Declared(rules, Team(separations, _persons(read.persons, text, source)))
 
 
-def _rule(config: _RuleConfig, index: int, text: Located) -> Rule:
+def _lines_of_rules(text: Located) -> dict[int, dict[str, int]]:
+    """For each rule where its keys stand, by dotted key; its beginning under the empty one."""
+    found: dict[int, dict[str, int]] = {}
+    for path, line in text.lines.items():
+        if path[0] == "rules" and len(path) > 1:
+            found.setdefault(int(path[1]), {})[".".join(map(str, path[2:]))] = line
+    return found
+
+
+def _rule(config: _RuleConfig, lines: Mapping[str, int]) -> Rule:
     effects = tuple(
         Effect(action, target, config.name, config.priority, config.because)
         for action in ACTIONS
         if (target := cast("Target | None", getattr(config.then, action))) is not None
     )
-    here: KeyPath = ("rules", index)
-    lines = {
-        ".".join(map(str, path[2:])): line for path, line in text.lines.items() if path[:2] == here
-    }
-    return Rule(
-        config.name, config.priority, _conditions(config.when), effects, text.line(here), lines
-    )
+    return Rule(config.name, config.priority, _conditions(config.when), effects, lines)
 
 
 def _conditions(config: _When) -> When:
