@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import Deliverables
-from genesis.planning.edges import derive_edges
-from genesis.planning.model_answer import (
-    DraftPlan,
-    DraftTask,
-    NotJson,
-    read_draft,
-)
+from genesis.planning.drafted_tasks import drafted_tasks
+from genesis.planning.model_answer import DraftPlan, NotJson, read_draft
 from genesis.planning.planner import Goal, Plan, PlanRefused
 from genesis.planning.planning_prompt import planning_messages
 from genesis.tasks.dag import TaskDAG
@@ -25,14 +19,13 @@ from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import GenesisError, ModelError
 from infrastructure.models.chat import ChatMessage, ChatModel, ChatModels
 from infrastructure.models.failures import UnusableAnswer
-from infrastructure.text import cut, one_line
+from infrastructure.text import cut
 
 _ROUNDS = 2
 _SAID_CHARS = 4_000  # of an unusable plan that is shown to its author again
 _TIMEOUT_S = 60.0
 _MAX_OUTPUT_TOKENS = 8_000
 _ANSWER_TOKENS = 1000  # expected of a plan
-_DATUM = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 
 
 @dataclass(slots=True)
@@ -186,51 +179,10 @@ def _read(
     given = made_before.union(goal.given) if goal.failed else goal.given
     try:
         draft, changes = read_draft(said.text)
-        tasks = derive_edges(_task(one, goal, skills) for one in draft.tasks)
+        tasks, more = drafted_tasks(draft, goal, skills)
         TaskDAG(tasks, given)
     except NotJson as error:
         return (), (), said.unusable or str(error)
     except InvalidPlan as error:
         return (), (), str(error)
-    return tasks, (*changes, *_described(draft, tasks)), ""
-
-
-def _described(draft: DraftPlan, tasks: Sequence[Task]) -> list[str]:
-    """Which tasks had no description and were given their operation's."""
-    return [
-        f"described task {task.id!r} as its operation is"
-        for one, task in zip(draft.tasks, tasks, strict=True)
-        if not one.description.strip()
-    ]
-
-
-def _task(draft: DraftTask, goal: Goal, skills: dict[str, Skill]) -> Task:
-    skill = skills.get(draft.operation)
-    called = repr(one_line(draft.id, 80))
-    if skill is None:
-        raise InvalidPlan(
-            f"task {called} uses the operation {one_line(draft.operation, 80)!r}, which no agent "
-            f"offers; there are {', '.join(skills) or 'none'}"
-        )
-    foreign = [name for name in draft.produces if skill.produces and name not in skill.produces]
-    if foreign:
-        raise InvalidPlan(
-            f"task {called}: the operation {skill.id!r} does not produce "
-            f"{one_line(foreign[0], 80)!r} but {', '.join(skill.produces)}"
-        )
-    for name in (*draft.requires, *draft.produces):
-        if not _DATUM.fullmatch(name):
-            raise InvalidPlan(f"task {called}: {one_line(name, 80)!r} is no name of a datum")
-    described = draft.description.strip() or skill.description
-    if not described:
-        raise InvalidPlan(f"task {called} does not say what is to be done")
-    serves = not skill.task_types or goal.task_type in skill.task_types
-    return Task(
-        id=draft.id,
-        description=described,
-        task_type=goal.task_type if serves else skill.task_types[0],
-        operation=skill.id,
-        requires=tuple(dict.fromkeys((*draft.requires, *skill.requires))),
-        produces=tuple(dict.fromkeys(draft.produces or skill.produces)),
-        depends_on=tuple(dict.fromkeys(draft.depends_on)),
-    )
+    return tasks, (*changes, *more), ""

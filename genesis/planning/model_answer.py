@@ -41,6 +41,10 @@ class DraftTask(BaseModel):
     requires: list[str] = Field(default_factory=list)
     produces: list[str] = Field(default_factory=list)
     depends_on: list[str] = Field(default_factory=list)
+    serves: str = Field(
+        default="",
+        description="the words of the request that it serves, copied; empty for the whole request",
+    )
 
 
 class DraftPlan(BaseModel):
@@ -215,6 +219,8 @@ class _Reader:
             task[name] = self._names(task.get(name, []), f"{called}: {name}")
         if isinstance(task.get("description"), str):
             task["description"] = self._cleaned(cast("str", task["description"]), called)
+        if task.get("serves", "") is None:
+            task["serves"] = ""
         waits = task["depends_on"]
         if isinstance(waits, list) and task["id"] in waits:
             task["depends_on"] = [one for one in cast("list[object]", waits) if one != task["id"]]

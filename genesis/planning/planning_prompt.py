@@ -22,6 +22,10 @@ catalogue. Answer with JSON only.
 - Use only operations of the catalogue. Use as few tasks as will do: at most {MAX_PLANNED_TASKS}.
 - `requires` and `produces` are names of data. Everything a task requires is given with the request
   or produced by another task. An operation that declares what it produces makes only that.
+- Where an operation requires "dataset" and another given one is meant, such as "dataset_2", let the
+  task require that one instead.
+- `serves` is for requests that ask for several things: the words of the request that ask for what
+  this task does, copied letter by letter.
 - `depends_on` names tasks that must be done before; tasks that do not need each other run at once.
 - The plan must produce all data under "Asked for".
 - `description` tells the agent in one or two sentences what to do, in at most
