@@ -32,6 +32,14 @@ def test_the_rules_that_ship_are_sound() -> None:
     assert "forbid" in book.effects(TASK, Facts()).on(generalist)
 
 
+def test_the_rules_of_the_documentation_are_sound() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    books = [RuleBook.parse(example, "routing.md") for example in examples]
+    assert [len(book) for book in books] == [1, 0]
+    assert books[1].team.separations
+
+
 def test_no_rules_are_fine() -> None:
     assert len(RuleBook.parse("rules:\n", "r.yaml")) == 0
 
