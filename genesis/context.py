@@ -78,11 +78,12 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RunBelow:
-    """A composite task's attempt, as the run that it was."""
+    """A composite task's attempt, as the run that it was, and the seconds that it took."""
 
     task_id: str
     state: RunState
     context: RunContext
+    duration_s: float
 
 
 @dataclass(slots=True)

@@ -86,6 +86,13 @@ class PlanMade:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanSentBack:
+    """Step 1: the plan may not be taken by a request at this level; it is made again."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TasksRouted:
     """Step 2: for each task who could do it, best first, and who could not."""
 
@@ -126,6 +133,7 @@ RunEvent: TypeAlias = (
     | TaskTypeInferred
     | MemoryRecalled
     | PlanMade
+    | PlanSentBack
     | TasksRouted
     | PlanValidated
     | PlanPriced

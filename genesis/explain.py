@@ -48,6 +48,8 @@ def explain(run_id: str, events: Iterable[JsonObject]) -> Explanation:
 def _accepted(event: Mapping[str, Any]) -> Iterator[Decision]:
     given = tuple(f"{name} = {value}" for name, value in event["given"].items())
     yield Decision("request", "given", event["request"], given + tuple(event["notes"]))
+    if event.get("parent_run_id"):
+        yield Decision("request", "level", f"is a part of run {event['parent_run_id']}")
 
 
 def _task_type(event: Mapping[str, Any]) -> Iterator[Decision]:
@@ -87,6 +89,10 @@ def _plan(event: Mapping[str, Any]) -> Iterator[Decision]:
         f"{tasks} from {origin}",
         (event["reason"], *event["changes"], *passed_over, *paid),
     )
+
+
+def _sent_back(event: Mapping[str, Any]) -> Iterator[Decision]:
+    yield Decision("htdag", "plan", "sent back", tuple(event["reasons"]))
 
 
 def _routes(event: Mapping[str, Any]) -> Iterator[Decision]:
@@ -137,6 +143,11 @@ def _task(event: Mapping[str, Any]) -> Iterator[Decision]:
     yield Decision("execute", result["task_id"], result["status"], attempts + error)
 
 
+def _below(event: Mapping[str, Any]) -> Iterator[Decision]:
+    run_id = event["sub_run_id"]
+    yield Decision("execute", event["task_id"], f"goes one level down as run {run_id}")
+
+
 def _ended(event: Mapping[str, Any]) -> Iterator[Decision]:
     choice = "success" if event["success"] else "failure"
     yield Decision("record", "run", choice, tuple(event["errors"]))
@@ -147,9 +158,11 @@ _READERS = {
     "TaskTypeInferred": _task_type,
     "MemoryRecalled": _recalled,
     "PlanMade": _plan,
+    "PlanSentBack": _sent_back,
     "TasksRouted": _routes,
     "PlanValidated": _validated,
     "PlanPriced": _priced,
+    "SubRequestStarted": _below,
     "TaskEnded": _task,
     "RunEnded": _ended,
 }

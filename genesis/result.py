@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genesis.context import RunContext
+from genesis.context import RunBelow, RunContext
 from genesis.errors import PlanningError
 from genesis.routing.ladder import Ladder
 from genesis.state import RunState
@@ -45,6 +46,8 @@ class TaskReport(_Frozen):
     Attributes:
         status: "completed" only when its acceptance check passed.
         attempts: every attempt in order; the last decided.
+        sub_requests: of a composite task, the runs that its attempts were. What they cost is in
+            its own cost already.
     """
 
     id: str
@@ -60,6 +63,18 @@ class TaskReport(_Frozen):
     cost_usd: float
     verdict: VerdictReport | None = None
     error: str = ""
+    sub_requests: list[SubRequestReport] = Field(default_factory=list["SubRequestReport"])
+
+
+class SubRequestReport(_Frozen):
+    """A request one level down; `explain` and `show` take its run's id as any other's."""
+
+    run_id: str
+    success: bool
+    tasks: list[TaskReport]
+    errors: list[str]
+    cost_usd: float
+    duration_s: float
 
 
 class RecalledReport(_Frozen):
@@ -143,6 +158,7 @@ class PlanPreview:
         source: "memory", "model" or "template".
         reason: why this plan.
         changes: what was adapted from a past plan.
+        composites: ids of the tasks that will be planned as requests of their own.
         ladders: who would try each task, in which order.
         findings: what validation found, in words.
         changed_by_memory: what routing would have done otherwise without memory.
@@ -153,6 +169,7 @@ class PlanPreview:
     source: str
     reason: str
     changes: tuple[str, ...]
+    composites: tuple[str, ...]
     ladders: tuple[Ladder, ...]
     findings: tuple[str, ...]
     changed_by_memory: tuple[str, ...]
@@ -172,14 +189,21 @@ def preview_of(state: RunState) -> PlanPreview:
         source=state.plan.source,
         reason=state.plan.reason,
         changes=state.plan.changes,
+        composites=tuple(task.id for task in state.plan.dag if task.composite),
         ladders=tuple(state.ladders.values()),
         findings=tuple(f.message for f in state.report.findings) if state.report else (),
         changed_by_memory=state.changed_by_memory,
     )
 
 
-def task_report(task: Task, result: TaskResult) -> TaskReport:
-    """A task's result as it is returned and printed."""
+def task_report(task: Task, result: TaskResult, below: Iterable[RunBelow] = ()) -> TaskReport:
+    """A task's result as it is returned and printed.
+
+    Args:
+        task: the task.
+        result: its result.
+        below: runs one level down; those that are its attempts are reported with it.
+    """
     return TaskReport(
         id=task.id,
         description=task.description,
@@ -213,7 +237,24 @@ def task_report(task: Task, result: TaskResult) -> TaskReport:
             else None
         ),
         error=result.error,
+        sub_requests=[_sub_report(run) for run in below if run.task_id == task.id],
     )
+
+
+def _sub_report(below: RunBelow) -> SubRequestReport:
+    state, context = below.state, below.context
+    return SubRequestReport(
+        run_id=context.scope.run_id,
+        success=state.success,
+        tasks=_task_reports(state, context),
+        errors=list(state.errors),
+        cost_usd=context.spent_usd,
+        duration_s=below.duration_s,
+    )
+
+
+def _task_reports(state: RunState, context: RunContext) -> list[TaskReport]:
+    return [task_report(task, result, context.reached.below) for task, result in state.finished]
 
 
 def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
@@ -231,7 +272,7 @@ def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
             if result.output is not None
             for path in result.output.artifacts
         ],
-        tasks=[task_report(task, result) for task, result in state.finished],
+        tasks=_task_reports(state, context),
         plan_source=state.plan.source if state.plan else None,
         recalled=_recalled_report(state),
         validation=_validation(state),

@@ -114,7 +114,7 @@ async def _run_below(above: RunContext, sub: SubRequest) -> TaskOutput:
     )
     wanted = services.wanting(request.text, sub.task.produces)
     state, context = await _run(request, wanted, above.journal.listener_below)
-    above.reached.below.append(RunBelow(sub.task.id, state, context))
+    above.reached.below.append(RunBelow(sub.task.id, state, context, context.elapsed_s))
     if not state.success:
         raise AgentError(f"run {sub.run_id} failed: {'; '.join(state.errors) or 'no reason'}")
     return _output_of(sub.task, state)

@@ -10,9 +10,8 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.errors import PlanningError
-from genesis.events import PlanMade
+from genesis.events import PlanMade, PlanSentBack
 from genesis.planning.branch import plan_again
-from genesis.planning.hierarchy import typed_composites
 from genesis.planning.planner import Goal, Plan, first_plan
 from genesis.state import RunState
 from genesis.tasks.task import TaskStatus
@@ -42,6 +41,7 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
     added = {"plan": plan, **_carried_over(state, plan), "objections": objections}
     if not objections:
         return added
+    context.journal.add(PlanSentBack(objections))
     if state.rounds >= context.services.settings.max_replans:
         return {**added, "objections": (), "errors": (*state.errors, *objections)}
     return {**added, "rounds": state.rounds + 1}
@@ -50,7 +50,6 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
 async def _plan(goal: Goal, context: RunContext) -> Plan:
     make = plan_again if goal.failed and goal.last is not None else first_plan
     plan, passed_over = await make(context.services.planners, goal)
-    plan = replace(plan, dag=typed_composites(plan.dag))
     context.journal.add(
         PlanMade(
             plan.dag.to_json(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import COMPOSITE, Task
+from genesis.tasks.task import Task
 from infrastructure.text import counted
 
 
@@ -101,15 +101,6 @@ class Level:
         if _asked(task) in self.handed_down:
             return f"task {task.id!r} asks for the same again as the request that it is a part of"
         return ""
-
-
-def typed_composites(dag: TaskDAG) -> TaskDAG:
-    """The plan with every composite task of the type `COMPOSITE`, whatever its planner thought."""
-    if all(task.task_type == COMPOSITE for task in dag if task.composite):
-        return dag
-    return TaskDAG(
-        (replace(task, task_type=COMPOSITE) if task.composite else task for task in dag), dag.given
-    )
 
 
 def _asked(task: Task) -> tuple[str, frozenset[str]]:

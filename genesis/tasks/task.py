@@ -29,7 +29,8 @@ class Task:
     Attributes:
         id: unique within its plan: letters, digits, '_', '-' and '.'.
         description: what is to be done, in words, for the agent.
-        task_type: one of the nine types of `genesis.tasks.types`, or a custom one.
+        task_type: one of the nine types of `genesis.tasks.types`, or a custom one; `COMPOSITE` of
+            every composite task, whatever was given.
         operation: the skill wanted ("profile_data"); empty when any skill that makes
             `produces` will do.
         requires: named data it needs, given with the request or produced by a dependency.
@@ -56,6 +57,10 @@ class Task:
     timeout_s: float | None = None
     request: str = ""
     bindings: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.composite and self.task_type != COMPOSITE:
+            object.__setattr__(self, "task_type", COMPOSITE)
 
     @property
     def composite(self) -> bool:

@@ -1,0 +1,429 @@
+"""Composite tasks: requests within a request, in whole runs."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genesis import GenesisOrchestrator, Skill, TaskOutput
+from genesis.events import RunAccepted, RunEnded
+from genesis.execution.events import SubRequestStarted, TaskEnded
+from genesis.result import OrchestrationResult, RunFinished
+from genesis.tasks.task import Usage
+from genesis.testing import Fail, FakeAgent, FakeOutcome, Hang
+from infrastructure.config import load_flags, load_settings
+
+REQUEST = "Tell me something nice"
+CONFIG = Path(__file__).parent.parent / "config"
+HEAD = """
+deliverables: {}
+asked: {general: {always: [answer]}}
+templates:
+"""
+OUTER = """
+  - name: outer
+    task_types: [general]
+    asks: [answer]
+    tasks:
+      - {id: research, description: Find out what is nice., operation: sub_request,
+         produces: [findings]}
+      - {id: compose, description: Compose., operation: compose, requires: [findings],
+         produces: [answer]}
+"""
+INNER = """
+  - name: inner
+    asks: [findings]
+    tasks:
+      - {id: fetch, description: Fetch., operation: fetch, task_type: general, produces: [facts]}
+      - {id: count, description: Count., operation: count, task_type: general, produces: [figures]}
+      - {id: merge, description: Merge., operation: merge, task_type: general,
+         requires: [facts, figures], produces: [findings]}
+"""
+DEEPER = """
+  - name: inner
+    asks: [findings]
+    tasks:
+      - {id: look, description: Look deeper., operation: sub_request, produces: [facts]}
+      - {id: merge, description: Merge., operation: merge, task_type: general,
+         requires: [facts], produces: [findings]}
+  - name: innermost
+    asks: [facts]
+    tasks:
+      - {id: fetch, description: Fetch., operation: fetch, task_type: general, produces: [facts]}
+      - {id: count, description: Count., operation: count, task_type: general, produces: [figures],
+         depends_on: [fetch]}
+"""
+MAKES = {
+    "fetch": "facts",
+    "count": "figures",
+    "merge": "findings",
+    "compose": "answer",
+    "guess": "findings",
+}
+
+Make = Callable[..., GenesisOrchestrator]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    (tmp_path / "workspace").mkdir()
+    folder = tmp_path / "config"
+    shutil.copytree(CONFIG, folder)
+    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
+
+    def build(*templates: str, **settings: Any) -> GenesisOrchestrator:
+        (folder / "plan_templates.yaml").write_text(HEAD + "".join(templates or (OUTER, INNER)))
+        chosen = load_settings(
+            {},
+            workspace=tmp_path / "workspace",
+            data_dir=tmp_path / "data",
+            db_path=str(tmp_path / "memory.db"),
+            **settings,
+        )
+        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
+
+    return build
+
+
+class World:
+    """An agent per operation, each makes its datum; scripts may say otherwise."""
+
+    def __init__(
+        self,
+        orchestrator: GenesisOrchestrator,
+        scripts: Mapping[str, FakeOutcome | tuple[FakeOutcome, ...]] | None = None,
+        cost_usd: float = 0.125,
+    ) -> None:
+        self.agents: dict[str, FakeAgent] = {}
+        requires = {"merge": ("facts",), "compose": ("findings",)}
+        for operation, datum in MAKES.items():
+            done = TaskOutput(
+                f"by {operation}", {datum: f"by {operation}"}, usage=Usage(cost_usd=cost_usd)
+            )
+            outcome = (scripts or {}).get(operation, done)
+            script = outcome if isinstance(outcome, tuple) else (outcome,)
+            skill = Skill(
+                operation,
+                operation,
+                ("general",),
+                requires.get(operation, ()),
+                (datum,),
+                cost_usd=cost_usd,
+                seconds=0.1,
+            )
+            self.agents[operation] = FakeAgent(operation, *script, skills=[skill])
+            if operation != "guess":
+                orchestrator.register_agent(self.agents[operation])
+
+    def calls(self) -> dict[str, int]:
+        return {name: agent.calls for name, agent in self.agents.items() if agent.calls}
+
+
+def statuses(result: OrchestrationResult) -> dict[str, str]:
+    return {task.id: task.status for task in result.tasks}
+
+
+async def test_a_composite_task_is_done_as_a_request_of_its_own(make: Make) -> None:
+    async with make() as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
+        below = f"{result.run_id}~research~1"
+        told = str(await orchestrator.explain(result.run_id))
+        told_below = str(await orchestrator.explain(below))
+        run = await orchestrator.services.memory.run(below)
+    assert (result.success, result.errors) == (True, [])
+    assert statuses(result) == {"research": "completed", "compose": "completed"}
+    assert world.calls() == {"fetch": 1, "count": 1, "merge": 1, "compose": 1}
+    assert world.agents["compose"].assignments[0].inputs == {"findings": "by merge"}
+    assert "by merge" in result.output
+    research, compose = result.tasks
+    assert (research.agent, research.task_type) == ("orchestrator", "composite")
+    (sub,) = research.sub_requests
+    assert (sub.run_id, sub.success) == (below, True)
+    assert [task.id for task in sub.tasks] == ["fetch", "count", "merge"]
+    # What the parts cost is in the whole once.
+    assert result.cost_usd == pytest.approx(4 * 0.125)
+    assert (research.cost_usd, compose.cost_usd) == (pytest.approx(3 * 0.125), 0.125)
+    assert f"goes one level down as run {below}" in told
+    assert f"is a part of run {result.run_id}" in told_below
+    assert "merge" in told_below
+    assert run is not None
+    assert (run.state, run.request) == ("completed", "Find out what is nice.")
+
+
+async def test_only_the_whole_is_counted_and_each_part_teaches_once(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
+        memory = orchestrator.services.memory
+        metrics = await orchestrator.get_workflow_learning_metrics()
+        runs = await memory.runs()
+        (workflow,) = await memory.workflows("s")
+        recall = await memory.recall("general")
+        below = await memory.run(f"{result.run_id}~research~1")
+        assert below is not None
+        plans = await memory.recall(below.task_type, "Find out what is nice.")
+        sources = await memory.sources(result.run_id)
+    assert metrics["total_workflows_executed"] == 1
+    assert [run.run_id for run in runs] == [result.run_id]
+    assert workflow.steps == ("composite:orchestrator:", "general:compose:")
+    assert {o.agent: (o.successes, o.failures) for o in recall.outcomes} == {
+        "orchestrator": (1, 0),
+        "fetch": (1, 0),
+        "count": (1, 0),
+        "merge": (1, 0),
+        "compose": (1, 0),
+    }
+    assert [list(pattern.workflow_steps) for pattern in recall.patterns] == [list(workflow.steps)]
+    # Its verified plan is one for requests like it.
+    assert [case.run_id for case in plans.cases] == [below.run_id]
+    # Whatever an agent took part in can be found, also one level down.
+    assert {"agent:fetch", "agent:orchestrator"} <= set(sources)
+
+
+async def test_forgetting_a_run_forgets_its_parts(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
+        memory = orchestrator.services.memory
+        forgotten = await memory.forget(run_id=result.run_id)
+        recall = await memory.recall("general", "Find out what is nice.")
+        assert not await memory.is_known(f"{result.run_id}~research~1")
+    assert forgotten.runs == 2
+    assert (recall.outcomes, recall.cases) == ((), ())
+
+
+async def test_a_remembered_plan_keeps_its_composite_tasks(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        await orchestrator.execute_orchestrated_request(REQUEST)
+        again = await orchestrator.execute_orchestrated_request(REQUEST)
+        told = str(await orchestrator.explain(f"{again.run_id}~research~1"))
+    assert (again.success, again.plan_source) == (True, "memory")
+    assert again.tasks[0].sub_requests[0].run_id.startswith(again.run_id)
+    assert "from memory" in told
+
+
+async def test_the_failure_below_is_the_failure_of_the_task_with_its_reasons(make: Make) -> None:
+    async with make(max_replans=0) as orchestrator:
+        world = World(orchestrator, {"count": Fail("cannot count")})
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        below = await orchestrator.services.memory.run(f"{result.run_id}~research~1")
+    assert not result.success
+    assert statuses(result) == {"research": "failed", "compose": "skipped"}
+    assert "cannot count" in result.tasks[0].error
+    assert f"{result.run_id}~research~1" in result.tasks[0].error
+    assert "compose" not in world.calls()
+    assert result.tasks[0].sub_requests[0].success is False
+    assert result.cost_usd == pytest.approx(result.tasks[0].cost_usd)
+    assert below is not None
+    assert below.state == "failed"
+
+
+async def test_a_composite_task_that_failed_is_replaced_as_one_task(make: Make) -> None:
+    other_way = """
+  - name: other way
+    task_types: [general]
+    asks: [nothing_else]
+    tasks:
+      - {id: guess, description: Guess., operation: guess, produces: [findings]}
+      - {id: more, description: More., operation: more, produces: [nothing_else]}
+"""
+    async with make(OUTER, INNER, other_way) as orchestrator:
+        world = World(orchestrator, {"count": Fail("cannot count")})
+        orchestrator.register_agent(world.agents["guess"])
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success
+    assert statuses(result) == {
+        "research": "failed",
+        "research.2": "completed",
+        "compose": "completed",
+    }
+    assert {name: n for name, n in world.calls().items() if name in ("guess", "compose")} == {
+        "guess": 1,
+        "compose": 1,
+    }
+
+
+async def test_events_tell_of_the_runs_below_by_their_ids(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        events = [event async for event in orchestrator.stream(REQUEST)]
+    finished = events[-1]
+    assert isinstance(finished, RunFinished)
+    run_id = finished.result.run_id
+    below = f"{run_id}~research~1"
+    assert [e.sub_run_id for e in events if isinstance(e, SubRequestStarted)] == [below]
+    assert [e.run_id for e in events if isinstance(e, RunAccepted)] == [run_id, below]
+    assert [e.run_id for e in events if isinstance(e, RunEnded)] == [below, run_id]
+    ended = [(e.run_id, e.task_id) for e in events if isinstance(e, TaskEnded)]
+    assert set(ended[:3]) == {(below, "fetch"), (below, "count"), (below, "merge")}
+    assert ended[3:] == [(run_id, "research"), (run_id, "compose")]
+
+
+async def test_a_preview_shows_a_composite_task_as_such(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        preview = await orchestrator.plan(REQUEST)
+    assert preview.composites == ("research",)
+    assert preview.ladders[0].rungs[0].agent == "orchestrator"
+
+
+async def test_levels_are_counted_and_too_deep_is_refused_with_the_reason(make: Make) -> None:
+    async with make(OUTER, DEEPER, max_request_depth=3) as orchestrator:
+        World(orchestrator)
+        deep = await orchestrator.execute_orchestrated_request(REQUEST)
+        innermost = f"{deep.run_id}~research~1~look~1"
+        assert await orchestrator.services.memory.is_known(innermost)
+    assert deep.success
+    (sub,) = deep.tasks[0].sub_requests
+    assert sub.tasks[0].sub_requests[0].run_id == innermost
+
+
+async def test_too_deep_is_refused_with_the_reason(make: Make) -> None:
+    async with make(OUTER, DEEPER, max_request_depth=2, max_replans=0) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        told = str(await orchestrator.explain(f"{result.run_id}~research~1"))
+    assert not result.success
+    assert "'look' is a request of its own" in " ".join(result.errors)
+    assert "2 levels deep in all (max_request_depth)" in " ".join(result.errors)
+    assert "[htdag] plan: sent back" in told
+    assert world.calls() == {}
+
+
+async def test_without_levels_no_task_is_a_request_of_its_own(make: Make) -> None:
+    async with make(max_request_depth=1) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert not result.success
+    assert "1 level deep in all (max_request_depth)" in " ".join(result.errors)
+    assert world.calls() == {}
+
+
+@pytest.mark.parametrize(
+    ("inner", "reason"),
+    [
+        (
+            "{id: research, description: Find out what is nice., operation: sub_request,"
+            " produces: [findings]}",
+            "the same again",
+        ),
+        (
+            "{id: other, description: In other words., operation: sub_request,"
+            " produces: [findings]}",
+            "nothing but task 'other'",
+        ),
+    ],
+)
+async def test_a_request_that_only_hands_itself_down_is_refused(
+    make: Make, inner: str, reason: str
+) -> None:
+    looping = f"\n  - name: inner\n    asks: [findings]\n    tasks:\n      - {inner}\n"
+    async with make(OUTER, looping, max_request_depth=10) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        too_deep = await orchestrator.services.memory.is_known(
+            f"{result.run_id}~research~1~{'research' if 'same' in reason else 'other'}~1"
+        )
+    assert not result.success
+    assert reason in " ".join(result.errors)
+    assert world.calls() == {}
+    assert not too_deep
+
+
+async def test_all_plans_together_keep_to_the_number_of_tasks(make: Make) -> None:
+    async with make(max_plan_tasks=4, max_replans=0) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert not result.success
+    told = " ".join(result.errors)
+    assert "the plan has 3 tasks, and of the 4" in told
+    assert "2 are taken (max_plan_tasks)" in told
+    assert world.calls() == {}
+    async with make(max_plan_tasks=5) as orchestrator:
+        World(orchestrator)
+        assert (await orchestrator.execute_orchestrated_request(REQUEST)).success
+
+
+async def test_money_is_shared_with_what_is_below(make: Make) -> None:
+    async with make(max_replans=0) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST, budget_usd=0.3)
+    assert not result.success
+    assert "$0.3" in " ".join(result.errors)
+    assert result.cost_usd <= 0.3
+    assert "compose" not in world.calls()
+    async with make() as orchestrator:
+        World(orchestrator)
+        enough = await orchestrator.execute_orchestrated_request(REQUEST, budget_usd=0.5)
+    assert enough.success
+    assert enough.cost_usd == pytest.approx(0.5)
+
+
+async def test_time_is_shared_with_what_is_below(make: Make) -> None:
+    async with make(max_replans=0) as orchestrator:
+        world = World(orchestrator, {"count": Hang()})
+        await orchestrator.plan(REQUEST)  # what is slow at the first request only
+        result = await orchestrator.execute_orchestrated_request(REQUEST, timeout_s=1.0)
+        below = await orchestrator.services.memory.run(f"{result.run_id}~research~1")
+    assert not result.success
+    assert result.duration_s < 10
+    assert world.agents["count"].canceled == 1
+    assert below is not None
+    assert below.state == "failed"
+    # What was verified in time is kept below.
+    sub = result.tasks[0].sub_requests[0]
+    assert {task.id: task.status for task in sub.tasks}["fetch"] == "completed"
+
+
+async def test_a_task_below_keeps_its_own_time_limit(make: Make) -> None:
+    limited = OUTER.replace("produces: [findings]}", "produces: [findings], timeout_s: 0.5}", 1)
+    async with make(limited, INNER, max_replans=0) as orchestrator:
+        World(orchestrator, {"count": Hang()})
+        result = await orchestrator.execute_orchestrated_request(REQUEST, timeout_s=60)
+    assert not result.success
+    assert result.duration_s < 30
+    assert statuses(result) == {"research": "failed", "compose": "skipped"}
+
+
+async def test_cancelling_the_whole_cancels_what_is_below(make: Make) -> None:
+    async with make() as orchestrator:
+        world = World(orchestrator, {"count": Hang()})
+        asking = asyncio.create_task(orchestrator.execute_orchestrated_request(REQUEST))
+        await world.agents["count"].started.wait()
+        await world.agents["fetch"].ended.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        memory = orchestrator.services.memory
+        (run,) = await memory.runs()
+        below = await memory.run(f"{run.run_id}~research~1")
+        recall = await memory.recall("general")
+    assert world.agents["count"].canceled == 1
+    assert below is not None
+    assert (run.state, below.state) == ("failed", "failed")
+    assert "cancelled" in str(below.result)
+    # The verified result of a part is kept with it, and what it says of its agent is learnt.
+    assert "by fetch" in str(below.result["output"])
+    assert {o.agent: (o.successes, o.failures) for o in recall.outcomes} == {"fetch": (1, 0)}
+
+
+async def test_a_cancelled_run_keeps_what_was_verified(make: Make) -> None:
+    async with make() as orchestrator:
+        world = World(orchestrator, {"compose": Hang()})
+        asking = asyncio.create_task(orchestrator.execute_orchestrated_request(REQUEST))
+        await world.agents["compose"].started.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        (run,) = await orchestrator.services.memory.runs()
+        metrics = await orchestrator.get_workflow_learning_metrics()
+    assert run.result["output"] == "by fetch\n\nby count\n\nby merge"
+    assert run.result["tasks"] == 1
+    assert metrics["total_workflows_executed"] == 1
