@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_openai import ChatOpenAI
+from loopback import Serve
 from openai_server import Failure, OpenAIServer, Reply
 from pydantic import BaseModel, SecretStr
 
@@ -25,6 +26,7 @@ from genesis.testing import (
     Fail,
     FakeAgent,
     FakeClock,
+    Hang,
     RecordedAnswer,
     RecordedChat,
     Recorder,
@@ -36,6 +38,8 @@ from genesis.testing import (
 )
 from genesis.testing.recording import Question, entry_line
 from infrastructure.a2a.agent import AgentCard
+from infrastructure.a2a.remote import RemoteAgent
+from infrastructure.a2a.serving import serve_agent
 from infrastructure.config import load_flags, load_settings
 from infrastructure.models.chat import ChatMessage, ChatModel
 from infrastructure.models.failures import UnusableAnswer
@@ -248,6 +252,35 @@ async def test_a_run_that_was_recorded_is_replayed_elsewhere(tmp_path: Path) -> 
     assert Path(file).read_text() == "all is well"
     assert after.output == f"see {file}"
     assert str(first) not in path.read_text()
+
+
+async def test_an_agent_elsewhere_is_recorded_and_replayed_here(
+    tmp_path: Path, serve: Serve
+) -> None:
+    async def write(assignment: Assignment) -> TaskOutput:
+        file = assignment.artifacts_dir / "news.txt"
+        file.write_text("all is well")
+        return TaskOutput("written", {"news": "good"}, (str(file),), Usage(cost_usd=0.75))
+
+    path = tmp_path / "answers.jsonl"
+    served = await serve(lambda url: serve_agent(FunctionAgent(DEAR, write), url=url))
+    remote = await RemoteAgent.connect(served.url, allow_private=True)
+    before = await run(tmp_path, [RecordingAgent(remote, Recorder(path))])
+    assert before.success, before.errors
+    assert remote.card.url
+
+    after = await run(tmp_path, [ReplayAgent(remote.card, Recording.load(path))])
+    assert after.success, after.errors
+    assert after.cost_usd == before.cost_usd == 0.75
+    assert Path(after.artifacts[0]).read_text() == "all is well"
+
+
+async def test_what_is_cancelled_is_not_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    agent = RecordingAgent(FakeAgent("cheap", Hang(), skills=[SKILL]), Recorder(path))
+    result = await run(tmp_path, [agent], timeout_s=0.2)
+    assert not result.success
+    assert path.read_text() == ""
 
 
 async def test_no_secret_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,12 @@ class RecordingAgent:
         """Stop a task of the wrapped agent."""
         await self._agent.cancel(task_id)
 
+    async def aclose(self) -> None:
+        """Close the wrapped agent's connection, where it has one."""
+        close = getattr(self._agent, "aclose", None)
+        if close is not None:
+            await close()
+
     def _record(
         self, message: Message, answer: Answer, failed: Exception | None, seconds: float
     ) -> None:
