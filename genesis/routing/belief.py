@@ -21,7 +21,7 @@ from genesis.routing.records import (
     Spent,
     agent_record,
     agent_records,
-    gaps,
+    asked_at,
 )
 from genesis.routing.transfer import Counted, Guess, difference, pooled
 from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
@@ -204,7 +204,7 @@ class _Known:
         self.priors = priors
         self.agents = agent_records(rows, priors.changes.hazards)
         self._differences: dict[str, dict[str, float]] = {}
-        self._gaps: dict[tuple[str, str], dict[tuple[str, int], list[int]]] = {}
+        self._asked: dict[tuple[str, str], list[float]] = {}
         self._found: dict[tuple[object, ...], _Shares] = {}
 
     def shares(
@@ -249,7 +249,7 @@ class _Known:
         if not own:
             basis = f"from its record at {guess.leaning}" if guess.leaning else origin
             return _Shares(alpha, beta, 0, Spent(), basis)
-        regimes = self._present(agent, record, own, task_type, operation)
+        regimes = self._present(record, own, task_type, operation)
         n = sum(record.attempts[number] for number in own)
         return _Shares(
             *_posterior(alpha, beta, regimes),
@@ -295,16 +295,16 @@ class _Known:
         return difference(said, assumed, transfer.weight)
 
     def _present(
-        self, agent: str, record: AgentRecord, own: Sequence[int], task_type: str, operation: str
+        self, record: AgentRecord, own: Sequence[int], task_type: str, operation: str
     ) -> Sequence[Regime]:
         """Since when some leaves of an agent are as they are now; several count as one."""
         if len(own) > 1:
             counted = record.of(own)
             return (Regime(1.0, counted.successes, counted.n - counted.successes),)
         key = (task_type, operation)
-        if key not in self._gaps:
-            self._gaps[key] = gaps(self.agents, task_type, operation)
-        return record.past.regimes(own[0], self._gaps[key].get((agent, own[0]), ()))
+        if key not in self._asked:
+            self._asked[key] = asked_at(self.agents, task_type, operation)
+        return record.past.regimes(own[0], self._asked[key])
 
 
 def _pseudo(guess: Guess, prior: Prior | None) -> tuple[float, float]:

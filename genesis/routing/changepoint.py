@@ -14,15 +14,16 @@ the same moment, so that a failure here and a failure there add up to what neith
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from infrastructure.memory.memori.latest_attempts import LatestAttempts
 
-_NEGLIGIBLE = 1e-3  # regimes less likely than this are left out
+_NEGLIGIBLE = 3e-3  # regimes less likely than this are left out
 _MOST_EVIDENCE = 100.0  # natural logarithm; keeps exponentials finite
-_TOGETHER = 16  # latest attempts of each record in which a change of the whole agent is looked for
+_TOGETHER = 8  # latest attempts of each record in which a change of the whole agent is looked for
 
 
 class Record(NamedTuple):
@@ -92,32 +93,34 @@ class Past:
         """When the latest attempts of a record were made."""
         return self._records[number].latest.times
 
-    def regimes(self, number: int, gaps: Sequence[int] = ()) -> list[Regime]:
+    def regimes(self, number: int, asked: Sequence[float] = ()) -> list[Regime]:
         """The present of one record.
 
         Args:
             number: of the record.
-            gaps: how often others were asked for this kind of task before each of its latest
-                attempts, and since the last of them; empty for never.
+            asked: when anybody, this agent included, was asked for this kind of task, in order.
 
         Returns:
-            regimes whose weights sum to 1, negligible ones left out.
+            regimes whose weights sum to 1.
         """
-        splits, hazards = self._splits[number], self._hazards
-        found = [Regime(1.0, self._records[number].successes, self._records[number].failures)]
-        for at, odds, successes, failures in splits.likely:
-            hazard = hazards.kind + hazards.idle * gaps[at] if gaps else hazards.kind
-            found.append(Regime(min(hazard, 0.5) * odds, successes, failures))
+        record, splits, hazards = self._records[number], self._splits[number], self._hazards
+        times, odds = record.latest.times, [1.0]
+        for at, each, _, _ in splits.likely:
+            hazard = hazards.kind
+            if asked and at:
+                others = bisect_left(asked, times[at]) - bisect_right(asked, times[at - 1])
+                hazard = min(hazard + hazards.idle * others, 0.5)
+            odds.append(hazard * each)
+        idle = len(asked) - bisect_right(asked, times[-1]) if asked and times else 0
+        still = (1 - hazards.idle) ** idle
         common = self._common[number] if self._shared else ()
-        together = self._shared * sum(common)
-        scale = (1 - together) / sum(regime.weight for regime in found)
-        found = [Regime(weight * scale, s, f) for weight, s, f in found]
+        scale = still * (1 - self._shared * sum(common)) / sum(odds)
+        found = [Regime(1 - still, 0, 0), Regime(scale, record.successes, record.failures)]
+        for weight, (_, _, successes, failures) in zip(odds[1:], splits.likely, strict=True):
+            found.append(Regime(weight * scale, successes, failures))
+        scale = still * self._shared
         for mass, (successes, failures) in zip(common, splits.after, strict=False):
-            found.append(Regime(self._shared * mass, successes, failures))
-        idle = 1 - (1 - hazards.idle) ** gaps[-1] if gaps else 0.0
-        if idle > _NEGLIGIBLE:
-            found = [Regime(weight * (1 - idle), s, f) for weight, s, f in found]
-            found.append(Regime(idle, 0, 0))
+            found.append(Regime(scale * mass, successes, failures))
         return found
 
     def _effective(self, number: int) -> tuple[float, float]:
@@ -136,11 +139,10 @@ class Past:
         """Weight of a change of the whole agent after all attempts of each record, before its
         latest one, before the two latest, and so on; and their sum, the same for all records.
         """
-        events = sorted(
-            (time, number)
-            for number, record in enumerate(self._records)
-            for time in record.latest.times[-_TOGETHER:]
-        )
+        events: list[tuple[float, int]] = []
+        for number, record in enumerate(self._records):
+            events.extend([(time, number) for time in record.latest.times[-_TOGETHER:]])
+        events.sort()
         masses: list[list[float]] = [[] for _ in self._records]
         seen = [0.0] * len(self._records)
         total = hazard = self._hazards.agent

@@ -163,27 +163,12 @@ def _spent(sums: _Sums) -> Spent:
     )
 
 
-def gaps(
-    records: Mapping[str, AgentRecord], task_type: str, operation: str
-) -> dict[tuple[str, int], list[int]]:
-    """How often others were asked for a kind of task between an agent's attempts at it.
-
-    Returns:
-        by (agent, number of its leaf): before each of its latest attempts, and since the last.
-    """
-    events = sorted(
-        (time, agent, number)
-        for agent, record in records.items()
-        for number, leaf in enumerate(record.leaves)
-        if (leaf.task_type, leaf.operation) == (task_type, operation)
-        for time in record.past.times(number)
-    )
-    found: dict[tuple[str, int], list[int]] = {}
-    asked: dict[tuple[str, int], int] = {}
-    for total, (_, agent, number) in enumerate(events):
-        key = (agent, number)
-        found.setdefault(key, []).append(total - asked.get(key, total))
-        asked[key] = total + 1
-    for key, counts in found.items():
-        counts.append(len(events) - asked[key])
+def asked_at(records: Mapping[str, AgentRecord], task_type: str, operation: str) -> list[float]:
+    """When anybody was lately asked for a kind of task, in order."""
+    found: list[float] = []
+    for record in records.values():
+        for number, leaf in enumerate(record.leaves):
+            if leaf.task_type == task_type and leaf.operation == operation:
+                found.extend(record.past.times(number))
+    found.sort()
     return found
