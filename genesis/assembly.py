@@ -24,7 +24,7 @@ from genesis.planning.skill_planner import SkillPlanner
 from genesis.planning.template import TemplateBook, TemplatePlanner
 from genesis.planning.wanted import WantedData
 from genesis.routing.candidates import Exploration
-from genesis.routing.choose import ModelOption
+from genesis.routing.options import ModelOption
 from genesis.routing.prices import Prices
 from genesis.routing.router import Router
 from genesis.routing.rules import RuleBook
@@ -34,6 +34,7 @@ from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.embeddings.embedder import Embedder
 from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.memori.engine import Memori
@@ -47,6 +48,8 @@ from infrastructure.resilience.breaker import Breakers
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langgraph.store.base import BaseStore
+
+    from genesis.routing.policy import RoutingPolicy
 
 log = logging.getLogger("genesis.memory")
 
@@ -66,7 +69,7 @@ def assemble(
 
     Raises:
         ConfigError: a rule, template or price is wrong.
-        InputError: the store or an agent is none that can be used.
+        InputError: the store, an agent or the routing policy is none that can be used.
     """
     clock = clock or SystemClock()
     memory = _memory(store, settings, clock)
@@ -116,7 +119,7 @@ def assemble(
         templates=book,
         deliverables=book.deliverables,
         rules=rules,
-        router=_router(settings, flags, rules, registry, breakers, slots, models),
+        router=_router(settings, flags, rules, registry, breakers, slots, models, embedder),
         runner=TaskRunner(
             registry,
             Deliveries(registry, breakers, slots, clock),
@@ -193,6 +196,7 @@ def _router(
     breakers: Breakers,
     slots: AgentSlots,
     models: ChatModels,
+    embedder: Embedder,
 ) -> Router:
     def healthy() -> Mapping[str, bool]:
         return {card.name: registry.health(card.name).available for card in registry.cards}
@@ -210,11 +214,29 @@ def _router(
         healthy=healthy,
         load=load,
         models=_model_options(models),
-        prices=Prices(usd_per_second=settings.seconds_price_usd),
+        prices=Prices(
+            usd_per_second=settings.seconds_price_usd, success_usd=settings.success_value_usd
+        ),
         max_attempts=settings.max_attempts,
         tenant=settings.tenant,
         exploration=exploration,
+        policy=_policy(settings.routing_policy, embedder) if flags.memory_enabled else None,
     )
+
+
+def _policy(path: Path | None, embedder: Embedder) -> RoutingPolicy | None:
+    if path is None:
+        return None
+    from genesis.routing.policy_file import load_policy  # only who has one pays for it
+
+    policy = load_policy(path)
+    card, own = policy.card, (embedder.name, embedder.version)
+    if card.dimensions and (card.embedder, card.embedder_version) != own:
+        raise InputError(
+            f"the routing policy {path} takes vectors by {card.embedder} {card.embedder_version}, "
+            f"those made here are by {' '.join(own)}: train it again"
+        )
+    return policy
 
 
 def _model_options(models: ChatModels) -> list[ModelOption]:

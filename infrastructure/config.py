@@ -61,6 +61,9 @@ class Settings(BaseModel):
         min_success_rate: share of verified successes from which a pattern is recalled.
         min_similarity: likeness (0 to 1) from which a past request's plan is considered.
         seconds_price_usd: what one second of waiting is worth when agents are compared.
+        success_value_usd: what a verified success of one task is worth; an attempt that costs
+            more than its chance of one is not made.
+        routing_policy: file of a learnt routing policy; None for none.
         exploration_floor: smallest chance that exploration gives to each eligible agent.
     """
 
@@ -84,6 +87,8 @@ class Settings(BaseModel):
     min_success_rate: float = Field(default=0.7, ge=0, le=1)
     min_similarity: float = Field(default=0.5, ge=0, le=1)
     seconds_price_usd: float = Field(default=0.0005, ge=0, allow_inf_nan=False)
+    success_value_usd: float = Field(default=100.0, gt=0, allow_inf_nan=False)
+    routing_policy: Path | None = None
     exploration_floor: float = Field(default=0.05, ge=0, le=1)
 
     @property

@@ -64,7 +64,7 @@ def best_cascade(
     *,
     attempts: int | None = None,
     limits: Sequence[Limit] = (),
-    first: Sequence[int] = (),
+    first: Sequence[Sequence[int]] = (),
 ) -> Cascade:
     """The cascade of greatest expected `value * success - cost`.
 
@@ -78,20 +78,21 @@ def best_cascade(
         value: what one verified success is worth, US dollars.
         attempts: how many at most; None for no limit.
         limits: what all attempts together may use.
-        first: options tried before any other, worth it or not, as far as the limits allow.
+        first: groups of options tried before any other, the first group foremost. If one of them
+            is within the limits, the cascade is not empty, be it worth its price or not.
 
     Raises:
         InputError: a cost or probability cannot be, or the shapes differ.
     """
     _check(costs, success, weights, value)
-    kept = _searched(costs, success @ weights, first)
+    kept = _searched(costs, success @ weights, [place for group in first for place in group])
     most = len(kept) if attempts is None else min(attempts, len(kept))
-    before = np.isin(kept, first)
-    rows = success[kept]
     open_to = _Openings(
-        [Limit(limit.amounts[kept], limit.left) for limit in limits], before, len(kept)
+        [Limit(limit.amounts[kept], limit.left) for limit in limits],
+        [np.isin(kept, group) for group in first if len(group)],
+        len(kept),
     )
-    order = kept[_followed(costs[kept], rows, weights, value, open_to, most)]
+    order = kept[_followed(costs[kept], success[kept], weights, value, open_to, most)]
     chance, cost = expected(order, costs, success, weights)
     return Cascade(tuple(order.tolist()), chance, cost, len(costs) - len(kept))
 
@@ -115,22 +116,27 @@ def expected(
 class _Openings:
     """Which options may be tried after which sets have failed."""
 
-    def __init__(self, limits: Sequence[Limit], before: NDArray[np.bool_], options: int) -> None:
+    def __init__(
+        self, limits: Sequence[Limit], groups: Sequence[NDArray[np.bool_]], options: int
+    ) -> None:
         self._limits = [(limit, _over_subsets(limit.amounts)) for limit in limits]
-        self._before = before if before.any() else None
+        self._groups = groups
         self._members = _subsets(options).members
 
-    def after(self, sets: Places) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-        """Allowed options, [sets, options]; and the sets after which one must be tried, [sets]."""
+    def after(self, sets: Places) -> NDArray[np.bool_]:
+        """Whether each option may be tried after a set, [sets, options]."""
         allowed = ~self._members[sets]
         for limit, used in self._limits:
             # A rounding error of the sum must not forbid what just fits.
             allowed &= used[sets, None] + limit.amounts <= limit.left * (1 + 1e-12)
-        if self._before is None:
-            return allowed, None
-        due = allowed & self._before
-        must: NDArray[np.bool_] = np.logical_or.reduce(due, axis=1)
-        return np.where(must[:, None], due, allowed), must
+        for group in self._groups:
+            due = allowed & group
+            allowed = np.where(due.any(axis=1, keepdims=True), due, allowed)
+        return allowed
+
+    def forced(self, allowed: NDArray[np.bool_]) -> bool:
+        """Whether something must be tried, from what may be when nothing has been."""
+        return any((allowed & group).any() for group in self._groups)
 
 
 def _followed(
@@ -148,13 +154,15 @@ def _followed(
     choice = np.full(len(failing), _STOP)
     for sets in reversed(subsets.by_size[:attempts]):
         here = failing[sets]
-        allowed, must = open_to.after(sets)
+        allowed = open_to.after(sets)
         utility = value * (here @ success.T) - here.sum(axis=1)[:, None] * costs
         utility += ahead[subsets.grown[sets]]
         utility[~allowed] = -np.inf
         best = utility.argmax(axis=1)
         reached = utility.max(axis=1)
-        going = reached > 0 if must is None else (reached > 0) | must
+        going = reached > 0
+        if sets[0] == 0 and open_to.forced(allowed):
+            going[:] = True
         ahead[sets] = np.where(going, reached, 0.0)
         choice[sets] = np.where(going, best, _STOP)
     order: list[int] = []

@@ -1,62 +1,32 @@
 """DAAO: agents, models and efforts as the attempts of a verified escalation, in order.
 
-Every result is checked, so it pays to try what reaches a verified success at the least expected
-price first and to go on only when the check fails.
+Every result is checked, so a cheap attempt that may fail is safe: what fails its check goes on to
+the next. The order, and where it ends, are those of greatest expected utility.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from genesis.errors import BudgetExceeded, InputError, ModelNotConfigured, RoutingError
+import numpy as np
+from numpy.typing import NDArray
+
+from genesis.errors import BudgetExceeded, ModelNotConfigured, RoutingError
 from genesis.routing.belief import Belief
+from genesis.routing.cascade import Cascade, Limit, best_cascade, expected
 from genesis.routing.difficulty import Difficulty
-from genesis.routing.ladder import Candidate, Ladder, Route, Rung
+from genesis.routing.joint import adapted
+from genesis.routing.ladder import Alone, Forecast, Ladder, Route, Rung
+from genesis.routing.options import ModelOption, Option, options_of
+from genesis.routing.outlook import Outlook
 from genesis.routing.prices import Prices
 from genesis.tasks.task import Task
-from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.text import counted
+from infrastructure.a2a.agent import AgentCard
 
-EFFORTS = ("low", "medium", "high")
-_TOKENS_IN = 2000
-_TOKENS_OUT = {"low": 400, "medium": 1000, "high": 2500}
-_MILLION = 1_000_000
+Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class ModelOption:
-    """A chat model that may be chosen.
-
-    Attributes:
-        name: "provider:name".
-        usd_per_mtok_in, usd_per_mtok_out: US dollars per million tokens read and written.
-        seconds: expected duration of one answer.
-    """
-
-    name: str
-    usd_per_mtok_in: float
-    usd_per_mtok_out: float
-    seconds: float = 5.0
-
-    def __post_init__(self) -> None:
-        prices = (self.usd_per_mtok_in, self.usd_per_mtok_out, self.seconds)
-        if not all(0 <= price < math.inf for price in prices):
-            raise InputError(f"the model {self.name!r}: prices and seconds must be 0 or more")
-
-    def usd(self, effort: str) -> float:
-        """Expected price of one answer before there is a record."""
-        read, written = _TOKENS_IN, _TOKENS_OUT[effort]
-        return (read * self.usd_per_mtok_in + written * self.usd_per_mtok_out) / _MILLION
-
-
-@dataclass(frozen=True, slots=True)
-class _Option:
-    rung: Rung
-    assigned: bool
-    explored: bool
-    value: float
+_TOLD_USD = 5e-5  # money below this is told as nothing
+_LEAST_WEIGHT = 0.05  # a draw in exploration changes the order, it does not price an option out
 
 
 def choose(
@@ -67,6 +37,7 @@ def choose(
     *,
     cards: Sequence[AgentCard],
     models: Sequence[ModelOption] = (),
+    outlook: Outlook | None = None,
     budget_left_usd: float | None = None,
     seconds_left: float | None = None,
     prices: Prices | None = None,
@@ -81,160 +52,218 @@ def choose(
         difficulty: sets the effort that a model starts with.
         cards: the registered agents; their skills say who needs a model.
         models: the chat models that may be used.
-        budget_left_usd, seconds_left: what one attempt must fit in; None for no limit.
-        prices: how money and time compare.
-        max_rungs: attempts at most; the likeliest success is always among them.
+        outlook: what a learnt policy expects of this request; None without a policy.
+        budget_left_usd, seconds_left: what all attempts together must fit in; None for no limit.
+        prices: how money, time and success compare.
+        max_rungs: attempts at most.
 
     Raises:
         RoutingError: nobody can do the task; says why each agent was rejected.
         ModelNotConfigured: all who can need a chat model and there is none.
-        BudgetExceeded: nothing fits what is left; names the price and what is left.
+        BudgetExceeded: nothing fits what is left, or is worth its price; names both.
     """
     if not route.candidates:
         why = "; ".join(f"{r.agent}: {r.reason}" for r in route.rejected) or "there are no agents"
         raise RoutingError(f"no agent can do task {task.id!r}: {why}")
-    skills = {(card.name, skill.id): skill for card in cards for skill in card.skills}
-    base = _effort(difficulty)
-    options = [
-        option
-        for candidate in route.candidates
-        for option in _expanded(
-            task,
-            candidate,
-            skills[candidate.agent, candidate.operation],
-            belief,
-            models,
-            base,
-            prices or Prices(),
-        )
-    ]
+    options = options_of(
+        task, route, belief, difficulty, cards=cards, models=models, outlook=outlook
+    )
     if not options:
         agents = ", ".join(candidate.agent for candidate in route.candidates)
         raise ModelNotConfigured(
             f"task {task.id!r} can only be done by {agents} with a chat model and none is set: "
             "set GENESIS_MODEL=provider:name"
         )
-    fitting = [o for o in options if _fits(o.rung, budget_left_usd, seconds_left)]
+    fitting = [o for o in options if _fits(o, budget_left_usd, seconds_left)]
     if not fitting:
         raise BudgetExceeded(_too_dear(task, options, budget_left_usd, seconds_left))
-    ordered = sorted(fitting, key=lambda o: (not o.assigned, not o.explored, -o.value))
-    kept = _capped(ordered, max_rungs)
+    choice = _Choice(fitting, outlook, prices or Prices(), budget_left_usd, seconds_left, max_rungs)
+    if not choice.cascade.order:
+        raise BudgetExceeded(choice.why_nothing(task))
+    forecast = choice.forecast()
     return Ladder(
         task.id,
-        tuple(option.rung for option in kept),
+        choice.rungs(),
         difficulty.value,
-        _reason(difficulty, kept, len(options) - len(fitting), len(fitting) - len(kept)),
+        _reason(difficulty, choice, len(options) - len(fitting), forecast),
+        forecast=forecast,
     )
 
 
-def _effort(difficulty: Difficulty) -> str:
-    return EFFORTS[min(int(difficulty.value * len(EFFORTS)), len(EFFORTS) - 1)]
+class _Choice:
+    """The best cascade of some options, and what can be said of it."""
+
+    def __init__(
+        self,
+        options: Sequence[Option],
+        outlook: Outlook | None,
+        prices: Prices,
+        usd_left: float | None,
+        seconds_left: float | None,
+        max_rungs: int,
+    ) -> None:
+        self.options = options
+        self.prices = prices
+        self.max_rungs = max_rungs
+        self._usd = np.array([o.usd for o in options])
+        self._seconds = np.array([o.seconds for o in options])
+        chances = np.array([o.p_success for o in options])
+        if outlook is None:
+            self._success, self._weights = chances[:, None], np.ones(1)
+        else:
+            places = np.array([o.place for o in options], dtype=np.intp)
+            self._success, self._weights = adapted(outlook, places, chances)
+        self._limits = [
+            Limit(amounts, left)
+            for amounts, left in ((self._usd, usd_left), (self._seconds, seconds_left))
+            if left is not None
+        ]
+        self.cascade: Cascade = best_cascade(
+            np.array([self._price(o) / max(o.candidate.weight, _LEAST_WEIGHT) for o in options]),
+            self._success,
+            self._weights,
+            prices.success_usd,
+            attempts=max_rungs,
+            limits=self._limits,
+            first=[
+                [n for n, o in enumerate(options) if o.candidate.assigned],
+                [n for n, o in enumerate(options) if o.candidate.explored],
+            ],
+        )
+
+    @property
+    def first(self) -> Option:
+        return self.options[self.cascade.order[0]]
+
+    def rungs(self) -> tuple[Rung, ...]:
+        return tuple(_rung(self.options[place], self.prices) for place in self.cascade.order)
+
+    def forecast(self) -> Forecast:
+        order = self.cascade.order
+        success, usd = expected(order, self._usd, self._success, self._weights)
+        _, seconds = expected(order, self._seconds, self._success, self._weights)
+        dearest = max(self.options, key=lambda o: (o.usd, o.seconds))
+        best = max(self.options, key=self._worth)
+        return Forecast(
+            success,
+            usd,
+            seconds,
+            _alone(dearest),
+            _alone(best),
+            dearest.usd - usd,
+            best.usd - usd,
+        )
+
+    def left_out(self) -> list[str]:
+        """Why the options that fit by themselves are not all among the attempts."""
+        order = self.cascade.order
+        rest = [n for n in range(len(self.options)) if n not in order]
+        if not rest:
+            return []
+        if len(order) == self.max_rungs:
+            return [f"{len(rest)} more left out by the limit of {len(order)} attempts"]
+        used = [limit.left - float(limit.amounts[list(order)].sum()) for limit in self._limits]
+        unaffordable = sum(
+            any(limit.amounts[n] > left for limit, left in zip(self._limits, used, strict=True))
+            for n in rest
+        )
+        told: list[str] = []
+        if unaffordable:
+            told.append(f"{unaffordable} more could not be afforded after these")
+        if len(rest) > unaffordable:
+            told.append(
+                f"{len(rest) - unaffordable} more not worth trying, at "
+                f"${self.prices.success_usd:g} for a verified success"
+            )
+        return told
+
+    def why_nothing(self, task: Task) -> str:
+        best = max(self.options, key=self._worth)
+        return (
+            f"task {task.id!r}: no attempt is worth its price: {best.who} costs ${best.usd:.4f} "
+            f"and {best.seconds:.1f} s for {best.p_success:.0%} verified, and a verified success "
+            f"is valued at ${self.prices.success_usd:g}: raise success_value_usd"
+        )
+
+    def _worth(self, option: Option) -> float:
+        return option.p_success * self.prices.success_usd - self._price(option)
+
+    def _price(self, option: Option) -> float:
+        return self.prices.of(option.usd, option.seconds)
 
 
-def _expanded(
-    task: Task,
-    candidate: Candidate,
-    skill: Skill,
-    belief: Belief,
-    models: Sequence[ModelOption],
-    base: str,
-    prices: Prices,
-) -> list[_Option]:
-    if not skill.needs_model:
-        return [_option(task, candidate, skill, belief, None, base, prices)]
-    efforts = EFFORTS[EFFORTS.index(base) :][:2]
-    return [
-        _option(task, candidate, skill, belief, model, effort, prices)
-        for model in models
-        for effort in efforts
-    ]
-
-
-def _option(
-    task: Task,
-    candidate: Candidate,
-    skill: Skill,
-    belief: Belief,
-    model: ModelOption | None,
-    effort: str,
-    prices: Prices,
-) -> _Option:
-    record = belief.estimate(
-        task.task_type,
-        skill.id,
-        candidate.agent,
-        model=model.name if model else "",
-        effort=effort if model else "",
-        seconds=skill.seconds + (model.seconds if model else 0.0),
-        usd=skill.cost_usd + (model.usd(effort) if model else 0.0),
-    )
-    value = prices.value(record.mean, record.usd, record.seconds)
-    known = (
-        f"from {counted(record.n, 'attempt')}" if record.n else "assumed, no record of this kind"
-    )
+def _rung(option: Option, prices: Prices) -> Rung:
+    value = prices.value(option.p_success, option.usd, option.seconds)
     reason = (
-        f"{record.mean:.0%} verified expected ({known}) at ${record.usd:.4f} and "
-        f"{record.seconds:.1f} s: ${1 / value:.5f} a verified success"
+        f"{option.p_success:.0%} verified expected ({option.basis}) at ${option.usd:.4f} and "
+        f"{option.seconds:.1f} s: ${1 / value:.5f} a verified success"
     )
-    rung = Rung(
-        agent=candidate.agent,
-        operation=candidate.operation,
-        model=model.name if model else "",
-        effort=effort,
-        p_success=record.mean,
-        cost_usd=record.usd,
-        seconds=record.seconds,
-        reason=f"assigned by a rule; {reason}" if candidate.assigned else reason,
+    return Rung(
+        agent=option.candidate.agent,
+        operation=option.candidate.operation,
+        model=option.model,
+        effort=option.effort,
+        p_success=option.p_success,
+        cost_usd=option.usd,
+        seconds=option.seconds,
+        reason=f"assigned by a rule; {reason}" if option.candidate.assigned else reason,
     )
-    return _Option(rung, candidate.assigned, candidate.explored, candidate.weight * value)
 
 
-def _fits(rung: Rung, usd: float | None, seconds: float | None) -> bool:
-    return (usd is None or rung.cost_usd <= usd) and (seconds is None or rung.seconds <= seconds)
+def _alone(option: Option) -> Alone:
+    return Alone(option.who, option.p_success, option.usd, option.seconds)
+
+
+def _fits(option: Option, usd: float | None, seconds: float | None) -> bool:
+    return (usd is None or option.usd <= usd) and (seconds is None or option.seconds <= seconds)
 
 
 def _too_dear(
-    task: Task, options: Sequence[_Option], usd: float | None, seconds: float | None
+    task: Task, options: Sequence[Option], usd: float | None, seconds: float | None
 ) -> str:
-    rungs = [option.rung for option in options]
-    affordable = [r for r in rungs if usd is None or r.cost_usd <= usd]
+    affordable = [o for o in options if usd is None or o.usd <= usd]
     if not affordable:
-        cheapest = min(rungs, key=lambda r: r.cost_usd)
+        cheapest = min(options, key=lambda o: o.usd)
         return (
-            f"task {task.id!r}: the cheapest attempt ({_who(cheapest)}) costs "
-            f"${cheapest.cost_usd:.4f} and ${usd or 0:.4f} of the budget is left"
+            f"task {task.id!r}: the cheapest attempt ({cheapest.who}) costs "
+            f"${cheapest.usd:.4f} and ${usd or 0:.4f} of the budget is left"
         )
-    quickest = min(affordable, key=lambda r: r.seconds)
+    quickest = min(affordable, key=lambda o: o.seconds)
     return (
-        f"task {task.id!r}: the quickest affordable attempt ({_who(quickest)}, "
-        f"${quickest.cost_usd:.4f}) takes {quickest.seconds:.1f} s and {seconds or 0:.1f} s are "
+        f"task {task.id!r}: the quickest affordable attempt ({quickest.who}, "
+        f"${quickest.usd:.4f}) takes {quickest.seconds:.1f} s and {seconds or 0:.1f} s are "
         "left before the deadline"
     )
 
 
-def _who(rung: Rung) -> str:
-    return f"{rung.agent} with {rung.model}, effort {rung.effort}" if rung.model else rung.agent
-
-
-def _capped(ordered: Sequence[_Option], limit: int) -> list[_Option]:
-    kept = list(ordered[:limit])
-    likeliest = max(ordered, key=lambda o: o.rung.p_success)
-    if likeliest.rung.p_success > max(o.rung.p_success for o in kept):
-        kept[-1] = likeliest
-    return kept
-
-
-def _reason(difficulty: Difficulty, kept: Sequence[_Option], unfit: int, cut: int) -> str:
+def _reason(difficulty: Difficulty, choice: _Choice, unfit: int, forecast: Forecast) -> str:
     parts = [f"difficulty {difficulty.value:.2f} ({difficulty.reason})"]
-    first = kept[0].rung
-    if kept[0].assigned:
-        parts.append(f"{_who(first)} first, assigned by a rule")
-    elif kept[0].explored:
-        parts.append(f"{_who(first)} first, to learn more about it")
+    first = choice.first
+    if first.candidate.assigned:
+        parts.append(f"{first.who} first, assigned by a rule")
+    elif first.candidate.explored:
+        parts.append(f"{first.who} first, to learn more about it")
     else:
-        parts.append(f"{_who(first)} first, the least expected price for a verified success")
+        parts.append(f"{first.who} first: this order has the greatest expected utility")
     if unfit:
         parts.append(f"{unfit} left out for budget or deadline")
-    if cut:
-        parts.append(f"{cut} more left out by the limit of {len(kept)} attempts")
+    parts += choice.left_out()
+    if choice.cascade.unsearched:
+        parts.append(f"{choice.cascade.unsearched} of these not even weighed, there are too many")
+    parts.append(
+        f"{forecast.p_success:.0%} verified expected of the whole for ${forecast.usd:.4f} and "
+        f"{forecast.seconds:.1f} s"
+    )
+    if len(choice.options) > 1:
+        parts.append(_compared("the dearest", forecast.dearest, forecast))
+        parts.append(_compared("the best", forecast.best, forecast))
     return "; ".join(parts)
+
+
+def _compared(what: str, single: Alone, forecast: Forecast) -> str:
+    usd, seconds = single.usd - forecast.usd, single.seconds - forecast.seconds
+    amount, told = (
+        (usd, f"${abs(usd):.4f}") if abs(usd) >= 5e-5 else (seconds, f"{abs(seconds):.1f} s")
+    )
+    verb = "more" if amount < 0 else "less"
+    return f"{told} {verb} than {what} alone ({single.who}, {single.p_success:.0%})"

@@ -104,6 +104,44 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class Alone:
+    """One way of doing a task if nothing else were tried.
+
+    Attributes:
+        who: agent, model and effort, in words.
+        p_success: expected share of verified successes, 0 to 1.
+        usd, seconds: what it is expected to take.
+    """
+
+    who: str
+    p_success: float
+    usd: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a ladder is expected to come to, beside its options alone.
+
+    Attributes:
+        p_success: that one of its attempts is verified, 0 to 1.
+        usd, seconds: expected of all attempts that it comes to.
+        dearest: the option of the highest price.
+        best: the option that is worth most by itself.
+        saved_on_dearest_usd, saved_on_best_usd: what the ladder is expected to save against each,
+            US dollars; negative where it costs more.
+    """
+
+    p_success: float
+    usd: float
+    seconds: float
+    dearest: Alone
+    best: Alone
+    saved_on_dearest_usd: float
+    saved_on_best_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
     """DAAO's answer for one task: attempts in order; only what fails its check is escalated.
 
@@ -113,6 +151,7 @@ class Ladder:
         difficulty: 0 (routine) to 1 (hard), estimated.
         reason: how difficulty and limits led to this order.
         apart: earlier tasks whose doers are not asked.
+        forecast: what it is expected to come to; None for one that nobody chose among others.
     """
 
     task_id: str
@@ -120,3 +159,4 @@ class Ladder:
     difficulty: float
     reason: str
     apart: tuple[Apart, ...] = ()
+    forecast: Forecast | None = None

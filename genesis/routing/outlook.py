@@ -22,6 +22,8 @@ class Outlook:
         weights: P(state), float64 [states], sum 1.
         usd: expected price of one attempt, US dollars, float64 [options].
         support: training examples that speak for each option here, float64 [options].
+        rate: share of verified successes of each option where all this was learnt, float64
+            [options].
     """
 
     options: tuple[str, ...]
@@ -29,6 +31,7 @@ class Outlook:
     weights: NDArray[np.float64]
     usd: NDArray[np.float64]
     support: NDArray[np.float64]
+    rate: NDArray[np.float64]
 
     @property
     def marginal(self) -> NDArray[np.float64]:

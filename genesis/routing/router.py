@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import Exploration, route
-from genesis.routing.choose import ModelOption, choose
+from genesis.routing.choose import choose
 from genesis.routing.difficulty import estimate_difficulty
 from genesis.routing.ladder import Ladder, Route
+from genesis.routing.options import ModelOption
+from genesis.routing.outlook import Outlook
 from genesis.routing.prices import Prices
 from genesis.routing.rules import Facts, RuleBook
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.jsonvalue import JsonObject
+
+if TYPE_CHECKING:
+    from genesis.routing.policy import RoutingPolicy
 
 
 class Router:
@@ -31,6 +40,7 @@ class Router:
         max_attempts: rungs of a ladder at most.
         tenant: whose requests these are.
         exploration: None ranks by expectation alone.
+        policy: what was learnt of options from requests' texts; None without.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class Router:
         max_attempts: int,
         tenant: str,
         exploration: Exploration | None = None,
+        policy: RoutingPolicy | None = None,
     ) -> None:
         self._rules = rules
         self._cards = cards
@@ -55,6 +66,7 @@ class Router:
         self._max_attempts = max_attempts
         self._tenant = tenant
         self._exploration = exploration
+        self._policy = policy
 
     def routes(
         self,
@@ -102,6 +114,15 @@ class Router:
             for task in tasks
         ]
 
+    def outlook(self, request: str, vector: NDArray[np.float32]) -> Outlook | None:
+        """What the learnt policy expects of a request; None without a policy.
+
+        Args:
+            request: the user's whole request.
+            vector: its embedding, [dimensions].
+        """
+        return None if self._policy is None else self._policy.outlook(request, vector)
+
     def ladder(
         self,
         task: Task,
@@ -110,15 +131,25 @@ class Router:
         given: JsonObject,
         belief: Belief,
         *,
+        outlook: Outlook | None = None,
         usd_left: float | None,
         seconds_left: float | None,
     ) -> Ladder:
         """DAAO's answer for a routed task: attempts in order.
 
+        Args:
+            task: what is to be done.
+            found: HALO's answer.
+            request: the user's whole request.
+            given: the named data that come with it.
+            belief: the record.
+            outlook: what the policy expects of the request.
+            usd_left, seconds_left: what all attempts together must fit in; None for no limit.
+
         Raises:
             RoutingError: nobody can do the task; says why each agent was rejected.
             ModelNotConfigured: all who can need a chat model and none is set.
-            BudgetExceeded: nothing fits the money or time that is left.
+            BudgetExceeded: nothing fits the money or time that is left, or is worth its price.
         """
         ladder = choose(
             task,
@@ -127,6 +158,7 @@ class Router:
             estimate_difficulty(task, request, given, belief),
             cards=self._cards(),
             models=self._models,
+            outlook=outlook,
             budget_left_usd=usd_left,
             seconds_left=seconds_left,
             prices=self._prices,

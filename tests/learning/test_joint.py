@@ -87,7 +87,7 @@ def test_every_option_keeps_its_own_expectation(marginal: list[float], loading: 
 def test_a_newcomer_goes_with_the_others_on_average() -> None:
     joint = fit_joint(*tasks(np.full(3, 1.5), 500))
     success, weights = joint.states(np.array([0.3, 0.5, 0.7]))
-    outlook = Outlook(("a", "b", "c"), success, weights, np.ones(3), np.ones(3))
+    outlook = Outlook(("a", "b", "c"), success, weights, *np.ones((3, 3)))
     got, states = adapted(outlook, np.array([2, -1]), np.array([0.6, 0.4]))
     assert got @ states == pytest.approx([0.6, 0.4], abs=1e-6)
     assert (np.diff(got, axis=1) > 0).all()

@@ -12,7 +12,7 @@ from route_samples import QUICK, TASK, THOROUGH, Row, agent, ladder, order, rout
 from genesis.errors import BudgetExceeded, InputError, ModelNotConfigured, RoutingError
 from genesis.routing.belief import Belief
 from genesis.routing.candidates import route
-from genesis.routing.choose import ModelOption
+from genesis.routing.options import ModelOption
 from genesis.routing.prices import Prices
 from genesis.routing.rules import Facts, RuleBook
 
