@@ -24,7 +24,9 @@ MAX_DESCRIPTION_CHARS = 2_000
 MAX_NAMES = 30
 MAX_ANSWER_CHARS = 1_000_000
 _MAX_STARTS = 100  # braces in prose that are tried as the plan's first
+_MAX_RETRIED_CHARS = 2 * MAX_ANSWER_CHARS  # read in vain while it is looked for
 _SHOWN_CHARS = 80
+_BEGINNING_CHARS = 400
 _TASKS = "tasks"
 
 
@@ -156,28 +158,31 @@ class _Reader:
     def _amid_prose(self, text: str) -> object:
         """The only plan in a text that is not JSON as a whole."""
         found: list[tuple[object, int, int]] = []
-        position = 0
+        position, in_vain = 0, 0
         for _ in range(_MAX_STARTS):
             start = text.find("{", position)
-            if start < 0:
+            if start < 0 or in_vain > _MAX_RETRIED_CHARS:
                 break
-            value, position = self._at(text, start)
+            value, position, read = self._at(text, start)
+            in_vain += read
             if _is_plan(value):
                 found.append((value, start, position))
         if not found:
-            raise NotJson(f"it is not the JSON that was asked for; it begins: {one_line(text)!r}")
+            raise NotJson(f"it is not the JSON that was asked for; it begins: {_beginning(text)!r}")
         value, start, end = found[0]
         if f'"{_TASKS}"' in text[:start] + text[end:]:
             raise InvalidPlan("it holds more than one plan, or parts of one; answer with one")
         self.changes.append("took the plan out of the text around it")
         return value
 
-    def _at(self, text: str, start: int) -> tuple[object, int]:
-        """The JSON value that begins there, or None, and where to go on."""
+    def _at(self, text: str, start: int) -> tuple[object, int, int]:
+        """The JSON value that begins there, or None; where to go on; what was read in vain."""
         try:
-            return self._decoder().raw_decode(text, start)
-        except (ValueError, RecursionError):
-            return None, start + 1
+            return (*self._decoder().raw_decode(text, start), 0)
+        except json.JSONDecodeError as error:
+            return None, start + 1, error.pos - start
+        except (ValueError, RecursionError):  # a number of too many digits, or too deep
+            return None, start + 1, _MAX_RETRIED_CHARS // _MAX_STARTS
 
     def _decoder(self) -> json.JSONDecoder:
         # Raw line breaks inside strings are a habit of models; descriptions are cleaned later.
@@ -247,6 +252,8 @@ class _Reader:
         return value
 
     def _cleaned(self, text: str, called: str) -> str:
+        if len(text) > 2 * MAX_DESCRIPTION_CHARS:
+            return text  # refused for its length, whatever is in it
         cleaned = strip_control(text).strip()
         if cleaned != text.strip():
             self.changes.append(f"{called}: took control characters out of its description")
@@ -257,6 +264,10 @@ class _Reader:
             shown = ", ".join(repr(one_line(key, _SHOWN_CHARS)) for key in keys[:5])
             more = f" and {counted(len(keys) - 5, 'other key')}" if len(keys) > 5 else ""
             self.changes.append(f"{called}: left out {shown}{more}, which a plan cannot set")
+
+
+def _beginning(text: str) -> str:
+    return one_line(text.lstrip()[:_BEGINNING_CHARS])
 
 
 def _is_plan(value: object) -> bool:

@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesis.errors import InvalidPlan
+from genesis.planning.drafted_tasks import drafted_tasks
 from genesis.planning.model_answer import MAX_ANSWER_CHARS, MAX_PLANNED_TASKS, read_draft
+from genesis.planning.planner import Goal
+from genesis.tasks.dag import TaskDAG
+from infrastructure.a2a.agent import Skill
 
 
 def task(task_id: object = "a", **values: Any) -> dict[str, Any]:
@@ -75,6 +79,9 @@ def test_numbers_for_ids_are_read_as_text() -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"tasks": ' * 5_000 + "1" + "}" * 5_000, "nested too deeply"),
         ("{" * 100_000, "not the JSON"),
+        ("see " + '{"a": [' * 99 + "1, " * 300_000, "not the JSON"),
+        ("see " + "\u00e9{" * 300_000, "not the JSON"),
+        ('see {"n": ' + "9" * 9_999 + "}", "not the JSON"),
         (TEXT + " " * MAX_ANSWER_CHARS, "at most 1,000,000 are read"),
         ('{"tasks": []}', "at least one task"),
         ("[]", "at least one task"),
@@ -150,3 +157,42 @@ def test_reading_a_mended_plan_again_mends_nothing(value: object) -> None:
     again, changes = read_draft(draft.model_dump_json())
     assert again == draft
     assert changes == ()
+
+
+SKILLS = {
+    skill.id: skill
+    for skill in (
+        Skill("answer", "Answers."),
+        Skill("profile", "Profiles.", ("data_analysis",), ("dataset",), ("profile",)),
+    )
+}
+GOAL = Goal("Profile it, then answer", "general", {"dataset": "/ws/a.csv", "dataset_2": "/b.csv"})
+TASKS = st.fixed_dictionaries(
+    {"id": st.sampled_from("abc"), "description": st.text(max_size=5)},
+    optional={
+        "operation": st.sampled_from(["answer", "profile", "pay"]),
+        "depends_on": st.lists(st.sampled_from("abc"), max_size=2),
+        "requires": st.lists(st.sampled_from(["dataset", "dataset_2", "profile", "x"]), max_size=2),
+        "produces": st.lists(st.sampled_from(["profile", "x", "../x"]), max_size=2),
+        "serves": st.sampled_from(["", "answer", "Profile it", "pay"]),
+    },
+)
+
+
+@given(st.fixed_dictionaries({"tasks": st.lists(TASKS, min_size=1, max_size=4)}))
+def test_a_plan_that_is_taken_uses_the_catalogue_and_the_data_and_nothing_else(
+    value: object,
+) -> None:
+    try:
+        draft, _ = read_draft(json.dumps(value))
+        tasks, _ = drafted_tasks(draft, GOAL, SKILLS)
+        dag = TaskDAG(tasks, GOAL.given)
+    except InvalidPlan:
+        return
+    made = {name for one in dag for name in one.produces}
+    for one in dag:
+        assert one.operation in SKILLS
+        assert {one.datum(name) for name in one.requires} <= made | set(GOAL.given)
+        assert set(SKILLS[one.operation].requires) <= set(one.requires)
+        assert one.request in GOAL.request
+        assert one.description
