@@ -43,7 +43,7 @@ def meant_for(
 
 
 def _fed_by(flow: DataFlow, unused: Sequence[int]) -> dict[str, frozenset[int]]:
-    """For each datum that only unused tasks make, the tasks that are used when it is."""
+    """For each datum that an unused task makes, the tasks that are used when it is."""
     inside = set(unused)
     behind: dict[int, frozenset[int]] = {}
     for place in flow.order:
@@ -53,8 +53,7 @@ def _fed_by(flow: DataFlow, unused: Sequence[int]) -> dict[str, frozenset[int]]:
     fed: dict[str, frozenset[int]] = {}
     for place in unused:
         for datum in flow.produces[place]:
-            made_for_use = any(maker not in inside for maker in flow.makers[datum])
-            if datum not in flow.given and not made_for_use:
+            if datum not in flow.given:
                 fed.setdefault(datum, behind.get(place, frozenset([place])))
     return fed
 
