@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast
@@ -32,7 +31,7 @@ HOW_TO_SET = (
     "set GENESIS_MODEL=provider:name (such as GENESIS_MODEL=openai:gpt-4.1-mini), or pass "
     "GenesisOrchestrator(model=...)"
 )
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n```\s*\Z", re.DOTALL)
+_FENCE = "```"
 _CUT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 
 
@@ -165,7 +164,7 @@ class ChatModel:
 
     def _validated(self, schema: type[Schema], text: str, usage: ModelUsage, cut: bool) -> Schema:
         try:
-            return schema.model_validate(json.loads(_FENCED.sub(r"\1", text)))
+            return schema.model_validate(json.loads(_unfenced(text)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the answer"
@@ -194,6 +193,19 @@ class ChatModel:
         values = (cast("object", value) for value in vars(self._llm).values())
         secrets = (v.get_secret_value() for v in values if isinstance(v, SecretStr))
         return tuple(secret for secret in secrets if secret)
+
+
+def _unfenced(text: str) -> str:
+    """A text without the code fence around all of it.
+
+    No regular expression: an answer may be a hundred thousand line breaks, and backtracking over
+    them takes quadratic time.
+    """
+    inner = text.strip()
+    if not (inner.startswith(_FENCE) and inner.endswith(_FENCE)):
+        return text
+    language, _, body = inner.removeprefix(_FENCE).removesuffix(_FENCE).partition("\n")
+    return body if language.strip() in ("", "json") else text
 
 
 def _text_of(raw: AIMessage) -> str:

@@ -136,6 +136,16 @@ async def test_an_answer_that_does_not_fit_keeps_its_usage(
     assert not caught.value.retryable
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["```" + "\n" * 300_000 + "x", "```json\n" + "\n```" * 100_000])
+async def test_an_answer_of_line_breaks_without_end_is_read_at_once(
+    scripted: list[Scripted], text: str
+) -> None:
+    scripted.append(text)
+    with pytest.raises(UnusableAnswer, match="not the JSON"):
+        await model().complete(ASK, schema=City)
+
+
 async def test_an_unusable_answer_is_quoted_within_bounds(scripted: list[Scripted]) -> None:
     scripted.append("no \x1b[31mJSON " * 10_000)
     with pytest.raises(UnusableAnswer) as caught:
