@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from genesis.routing.beta import beta_quantile, matched
-from genesis.routing.changepoint import Regime
+from genesis.routing.changepoint import Present
 from genesis.routing.priors import RoutingPriors, configured_priors
 from genesis.routing.records import (
     AgentRecord,
@@ -206,6 +206,7 @@ class _Known:
         self._differences: dict[str, dict[str, float]] = {}
         self._asked: dict[tuple[str, str], list[float]] = {}
         self._found: dict[tuple[object, ...], _Shares] = {}
+        self._hope = Guess(priors.success.mean, priors.success.weight)
 
     def shares(
         self,
@@ -233,11 +234,7 @@ class _Known:
     ) -> _Shares:
         record = self.agents.get(agent, _NOBODY)
         origin = "assumed by the routing policy" if prior else "assumed from config"
-        kind = [
-            number
-            for number, leaf in enumerate(record.leaves)
-            if leaf.task_type == task_type and leaf.operation == operation
-        ]
+        kind = record.by_kind.get((task_type, operation), [])
         guess = self._elsewhere(record, task_type, kind, _HOPELESS if prior else self._hope)
         own = kind
         if model:
@@ -249,32 +246,19 @@ class _Known:
         if not own:
             basis = f"from its record at {guess.leaning}" if guess.leaning else origin
             return _Shares(alpha, beta, 0, Spent(), basis)
-        regimes = self._present(record, own, task_type, operation)
         n = sum(record.attempts[number] for number in own)
-        return _Shares(
-            *_posterior(alpha, beta, regimes),
-            n,
-            _summed(record.spent[number] for number in own),
-            _told(n, regimes),
-        )
-
-    @property
-    def _hope(self) -> Guess:
-        return Guess(self.priors.success.mean, self.priors.success.weight)
+        present = self._present(record, own, alpha, beta)
+        spent = _summed(record.spent[number] for number in own)
+        return _Shares(*matched(present.mean, present.variance), n, spent, _told(n, present.since))
 
     def _elsewhere(
         self, record: AgentRecord, task_type: str, kind: Sequence[int], hope: Guess
     ) -> Guess:
         """What the agent's other kinds of task say about this one."""
-        others = dict(record.by_type)
-        if task_type in others:
-            others[task_type] = record.of(
-                number
-                for number, leaf in enumerate(record.leaves)
-                if leaf.task_type == task_type and number not in kind
-            )
+        here = record.of(n for n in _of_type(record, task_type) if n not in kind)
         differences = self._differences_from(task_type)
-        return pooled(others, differences, self.priors.transfer.unlike, hope)
+        unlike = self.priors.transfer.unlike
+        return pooled(record.by_type, task_type, here, differences, unlike, hope)
 
     def _differences_from(self, task_type: str) -> dict[str, float]:
         """How far an agent's rates at other task types are from that at one, squared."""
@@ -295,16 +279,24 @@ class _Known:
         return difference(said, assumed, transfer.weight)
 
     def _present(
-        self, record: AgentRecord, own: Sequence[int], task_type: str, operation: str
-    ) -> Sequence[Regime]:
-        """Since when some leaves of an agent are as they are now; several count as one."""
+        self, record: AgentRecord, own: Sequence[int], alpha: float, beta: float
+    ) -> Present:
+        """The present success of some leaves of an agent; several count as one."""
         if len(own) > 1:
             counted = record.of(own)
-            return (Regime(1.0, counted.successes, counted.n - counted.successes),)
-        key = (task_type, operation)
+            alpha, total = alpha + counted.successes, alpha + beta + counted.n
+            mean = alpha / total
+            return Present(mean, mean * (1 - mean) / (total + 1), counted.n)
+        key = record.leaves[own[0]][:2]
         if key not in self._asked:
-            self._asked[key] = asked_at(self.agents, task_type, operation)
-        return record.past.regimes(own[0], self._asked[key])
+            self._asked[key] = asked_at(self.agents, *key)
+        return record.past.present(own[0], alpha, beta, self._asked[key])
+
+
+def _of_type(record: AgentRecord, task_type: str) -> Iterator[int]:
+    for (of_type, _), numbers in record.by_kind.items():
+        if of_type == task_type:
+            yield from numbers
 
 
 def _pseudo(guess: Guess, prior: Prior | None) -> tuple[float, float]:
@@ -326,24 +318,12 @@ def _narrowed(guess: Guess, counted: Counted) -> Guess:
     return Guess(mean, min(weight, _WIDER_WEIGHT), guess.leaning)
 
 
-def _posterior(alpha: float, beta: float, regimes: Sequence[Regime]) -> tuple[float, float]:
-    """The Beta distribution with the mean and variance of the mixture over regimes."""
-    mean, square = 0.0, 0.0
-    for regime in regimes:
-        a, total = alpha + regime.successes, alpha + beta + regime.successes + regime.failures
-        share = a / total
-        mean += regime.weight * share
-        square += regime.weight * share * (a + 1) / (total + 1)
-    return matched(mean, square - mean * mean)
-
-
 def _summed(each: Iterable[Spent]) -> Spent:
     found = tuple(each)
     return Spent(*(sum(column) for column in zip(*found, strict=True)))
 
 
-def _told(n: int, regimes: Sequence[Regime]) -> str:
-    since = sum(regime.weight * (regime.successes + regime.failures) for regime in regimes)
+def _told(n: int, since: float) -> str:
     told = f"from {told_count(n, 'attempt')}"
     if since < _STALE * n:
         return f"{told}, of which about {since:.0f} tell of the present"

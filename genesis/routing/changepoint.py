@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from infrastructure.memory.memori.latest_attempts import LatestAttempts
 _NEGLIGIBLE = 3e-3  # regimes less likely than this are left out
 _MOST_EVIDENCE = 100.0  # natural logarithm; keeps exponentials finite
 _TOGETHER = 8  # latest attempts of each record in which a change of the whole agent is looked for
+_COARSE = frozenset((10, 12, 15, 19, 24))  # longer ago a change need not be dated to the attempt
 
 
 class Record(NamedTuple):
@@ -39,17 +40,17 @@ class Record(NamedTuple):
     latest: LatestAttempts
 
 
-class Regime(NamedTuple):
-    """One hypothesis about since when outcomes tell of the present.
+class Present(NamedTuple):
+    """A success rate as it is now.
 
     Fields:
-        weight: its probability.
-        successes, failures: outcomes since then.
+        mean, variance: of what is believed of it.
+        since: expected outcomes since it is so.
     """
 
-    weight: float
-    successes: float
-    failures: float
+    mean: float
+    variance: float
+    since: float
 
 
 class Hazards(NamedTuple):
@@ -93,34 +94,48 @@ class Past:
         """When the latest attempts of a record were made."""
         return self._records[number].latest.times
 
-    def regimes(self, number: int, asked: Sequence[float] = ()) -> list[Regime]:
-        """The present of one record.
+    def present(
+        self, number: int, alpha: float, beta: float, asked: Sequence[float] = ()
+    ) -> Present:
+        """The rate of one record as it is now: a mixture over since when it is so.
 
         Args:
             number: of the record.
+            alpha, beta: parameters of the Beta distribution that is expected without it.
             asked: when anybody, this agent included, was asked for this kind of task, in order.
-
-        Returns:
-            regimes whose weights sum to 1.
         """
-        record, splits, hazards = self._records[number], self._splits[number], self._hazards
-        times, odds = record.latest.times, [1.0]
-        for at, each, _, _ in splits.likely:
-            hazard = hazards.kind
-            if asked and at:
+        record, splits = self._records[number], self._splits[number]
+        found = [(1.0, record.successes, record.failures)]
+        found += self._own_changes(number, asked)
+        total = sum([weight for weight, _, _ in found])
+        if self._shared:
+            common = self._common[number]
+            # So that a change of the whole agent has its share of what is then the whole.
+            together = self._shared * sum(common)
+            scale = total / (1 - together) * self._shared
+            for mass, (successes, failures) in zip(common, splits.after, strict=False):
+                found.append((scale * mass, successes, failures))
+            total /= 1 - together
+        if asked and record.latest.times:
+            idle = len(asked) - bisect_right(asked, record.latest.times[-1])
+            still = (1 - self._hazards.idle) ** idle
+            found.append((total * (1 - still) / still, 0, 0))
+        return _moments(found, alpha, beta)
+
+    def _own_changes(self, number: int, asked: Sequence[float]) -> list[tuple[float, int, int]]:
+        """Changes of one record alone: odds against none, and outcomes since then."""
+        splits, (kind, _, idle) = self._splits[number], self._hazards
+        if not asked:
+            return [(kind * odds, s, f) for _, odds, s, f in splits.likely]
+        times = self._records[number].latest.times
+        recent = max(len(times) - _TOGETHER, 0)
+        found: list[tuple[float, int, int]] = []
+        for at, odds, successes, failures in splits.likely:
+            hazard = kind
+            if at > recent:
                 others = bisect_left(asked, times[at]) - bisect_right(asked, times[at - 1])
-                hazard = min(hazard + hazards.idle * others, 0.5)
-            odds.append(hazard * each)
-        idle = len(asked) - bisect_right(asked, times[-1]) if asked and times else 0
-        still = (1 - hazards.idle) ** idle
-        common = self._common[number] if self._shared else ()
-        scale = still * (1 - self._shared * sum(common)) / sum(odds)
-        found = [Regime(1 - still, 0, 0), Regime(scale, record.successes, record.failures)]
-        for weight, (_, _, successes, failures) in zip(odds[1:], splits.likely, strict=True):
-            found.append(Regime(weight * scale, successes, failures))
-        scale = still * self._shared
-        for mass, (successes, failures) in zip(common, splits.after, strict=False):
-            found.append(Regime(scale * mass, successes, failures))
+                hazard = min(kind + idle * others, 0.5)
+            found.append((hazard * odds, successes, failures))
         return found
 
     def _effective(self, number: int) -> tuple[float, float]:
@@ -158,6 +173,21 @@ class Past:
         return masses, total
 
 
+def _moments(hypotheses: Iterable[tuple[float, int, int]], alpha: float, beta: float) -> Present:
+    """A rate over hypotheses, each a weight and the outcomes that it leaves to count."""
+    weights = means = squares = since = 0.0
+    before = alpha + beta
+    for weight, successes, failures in hypotheses:
+        n = successes + failures
+        mean = weight * (alpha + successes) / (before + n)
+        weights += weight
+        means += mean
+        squares += mean * (alpha + successes + 1) / (before + n + 1)
+        since += weight * n
+    mean = means / weights
+    return Present(mean, squares / weights - mean * mean, since / weights)
+
+
 class _Split(NamedTuple):
     """A change before one of the latest attempts, and the outcomes since then."""
 
@@ -172,8 +202,8 @@ class _Splits(NamedTuple):
 
     Fields:
         evidence: log Bayes factors of a change before the last n attempts, against none at all,
-            for n from 0 [latest + 1].
-        after: successes and failures among the last n attempts, for n from 0 [latest + 1].
+            for n from 0 to `_TOGETHER` or to all.
+        after: successes and failures among the last n attempts, for the same n.
         likely: changes that are not negligible.
         log_scale: log evidence of a change or none, against none.
         effective: expected successes and failures since the latest change.
@@ -188,34 +218,38 @@ class _Splits(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def _splits(record: Record, hazard: float) -> _Splits:
-    evidence, after = [0.0], [(0, 0)]
-    successes, failures = 0, 0
-    all_successes = max(record.successes, sum(record.latest.successes))
-    all_failures = max(record.failures, len(record.latest.successes) - sum(record.latest.successes))
-    whole = _log_evidence(all_successes, all_failures)
-    for success in reversed(record.latest.successes):
-        successes, failures = successes + success, failures + (not success)
-        before = _log_evidence(all_successes - successes, all_failures - failures)
-        now = _log_evidence(successes, failures)
-        evidence.append(min(before + now - whole, _MOST_EVIDENCE))
-        after.append((successes, failures))
-    odds = [math.exp(each) for each in evidence]
-    scale = 1 + hazard * sum(odds[1:])
-    count = len(record.latest.successes)
-    likely = tuple(
-        _Split(count - back, odds[back], *after[back])
-        for back in range(1, count + 1)
-        if hazard * odds[back] > _NEGLIGIBLE * scale
+    latest = record.latest.successes
+    count, passed = len(latest), sum(latest)
+    all_successes, all_failures = (
+        max(record.successes, passed),
+        max(record.failures, count - passed),
     )
-    share = 1 / (1 + hazard * sum(split.odds for split in likely))
+    whole = _log_evidence(all_successes, all_failures)
+    evidence, after, found = [0.0], [(0, 0)], list[_Split]()
+    successes, failures, looked = 0, 0, 0
+    for back, success in enumerate(reversed(latest), 1):
+        successes, failures = successes + success, failures + (not success)
+        if back > _TOGETHER and back not in _COARSE and back != count:
+            continue
+        before = _log_evidence(all_successes - successes, all_failures - failures)
+        each = min(before + _log_evidence(successes, failures) - whole, _MOST_EVIDENCE)
+        odds = (back - looked) * math.exp(each)
+        found.append(_Split(count - back, odds, successes, failures))
+        looked = back
+        if back <= _TOGETHER:
+            evidence.append(each)
+            after.append((successes, failures))
+    scale = 1 + hazard * sum([split.odds for split in found])
+    likely = tuple(split for split in found if hazard * split.odds > _NEGLIGIBLE * scale)
+    share = 1 / (1 + hazard * sum([split.odds for split in likely]))
     return _Splits(
         tuple(evidence),
         tuple(after),
         likely,
         math.log(scale),
         (
-            share * (all_successes + hazard * sum(each.odds * each.successes for each in likely)),
-            share * (all_failures + hazard * sum(each.odds * each.failures for each in likely)),
+            share * (all_successes + hazard * sum([x.odds * x.successes for x in likely])),
+            share * (all_failures + hazard * sum([x.odds * x.failures for x in likely])),
         ),
     )
 

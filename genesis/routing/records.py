@@ -72,6 +72,7 @@ class AgentRecord:
         spent: what each costs lately.
         attempts: how many each rests on.
         by_type: outcomes that tell of the present, by task type.
+        by_kind: numbers of leaves, by task type and operation.
     """
 
     leaves: tuple[Leaf, ...]
@@ -79,6 +80,7 @@ class AgentRecord:
     spent: tuple[Spent, ...]
     attempts: tuple[int, ...]
     by_type: dict[str, Counted]
+    by_kind: dict[tuple[str, str], list[int]]
     _apart: dict[tuple[str, str, float], tuple[float, float]] = field(
         default_factory=dict[tuple[str, str, float], tuple[float, float]]
     )
@@ -138,7 +140,11 @@ def agent_record(
     """One agent's record from its leaves and their sums, in the same order."""
     past = Past([Record(one.successes, one.failures, one.latest) for one in sums], hazards)
     by_type: defaultdict[str, Counted] = defaultdict(Counted)
-    for leaf, (successes, failures) in zip(leaves, past.effective, strict=True):
+    by_kind: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, (leaf, (successes, failures)) in enumerate(
+        zip(leaves, past.effective, strict=True)
+    ):
+        by_kind[leaf.task_type, leaf.operation].append(number)
         counted = Counted(successes, successes + failures)
         by_type[leaf.task_type] = by_type[leaf.task_type].plus(counted)
     return AgentRecord(
@@ -147,6 +153,7 @@ def agent_record(
         tuple(_spent(one) for one in sums),
         tuple(one.successes + one.failures for one in sums),
         dict(by_type),
+        dict(by_kind),
     )
 
 
@@ -167,8 +174,7 @@ def asked_at(records: Mapping[str, AgentRecord], task_type: str, operation: str)
     """When anybody was lately asked for a kind of task, in order."""
     found: list[float] = []
     for record in records.values():
-        for number, leaf in enumerate(record.leaves):
-            if leaf.task_type == task_type and leaf.operation == operation:
-                found.extend(record.past.times(number))
+        for number in record.by_kind.get((task_type, operation), ()):
+            found.extend(record.past.times(number))
     found.sort()
     return found

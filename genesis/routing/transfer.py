@@ -10,7 +10,6 @@ shrunk towards what the configuration assumes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import NamedTuple
 
 _LEAST_DIFFERENCE = 0.003  # squared; no two task types are quite the same
@@ -84,6 +83,8 @@ def difference(said: Iterable[tuple[float, float]], assumed: float, assumed_weig
 
 def pooled(
     records: Mapping[str, Counted],
+    task_type: str,
+    here: Counted,
     differences: Mapping[str, float],
     unlike: float,
     hope: Guess,
@@ -94,24 +95,25 @@ def pooled(
     types; the other half is that of the type in question, which no other type can tell.
 
     Args:
-        records: the agent's outcomes by task type, without the one in question.
+        records: the agent's outcomes by task type.
+        task_type: the one in question.
+        here: the agent's outcomes at this type, without those that are to be expected.
         differences: expected squared difference of rates between each and the one in question.
         unlike: the same between types of which nothing is known.
         hope: what is expected of any agent, as if it were the record at one more type.
     """
-    successes, n = hope.mean * hope.weight, hope.weight
-    for counted in records.values():
-        successes += counted.successes
-        n += counted.n
-    mean = successes / n
+    told = [(name, *(here if name == task_type else counted)) for name, counted in records.items()]
+    successes = hope.mean * hope.weight + sum([each for _, each, _ in told])
+    mean = successes / (hope.weight + sum([n for _, _, n in told]))
     twice = 2 * max(mean * (1 - mean), _LEAST_VARIANCE)
     total, rate, own = hope.weight, hope.weight * hope.mean, hope.weight * unlike
-    leaning = ("", 0.0)
-    for name, counted in records.items():
-        if counted.n > 0:
-            weight = 1 / (1 / counted.n + differences[name] / twice)
+    leaning, most = "", 0.0
+    for name, successes, n in told:
+        if n > 0:
+            weight = 1 / (1 / n + differences[name] / twice)
             total += weight
-            rate += weight * counted.successes / counted.n
+            rate += weight * successes / n
             own += weight * differences[name]
-            leaning = max(leaning, (name, weight), key=itemgetter(1))
-    return Guess(rate / total, 1 / (1 / total + own / total / twice), leaning[0])
+            if weight > most:
+                leaning, most = name, weight
+    return Guess(rate / total, 1 / (1 / total + own / total / twice), leaning)
