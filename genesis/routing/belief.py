@@ -9,29 +9,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from genesis.routing.beta import beta_quantile, matched
-from genesis.routing.changepoint import Present
+from genesis.routing.beta import beta_quantile
 from genesis.routing.priors import RoutingPriors, configured_priors
-from genesis.routing.records import (
-    AgentRecord,
-    OutcomeRow,
-    Spent,
-    agent_record,
-    agent_records,
-    asked_at,
-)
-from genesis.routing.transfer import Counted, Guess, difference, pooled
+from genesis.routing.records import OutcomeRow
+from genesis.routing.standings import Standings
+from genesis.routing.transfer import Guess
 from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
-from infrastructure.text import counted as told_count
 
-_WIDER_WEIGHT = 1.0  # attempts that an agent's record of a kind counts for in that of a model
 _DECLARED_WEIGHT = 1.0  # attempts that a skill's declared price and time count for
-_SURELY = 1e-3  # a prior may not be surer than this: no record could change its mind
-_USUAL_WEIGHT = 4.0  # attempts that what is usual counts for in a task type's failure rate
-_STALE = 0.6  # share of a record that tells of the present, below which this is said
 _ALPHA = 0.10  # outside of the credible interval
 
 
@@ -121,7 +109,7 @@ class Belief:
     ) -> None:
         self._rows = tuple(rows)
         self._priors = priors
-        self._known: _Known | None = None
+        self._known: Standings | None = None
 
     def plus(self, rows: Iterable[OutcomeRow]) -> Belief:
         """The same with further outcomes."""
@@ -151,8 +139,8 @@ class Belief:
         Raises:
             ConfigError: the configured priors are wrong.
         """
-        known = self._ready()
-        found = known.shares(task_type, operation, agent, model, effort, prior)
+        opinion = None if prior is None else Guess(prior.mean, prior.weight)
+        found = self._ready().present(task_type, operation, agent, model, effort, opinion)
         weight = found.spent.weight + _DECLARED_WEIGHT
         return Estimate(
             found.alpha,
@@ -165,166 +153,9 @@ class Belief:
 
     def failure_rate(self, task_type: str) -> tuple[float, int]:
         """Share of attempts at a task type that fail now, and on how many attempts that rests."""
-        known = self._ready()
-        usual = 1 - known.priors.success.mean
-        records = tuple(known.agents.values())
-        counted = [each.by_type[task_type] for each in records if task_type in each.by_type]
-        failures = sum(each.n - each.successes for each in counted) + _USUAL_WEIGHT * usual
-        n = sum(
-            attempts
-            for record in records
-            for leaf, attempts in zip(record.leaves, record.attempts, strict=True)
-            if leaf.task_type == task_type
-        )
-        return failures / (sum(each.n for each in counted) + _USUAL_WEIGHT), n
+        return self._ready().failure_rate(task_type)
 
-    def _ready(self) -> _Known:
+    def _ready(self) -> Standings:
         if self._known is None:
-            self._known = _Known(self._rows, self._priors or configured_priors())
+            self._known = Standings(self._rows, self._priors or configured_priors())
         return self._known
-
-
-@dataclass(frozen=True, slots=True)
-class _Shares:
-    alpha: float
-    beta: float
-    n: int
-    spent: Spent
-    basis: str
-
-
-_NOBODY = agent_record((), (), RoutingPriors().changes.hazards)
-_HOPELESS = Guess(0.5, 1e-6)  # no opinion: where a routing policy has one
-
-
-class _Known:
-    """The records of all agents, and what follows from them."""
-
-    def __init__(self, rows: Sequence[OutcomeRow], priors: RoutingPriors) -> None:
-        self.priors = priors
-        self.agents = agent_records(rows, priors.changes.hazards)
-        self._differences: dict[str, dict[str, float]] = {}
-        self._asked: dict[tuple[str, str], list[float]] = {}
-        self._found: dict[tuple[object, ...], _Shares] = {}
-        self._hope = Guess(priors.success.mean, priors.success.weight)
-
-    def shares(
-        self,
-        task_type: str,
-        operation: str,
-        agent: str,
-        model: str,
-        effort: str,
-        prior: Prior | None,
-    ) -> _Shares:
-        """Verified success of one way of doing a kind of task."""
-        key = (task_type, operation, agent, model, effort, prior)
-        if key not in self._found:
-            self._found[key] = self._shares(*key)
-        return self._found[key]
-
-    def _shares(
-        self,
-        task_type: str,
-        operation: str,
-        agent: str,
-        model: str,
-        effort: str,
-        prior: Prior | None,
-    ) -> _Shares:
-        record = self.agents.get(agent, _NOBODY)
-        origin = "assumed by the routing policy" if prior else "assumed from config"
-        kind = record.by_kind.get((task_type, operation), [])
-        guess = self._elsewhere(record, task_type, kind, _HOPELESS if prior else self._hope)
-        own = kind
-        if model:
-            same = [n for n in kind if record.leaves[n].model == model]
-            own = [n for n in same if record.leaves[n].effort == effort]
-            guess = _narrowed(guess, record.of(n for n in kind if n not in same))
-            guess = _narrowed(guess, record.of(n for n in same if n not in own))
-        alpha, beta = _pseudo(guess, prior)
-        if not own:
-            basis = f"from its record at {guess.leaning}" if guess.leaning else origin
-            return _Shares(alpha, beta, 0, Spent(), basis)
-        n = sum(record.attempts[number] for number in own)
-        present = self._present(record, own, alpha, beta)
-        spent = _summed(record.spent[number] for number in own)
-        return _Shares(*matched(present.mean, present.variance), n, spent, _told(n, present.since))
-
-    def _elsewhere(
-        self, record: AgentRecord, task_type: str, kind: Sequence[int], hope: Guess
-    ) -> Guess:
-        """What the agent's other kinds of task say about this one."""
-        here = record.of(n for n in _of_type(record, task_type) if n not in kind)
-        differences = self._differences_from(task_type)
-        unlike = self.priors.transfer.unlike
-        return pooled(record.by_type, task_type, here, differences, unlike, hope)
-
-    def _differences_from(self, task_type: str) -> dict[str, float]:
-        """How far an agent's rates at other task types are from that at one, squared."""
-        found = self._differences.get(task_type)
-        if found is None:
-            found = self._differences[task_type] = {
-                other: self._difference(task_type, other)
-                for other in {name for record in self.agents.values() for name in record.by_type}
-            }
-        return found
-
-    def _difference(self, one: str, other: str) -> float:
-        transfer = self.priors.transfer
-        assumed = transfer.assumed(one, other)
-        if one == other:
-            return assumed
-        said = (record.apart(one, other, assumed) for record in self.agents.values())
-        return difference(said, assumed, transfer.weight)
-
-    def _present(
-        self, record: AgentRecord, own: Sequence[int], alpha: float, beta: float
-    ) -> Present:
-        """The present success of some leaves of an agent; several count as one."""
-        if len(own) > 1:
-            counted = record.of(own)
-            alpha, total = alpha + counted.successes, alpha + beta + counted.n
-            mean = alpha / total
-            return Present(mean, mean * (1 - mean) / (total + 1), counted.n)
-        key = record.leaves[own[0]][:2]
-        if key not in self._asked:
-            self._asked[key] = asked_at(self.agents, *key)
-        return record.past.present(own[0], alpha, beta, self._asked[key])
-
-
-def _of_type(record: AgentRecord, task_type: str) -> Iterator[int]:
-    for (of_type, _), numbers in record.by_kind.items():
-        if of_type == task_type:
-            yield from numbers
-
-
-def _pseudo(guess: Guess, prior: Prior | None) -> tuple[float, float]:
-    """What is expected of one way of doing a kind of task before its own record, as attempts."""
-    mean, weight = guess.mean, guess.weight
-    if prior is not None:
-        weight += prior.weight
-        mean += (prior.mean - mean) * prior.weight / weight
-    mean = min(max(mean, _SURELY), 1 - _SURELY)
-    return mean * weight, (1 - mean) * weight
-
-
-def _narrowed(guess: Guess, counted: Counted) -> Guess:
-    """A wider record as what it is worth for a narrower one."""
-    weight = guess.weight + counted.n
-    if not weight:
-        return guess
-    mean = (guess.mean * guess.weight + counted.successes) / weight
-    return Guess(mean, min(weight, _WIDER_WEIGHT), guess.leaning)
-
-
-def _summed(each: Iterable[Spent]) -> Spent:
-    found = tuple(each)
-    return Spent(*(sum(column) for column in zip(*found, strict=True)))
-
-
-def _told(n: int, since: float) -> str:
-    told = f"from {told_count(n, 'attempt')}"
-    if since < _STALE * n:
-        return f"{told}, of which about {since:.0f} tell of the present"
-    return told
