@@ -26,6 +26,7 @@ from genesis.planning.wanted import WantedData
 from genesis.routing.candidates import Exploration
 from genesis.routing.options import ModelOption
 from genesis.routing.prices import Prices
+from genesis.routing.priors import configured_priors
 from genesis.routing.router import Router
 from genesis.routing.rules import RuleBook
 from genesis.startup import Startup
@@ -90,6 +91,7 @@ def assemble(
         registry.register(agent)
     registry.register(composite)
     slots = AgentSlots()
+    configured_priors()  # a wrong file is an error now, not at the first request
     rules = RuleBook.load()
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
