@@ -5,15 +5,18 @@ those calls cost; a sound checker decides. Every problem is one request that goe
 orchestrator with an SQLite memory. The first half of the problems is learnt from, the second half
 is measured, with the memory going on to learn. The rows:
 
-genesis, memory        after the first half
-genesis, no memory     the same orchestrator with memory off
+genesis, no memory     the orchestrator with memory off
+genesis, memory        it remembers what came of the first half
+genesis, own policy    and has a routing policy, trained on the attempts that it made there
+genesis, full policy   the same, trained on the answers of every model to the first half
 cheapest first         every model in the order of its price, until the checker says yes
 best single            the model that was right most often on the first half, alone
 dearest only           the dearest model alone
 oracle                 the cheapest model that is right, where one is; nothing paid where none is
 
-Each agent declares the mean price of its model on the first half, as a price list would. Regret is
-what the oracle's solved problems and money are worth more, a solved problem being worth --value.
+Each agent declares the mean price of its model on the first half, as a price list would. A solved
+problem is worth --value to the orchestrator, which stops where the next attempt is not worth its
+price, and to the regret: what the oracle gains more.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import asyncio
 import gzip
 import json
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -34,12 +38,18 @@ from typing import Any
 from blocksworld import judge
 
 from genesis import GenesisOrchestrator, Skill
+from genesis.learning.dataset import examples_from_memory
+from genesis.learning.examples import Example, Observed
+from genesis.learning.train import train_policy
+from genesis.routing.outlook import option_name
+from genesis.routing.policy_file import save_policy
 from genesis.tasks.checks import Submission
 from genesis.tasks.task import Verdict
 from genesis.testing.recording import RecordedAnswer, Recording, entry_line
 from genesis.testing.replay import ReplayAgent
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.config import FeatureFlags, Settings
+from infrastructure.embeddings.embedder import Embedder
 
 PLAN, PROBLEM = "blocksworld_plan", "blocksworld_problem"
 OPERATION = "solve_blocksworld"
@@ -137,24 +147,60 @@ def mean_prices(learnt: Sequence[Problem]) -> dict[str, float]:
     return dict(sorted(means.items(), key=lambda item: item[1]))
 
 
-def orchestrator(
-    folder: Path, recording: Recording, prices: dict[str, float], attempts: int, *, memory: bool
-) -> GenesisOrchestrator:
-    """The real one, its agents replayed. Recorded calls have no durations, so time is free."""
-    settings = Settings(
-        db_path=str(folder / "memory.db"),
-        data_dir=folder,
-        workspace=folder,
-        max_attempts=attempts,
-        seconds_price_usd=0.0,
-    )
-    flags = FeatureFlags(memory_enabled=memory)
-    made = GenesisOrchestrator(settings=settings, flags=flags, agents=[])
-    for model, usd in prices.items():
-        skill = Skill(OPERATION, "Solves it.", (), (PROBLEM,), (PLAN,), cost_usd=usd)
-        card = AgentCard(model, f"Plans as {model} did.", (skill,))
-        made.register_agent(ReplayAgent(card, recording), checks={PLAN: check})
-    return made
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One random split and what every orchestrator on it shares.
+
+    Attributes:
+        folder: takes the recording, the memories and the policies.
+        recording: all answers.
+        prices: mean price of each model on the first half, cheapest first, US dollars.
+        attempts: models asked for one problem at most.
+        value: US dollars of a solved problem.
+    """
+
+    folder: Path
+    recording: Recording
+    prices: dict[str, float]
+    attempts: int
+    value: float
+
+    def orchestrator(
+        self, database: str, *, memory: bool = True, policy: Path | None = None
+    ) -> GenesisOrchestrator:
+        """The real one, its agents replayed. Recorded calls have no durations: time is free."""
+        settings = Settings(
+            db_path=str(self.folder / database),
+            data_dir=self.folder,
+            workspace=self.folder,
+            max_attempts=self.attempts,
+            seconds_price_usd=0.0,
+            success_value_usd=self.value,
+            routing_policy=policy,
+        )
+        flags = FeatureFlags(memory_enabled=memory)
+        made = GenesisOrchestrator(settings=settings, flags=flags, agents=[])
+        for model, usd in self.prices.items():
+            skill = Skill(OPERATION, "Solves it.", (), (PROBLEM,), (PLAN,), cost_usd=usd)
+            card = AgentCard(model, f"Plans as {model} did.", (skill,))
+            made.register_agent(ReplayAgent(card, self.recording), checks={PLAN: check})
+        return made
+
+    async def measured(
+        self, name: str, problems: Sequence[Problem], made: GenesisOrchestrator
+    ) -> Row:
+        """The row of an orchestrator, which is closed afterwards."""
+        row = Row(name)
+        async with made:
+            for one in problems:
+                row.add(*await answer(made, one))
+        return row
+
+    def trained(self, examples: Sequence[Example], name: str, embedder: Embedder) -> Path:
+        """The file of a routing policy."""
+        path = self.folder / f"{name}.safetensors"
+        save_policy(train_policy(examples, embedder=embedder), path)
+        return path
 
 
 async def answer(made: GenesisOrchestrator, one: Problem) -> tuple[bool, float, int]:
@@ -164,23 +210,42 @@ async def answer(made: GenesisOrchestrator, one: Problem) -> tuple[bool, float, 
     return result.success, result.cost_usd, sum(len(task.attempts) for task in result.tasks)
 
 
+def all_answers(learnt: Sequence[Problem]) -> list[Example]:
+    """What every model made of every problem of the first half."""
+    return [
+        Example(
+            one.request,
+            {
+                option_name(OPERATION, model, "", ""): Observed(one.right[model], one.usd[model])
+                for model in one.plans
+            },
+        )
+        for one in learnt
+    ]
+
+
 async def replayed(
-    learnt: Sequence[Problem], measured: Sequence[Problem], attempts: int, *, memory: bool
-) -> Row:
-    """One orchestrator over both halves."""
-    row = Row("genesis, memory" if memory else "genesis, no memory")
-    with tempfile.TemporaryDirectory(prefix="replay-") as name:
-        folder = Path(name)
-        write_recording([*learnt, *measured], folder / "answers.jsonl")
-        recording = Recording.load(folder / "answers.jsonl")
-        prices = mean_prices(learnt)
-        async with orchestrator(folder, recording, prices, attempts, memory=memory) as made:
-            if memory:
-                for one in learnt:
-                    await answer(made, one)
-            for one in measured:
-                row.add(*await answer(made, one))
-    return row
+    bench: Bench, learnt: Sequence[Problem], measured: Sequence[Problem]
+) -> list[Row]:
+    """The orchestrator without memory, with it, and with policies on top of it."""
+    no_memory = bench.orchestrator("none.db", memory=False)
+    rows = [await bench.measured("genesis, no memory", measured, no_memory)]
+    async with bench.orchestrator("learnt.db") as made:
+        for one in learnt:
+            await answer(made, one)
+        own = await examples_from_memory(made.services.memory)
+        embedder = made.services.embedder
+    policies = {
+        "genesis, memory": None,
+        "genesis, own policy": bench.trained(own, "own", embedder),
+        "genesis, full policy": bench.trained(all_answers(learnt), "full", embedder),
+    }
+    for name, policy in policies.items():
+        database = f"{name}.db"
+        shutil.copy(bench.folder / "learnt.db", bench.folder / database)
+        made = bench.orchestrator(database, policy=policy)
+        rows.append(await bench.measured(name, measured, made))
+    return rows
 
 
 def cascade(name: str, order: Sequence[str], measured: Sequence[Problem]) -> Row:
@@ -206,15 +271,23 @@ def oracle(measured: Sequence[Problem]) -> Row:
     return row
 
 
-async def measure(problems: Sequence[Problem], attempts: int, rng: random.Random) -> list[Row]:
+async def measure(
+    problems: Sequence[Problem], attempts: int, value: float, rng: random.Random
+) -> list[Row]:
     """One random split of the problems, every row."""
     drawn = rng.sample(list(problems), len(problems))
     learnt, measured = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-    order = list(mean_prices(learnt))
+    prices = mean_prices(learnt)
+    order = list(prices)
     best = max(order, key=lambda model: sum(one.right[model] for one in learnt))
+    with tempfile.TemporaryDirectory(prefix="replay-") as name:
+        folder = Path(name)
+        write_recording(problems, folder / "answers.jsonl")
+        recording = Recording.load(folder / "answers.jsonl")
+        bench = Bench(folder, recording, prices, attempts, value)
+        rows = await replayed(bench, learnt, measured)
     return [
-        await replayed(learnt, measured, attempts, memory=True),
-        await replayed(learnt, measured, attempts, memory=False),
+        *rows,
         cascade("cheapest first", order[:attempts], measured),
         cascade("best single", [best], measured),
         cascade("dearest only", order[-1:], measured),
@@ -266,7 +339,7 @@ async def main() -> None:
     rng = random.Random(said.seed)
     problems = read(said.data)
     used = rng.sample(problems, min(said.n or len(problems), len(problems)))
-    splits = [await measure(used, said.attempts, rng) for _ in range(said.splits)]
+    splits = [await measure(used, said.attempts, said.value, rng) for _ in range(said.splits)]
     rows = table(splits, said.value)
     out = sys.stderr if said.json else sys.stdout
     print(
