@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,6 +33,10 @@ class DeliverableConfig(BaseModel):
         needs: data that must be given, or made by the same plan, before it is asked for.
         task_types: the only task types in which its phrases count; empty for all.
         phrases: what asks for it, as whole words.
+        things: what asks for it where a passage begins by asking that such a thing be made, in
+            any task type.
+        begins: with these a passage asks for it where nothing else is found and no data decide.
+        also: data that whoever asks for it wants as well.
         in_words: it is made from the words of the request, so that requests for it are alike only
             when their words are.
     """
@@ -41,7 +45,10 @@ class DeliverableConfig(BaseModel):
 
     needs: list[str] = Field(default_factory=list)
     task_types: list[str] = Field(default_factory=list)
-    phrases: list[str] = Field(min_length=1)
+    phrases: list[str] = Field(default_factory=list)
+    things: list[str] = Field(default_factory=list)
+    begins: list[str] = Field(default_factory=list)
+    also: list[str] = Field(default_factory=list)
     in_words: bool = False
 
 
@@ -64,6 +71,9 @@ class _Deliverable:
     needs: frozenset[str]
     task_types: frozenset[str]
     phrases: Phrases
+    things: Phrases
+    begins: Phrases
+    also: tuple[str, ...]
     in_words: bool
 
 
@@ -75,6 +85,7 @@ class Deliverables:
         asked: what each task type asks for; a type that is not there asks for an answer.
         own: what agents of the user's own can be asked for.
         families: a name for each datum, common to those that one plan makes together.
+        includes: what is made on the way to a datum.
         openings: words with which people begin to ask for something.
         open_ended: of these, those that ask for work in words.
         infer: the task type of a passage; None reads every passage as of the request's type.
@@ -87,6 +98,7 @@ class Deliverables:
         own: OwnSkills,
         *,
         families: Mapping[str, str] | None = None,
+        includes: Mapping[str, Collection[str]] | None = None,
         openings: Sequence[str] = (),
         open_ended: Sequence[str] = (),
         infer: Callable[[str], str] | None = None,
@@ -97,12 +109,16 @@ class Deliverables:
                 frozenset(config.needs),
                 frozenset(config.task_types),
                 Phrases(config.phrases),
+                Phrases(config.things),
+                Phrases(config.begins),
+                tuple(config.also),
                 config.in_words,
             )
             for datum, config in known.items()
         }
         self._asked = dict(asked)
         self._families = dict(families or {})
+        self._includes = dict(includes or {})
         self._openings = Phrases([*openings, *open_ended])
         self._open_ended = Phrases(open_ended)
         self._infer = None if infer is None else lru_cache(maxsize=256)(infer)
@@ -132,6 +148,14 @@ class Deliverables:
             # Its first words tell what it is about better than all of them together.
             return (Part("", found[0].task_type, data, found[0].asked),)
         return found if len(found) > 1 else (whole,)
+
+    def essential(self, asked: Iterable[str]) -> frozenset[str]:
+        """Of what is asked for, that which is not made on the way to the rest.
+
+        Who asks for a chart and an average asks for the same work as who asks for a chart.
+        """
+        listed = frozenset(asked)
+        return listed.difference(*(self._includes.get(datum, ()) for datum in listed))
 
     def in_words(self, part: Part) -> bool:
         """Whether what a part asks for is made from its words, and not from given data alone."""
@@ -172,11 +196,10 @@ class Deliverables:
             return tuple(dict.fromkeys([*own, *found]))
         chosen = [*config.always, *found]
         if config.principal and not set(config.principal) & set(chosen):
-            principal = self._principal(config.principal, at_hand)
-            # What words ask for and data serve is not doubted because the type suggests more.
-            at_hand |= frozenset(chosen)
-            if not chosen or (principal != FALLBACK and self.needs(principal) <= at_hand):
-                chosen.append(principal)
+            # What words ask for is not doubted because the type suggests an answer in words.
+            served = self._served(config.principal, at_hand | frozenset(chosen))
+            if served or not chosen:
+                chosen.append(served or self._principal(config.principal, at_hand, bare))
         return tuple(dict.fromkeys(chosen))
 
     def _found(self, text: str, task_type: Callable[[], str], given: JsonObject) -> tuple[str, ...]:
@@ -189,33 +212,63 @@ class Deliverables:
     def _by_phrases(
         self, text: str, task_type: Callable[[], str], at_hand: frozenset[str]
     ) -> tuple[list[str], bool]:
-        """What phrases ask for, and whether any does so outright, against the task type."""
-        found: list[str] = []
-        against = False
-        for datum, known in self._known.items():
-            if not known.needs <= at_hand or not known.phrases.first_in(text):
-                continue
-            if known.task_types and task_type() not in known.task_types:
-                if not self._outright(text, known.phrases):
-                    continue
-                against = True
-            found.append(datum)
-        return found, against
-
-    def _outright(self, text: str, phrases: Phrases) -> bool:
-        """Whether a passage begins by asking for this: 'Profile ...', 'Write a letter to ...'."""
+        """What phrases ask for, and whether any does so outright, whatever the task type."""
         text = text.lstrip()
-        begun = self._openings.begun(text)
-        if not begun:
-            return False
-        if phrases.begins(text):
-            return True
-        thing = _OBJECT.match(text, len(begun)) if self._open_ended.begins(text) else None
-        return thing is not None and phrases.ends(thing.group("object"))
+        thing = self._thing(text)
+        found: list[str] = []
+        outright = False
+        for datum, known in self._known.items():
+            if not known.needs <= at_hand:
+                continue
+            if not thing or not known.things.ends(thing):
+                if not known.phrases.first_in(text):
+                    continue
+                begun = known.phrases.begins(text) and self._openings.begins(text)
+                if known.task_types and not begun and task_type() not in known.task_types:
+                    continue
+                outright |= bool(known.task_types) and task_type() not in known.task_types
+            else:
+                outright |= not self._suits(datum, task_type())
+            found += [datum, *known.also]
+        return found or self._nearly(text, task_type, at_hand), outright
 
-    def _principal(self, principal: Sequence[str], at_hand: frozenset[str]) -> str:
-        for datum in principal:
-            known = self._known.get(datum)
-            if known is None or known.needs <= at_hand:
-                return datum
-        return principal[0]
+    def _suits(self, datum: str, task_type: str) -> bool:
+        """Whether requests of a type ask for such a datum, so that the words add to the type."""
+        config, known = self._asked.get(task_type), self._known[datum]
+        if known.task_types:
+            return task_type in known.task_types
+        return config is not None and datum in (*config.always, *config.principal)
+
+    def _nearly(
+        self, text: str, task_type: Callable[[], str], at_hand: frozenset[str]
+    ) -> list[str]:
+        """What a text without any phrase asks for but for a typing error."""
+        return [
+            datum
+            for datum, known in self._known.items()
+            if known.needs
+            and known.needs <= at_hand
+            and known.phrases.nearly_in(text)
+            and (not known.task_types or task_type() in known.task_types)
+        ][:1]
+
+    def _thing(self, text: str) -> str:
+        """What a passage begins by asking to be made: 'a short letter'; empty when nothing."""
+        verb = self._open_ended.begun(text)
+        found = _OBJECT.match(text, len(verb)) if verb else None
+        return found.group("object") if found else ""
+
+    def _served(self, principal: Sequence[str], at_hand: frozenset[str]) -> str:
+        """The first that is made from data at hand; empty when none is."""
+        made = (d for d in principal if self.needs(d) and self.needs(d) <= at_hand)
+        return next(made, "")
+
+    def _principal(self, principal: Sequence[str], at_hand: frozenset[str], text: str) -> str:
+        """What to make where no words tell: what the data serve, else what needs none."""
+        general = self._asked.get("general")
+        served = self._served(general.principal, at_hand) if general and at_hand else ""
+        free = next((datum for datum in principal if not self.needs(datum)), "")
+        if served or not free:
+            return served or principal[0]
+        begun = (datum for datum, known in self._known.items() if known.begins.begins(text))
+        return next(begun, free)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from genesis.planning.clauses import without_lead
 from genesis.tasks.infer_text import stems
-from genesis.tasks.phrases import prose, words_of
+from genesis.tasks.phrases import one_edit_apart, prose, words_of
 
 _MAKE = frozenset(
     {"write", "draft", "compose", "create", "make", "generate", "prepare", "produce", "build"}
@@ -81,15 +81,3 @@ def _alike(one: str, other: str) -> bool:
     if min(len(one), len(other)) < _LONG or one[0] != other[0]:
         return False
     return one_edit_apart(one, other)
-
-
-def one_edit_apart(one: str, other: str) -> bool:
-    """Whether a letter is missing, added, wrong, or swapped with the next."""
-    if abs(len(one) - len(other)) > 1:
-        return False
-    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-    if start is None:
-        return True
-    a, b = one[start:], other[start:]
-    swapped = len(a) > 1 and len(b) > 1 and (a[1], a[0], a[2:]) == (b[0], b[1], b[2:])
-    return swapped or a[1:] == b[1:] or a[1:] == b or a == b[1:]

@@ -211,7 +211,7 @@ class _Finder:
     def fall_back(self, by_caller: frozenset[str]) -> None:
         """What may be taken for granted when the request names nothing."""
         named = self._names_data or "dataset" in self.data or "dataset" in by_caller
-        if self._task_type == "data_analysis" and not named:
+        if self._task_type == "data_analysis" and not named and not self.data:
             self._one_data_file(self.workspace.root)
         asks_tests = self._task_type == "testing" or bool(
             _RUN_TESTS.first_in(prose(self._request, {}))

@@ -92,7 +92,7 @@ class LearntPlanner:
         """Why a past plan does not serve, in words; empty when it does."""
         asked = {datum for part in parts for datum in part.asked}
         before = self._asked_before(past, old)
-        if before != asked:
+        if self._deliverables.essential(before) != self._deliverables.essential(asked):
             was, now = (", ".join(sorted(some)) for some in (before, asked))
             return f"its request asked for {was}, this one for {now}"
         if _success(past) < self._min_success:

@@ -181,6 +181,7 @@ class TemplateBook:
             read.asked,
             own,
             families=families,
+            includes=_includes(read),
             openings=read.openings,
             open_ended=read.open_ended,
             infer=infer,
@@ -281,6 +282,20 @@ class TemplatePlanner:
         raise PlanningError(f"this {goal.task_type} request lacks {how}")
 
 
+def _includes(read: _TemplatesFile) -> dict[str, frozenset[str]]:
+    """For each datum what has to be made before it, and cannot be given, directly or not."""
+    before: dict[str, set[str]] = {}
+    for task in (task for one in read.templates for task in one.tasks):
+        for datum in task.produces:
+            before.setdefault(datum, set()).update(n for n in task.requires if n not in read.given)
+
+    def all_before(datum: str, seen: frozenset[str]) -> frozenset[str]:
+        direct = frozenset(before.get(datum, ())) - seen
+        return direct.union(*(all_before(one, seen | direct | {datum}) for one in direct))
+
+    return {datum: all_before(datum, frozenset([datum])) for datum in before}
+
+
 def _named(read: _TemplatesFile) -> frozenset[str]:
     """Every datum that the configuration makes or asks for."""
     asked = (datum for c in read.asked.values() for datum in (*c.always, *c.principal))
@@ -312,6 +327,9 @@ def _check_references(read: _TemplatesFile, source: str) -> None:
     for datum, deliverable in read.deliverables.items():
         _known(source, f"deliverables.{datum}", [datum], produced, "no template makes it")
         _known(source, f"deliverables.{datum}.needs", deliverable.needs, known, "")
+        _known(
+            source, f"deliverables.{datum}.also", deliverable.also, produced, "no template makes it"
+        )
     for task_type, asked in read.asked.items():
         listed = [*asked.always, *asked.principal]
         _known(source, f"asked.{task_type}", listed, produced, "no template makes it")

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from infrastructure.jsonvalue import JsonObject
 
+_LONG = 5
 _SEPARATOR = r"[\s_-]+"
 _FILE_NAME = re.compile(
     r"(?<![\w/])(?:[\w~.-]*/)*[\w-]+(?:\.[\w-]+)*\."
@@ -44,6 +45,20 @@ class Phrases:
         found = self._pattern.search(text) if self._pattern is not None else None
         return found.group() if found else ""
 
+    def nearly_in(self, text: str) -> bool:
+        """Whether a word of the text is one slip of the keyboard away from a long phrase."""
+        words = [word for word in words_of(text) if len(word) >= _LONG - 1]
+        for phrase in self.listed:
+            stem = phrase.removesuffix("*")
+            if len(stem) < _LONG or not stem.isalpha():
+                continue
+            for word in words:
+                # Of a phrase that takes any ending, the beginning of the word is compared.
+                cuts = [word] if phrase == stem else [word[: len(stem) + n] for n in (-1, 0, 1)]
+                if any(cut[:1] == stem[:1] and one_edit_apart(cut, stem) for cut in cuts):
+                    return True
+        return False
+
     def begins(self, text: str) -> bool:
         """Whether the text begins with one of the phrases."""
         return bool(self.begun(text))
@@ -58,6 +73,18 @@ class Phrases:
         if self._pattern is None:
             return False
         return any(found.end() == len(text) for found in self._pattern.finditer(text))
+
+
+def one_edit_apart(one: str, other: str) -> bool:
+    """Whether a letter is missing, added, wrong, or swapped with the next."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if start is None:
+        return True
+    a, b = one[start:], other[start:]
+    swapped = len(a) > 1 and len(b) > 1 and (a[1], a[0], a[2:]) == (b[0], b[1], b[2:])
+    return swapped or a[1:] == b[1:] or a[1:] == b or a == b[1:]
 
 
 @lru_cache(maxsize=512)
