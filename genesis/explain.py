@@ -124,7 +124,11 @@ def _priced(event: Mapping[str, Any]) -> Iterator[Decision]:
             f"${rung['cost_usd']:.4f}, {rung['seconds']:.1f} s: {rung['reason']}"
             for n, rung in enumerate(ladder["rungs"], 1)
         )
-        yield Decision("daao", ladder["task_id"], ladder["reason"], rungs)
+        spare = tuple(
+            f"if a rule keeps one of these from it: {_who(rung)}"
+            for rung in ladder.get("spare", ())
+        )
+        yield Decision("daao", ladder["task_id"], ladder["reason"], rungs + spare)
     for change in event["changed_by_memory"]:
         yield Decision("daao", "changed by memory", change)
 

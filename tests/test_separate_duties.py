@@ -51,8 +51,10 @@ async def _not_bad(submission: Submission) -> Verdict:
     return Verdict(good, "draft", "read")
 
 
-async def _run(folder: Path, *agents: FakeAgent) -> OrchestrationResult:
-    settings = Settings(data_dir=folder / "data", workspace=folder, max_replans=0)
+async def _run(folder: Path, *agents: FakeAgent, max_attempts: int = 4) -> OrchestrationResult:
+    settings = Settings(
+        data_dir=folder / "data", workspace=folder, max_replans=0, max_attempts=max_attempts
+    )
     async with GenesisOrchestrator(str(folder / "m.db"), agents=[], settings=settings) as genesis:
         for number, agent in enumerate(agents):
             checks = {"draft": _not_bad} if number == 0 else {}
@@ -69,11 +71,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
 
 
-async def test_who_drafted_does_not_review(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_attempts", [1, 4])
+async def test_who_drafted_does_not_review(tmp_path: Path, max_attempts: int) -> None:
     result = await _run(
         tmp_path,
         _agent("first", "draft_it", "review_it"),
         _agent("second", "draft_it", "review_it"),
+        max_attempts=max_attempts,
     )
     assert result.success, result.errors
     drafted, reviewed = (task.attempts for task in result.tasks)

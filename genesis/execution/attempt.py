@@ -121,11 +121,7 @@ class TaskRunner:
         problem = self._prepare(climb, upstream)
         if problem:
             return self._result(climb, TaskStatus.FAILED, problem)
-        for rung in ladder.rungs:
-            barred = _barred(rung, ladder, upstream)
-            if barred:
-                climb.attempts.append(_not_made(climb, rung, barred))
-                continue
+        for rung in _open_rungs(climb, ladder, upstream):
             if self._seconds_left(climb.scope) <= 0:
                 late = "the run's deadline has passed, so it was not asked"
                 climb.attempts.append(_not_made(climb, rung, late))
@@ -234,6 +230,23 @@ class TaskRunner:
     def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
         scope = climb.scope
         scope.emit(TaskEnded(scope.run_id, climb.task.id, self._clock.now(), result))
+
+
+def _open_rungs(
+    climb: _Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
+) -> tuple[Rung, ...]:
+    """Whom no rule keeps from the task for what they did before; the others are noted once."""
+    barred: dict[str, Rung] = {}
+    for rung in ladder.rungs:
+        why = "" if rung.agent in barred else _barred(rung, ladder, upstream)
+        if why:
+            barred[rung.agent] = rung
+            climb.attempts.append(_not_made(climb, rung, why))
+    if not barred:
+        return ladder.rungs
+    return tuple(r for r in ladder.rungs if r.agent not in barred) + tuple(
+        r for r in ladder.spare if not _barred(r, ladder, upstream)
+    )
 
 
 def _barred(rung: Rung, ladder: Ladder, upstream: Mapping[str, TaskResult]) -> str:

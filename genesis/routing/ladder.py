@@ -151,6 +151,7 @@ class Ladder:
         difficulty: 0 (routine) to 1 (hard), estimated.
         reason: how difficulty and limits led to this order.
         apart: earlier tasks whose doers are not asked.
+        spare: attempts to make after those, when that keeps anybody from them.
         forecast: what it is expected to come to; None for one that nobody chose among others.
     """
 
@@ -159,4 +160,5 @@ class Ladder:
     difficulty: float
     reason: str
     apart: tuple[Apart, ...] = ()
+    spare: tuple[Rung, ...] = ()
     forecast: Forecast | None = None

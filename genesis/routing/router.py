@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from genesis.routing.options import ModelOption
 from genesis.routing.outlook import Outlook
 from genesis.routing.prices import Prices
 from genesis.routing.rules import Facts, RuleBook
+from genesis.routing.spare import with_spare
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.jsonvalue import JsonObject
@@ -151,17 +151,21 @@ class Router:
             ModelNotConfigured: all who can need a chat model and none is set.
             BudgetExceeded: nothing fits the money or time that is left, or is worth its price.
         """
-        ladder = choose(
-            task,
-            found,
-            belief,
-            estimate_difficulty(task, request, given, belief),
-            cards=self._cards(),
-            models=self._models,
-            outlook=outlook,
-            budget_left_usd=usd_left,
-            seconds_left=seconds_left,
-            prices=self._prices,
-            max_rungs=self._max_attempts,
-        )
-        return replace(ladder, apart=found.apart)
+        difficulty = estimate_difficulty(task, request, given, belief)
+
+        def chosen(among: Route) -> Ladder:
+            return choose(
+                task,
+                among,
+                belief,
+                difficulty,
+                cards=self._cards(),
+                models=self._models,
+                outlook=outlook,
+                budget_left_usd=usd_left,
+                seconds_left=seconds_left,
+                prices=self._prices,
+                max_rungs=self._max_attempts,
+            )
+
+        return with_spare(chosen(found), found, chosen)

@@ -87,6 +87,7 @@ class World:
         cost: float = 0.0,
         upstream: dict[str, TaskResult] | None = None,
         apart: tuple[Apart, ...] = (),
+        spare: tuple[str, ...] = (),
     ) -> TaskResult:
         deliveries = Deliveries(
             self.registry,
@@ -100,8 +101,11 @@ class World:
         runner = TaskRunner(
             self.registry, deliveries, self.clock, check_timeout_s=self.check_timeout_s
         )
-        rungs = tuple(Rung(name, "op", "", "medium", 0.5, cost, 1.0, "") for name in agents)
-        ladder = Ladder(task.id, rungs, 0.5, "", apart)
+
+        def rungs(names: tuple[str, ...]) -> tuple[Rung, ...]:
+            return tuple(Rung(name, "op", "", "medium", 0.5, cost, 1.0, "") for name in names)
+
+        ladder = Ladder(task.id, rungs(agents), 0.5, "", apart, rungs(spare))
         return await runner.run(task, ladder, upstream or {}, self.scope)
 
     def add(self, *agents: Agent) -> None:
@@ -507,3 +511,17 @@ async def test_a_task_whose_every_agent_is_kept_from_it_fails_with_the_rule(worl
     assert result.status is TaskStatus.FAILED
     assert "rule 'four-eyes': two must agree" in result.error
     assert not agent.assignments
+
+
+async def test_who_is_in_reserve_is_asked_only_where_a_rule_bars_somebody(world: World) -> None:
+    first, second = FakeAgent("a", Fail("no")), FakeAgent("b", "hello")
+    world.add(first, second)
+    result = await world.run(
+        TASK, "a", "a", upstream=_built_by("b"), apart=(FOUR_EYES,), spare=("b",)
+    )
+    assert _outcomes(result) == [O.FAILED, O.FAILED]
+    result = await world.run(
+        TASK, "a", "a", upstream=_built_by("a"), apart=(FOUR_EYES,), spare=("b",)
+    )
+    assert _outcomes(result) == [O.CANCELED, O.VERIFIED]  # it is barred once, not for each attempt
+    assert result.agent == "b"
