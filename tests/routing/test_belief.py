@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from route_samples import Row
 
-from genesis.routing.belief import Belief, Estimate, Prior
+from genesis.routing.belief import Belief, Estimate, Prior, Tried
 from genesis.routing.beta import beta_quantile
 from genesis.routing.priors import RoutingPriors
+from infrastructure.memory.memori.latest_attempts import LatestAttempts
 
 OPTIMISM = RoutingPriors().success.mean
 
@@ -117,3 +118,47 @@ def test_no_prior_is_so_sure_that_a_record_cannot_change_it(mean: float) -> None
     known = Belief([record])
     estimate = known.estimate("data_analysis", "answer_questions", "a", prior=Prior(mean, 2))
     assert abs(estimate.mean - mean) > 0.9
+
+
+def _recent(*attempts: tuple[float, float, bool]) -> LatestAttempts:
+    """Attempts a second apart, each with its duration, price and verdict."""
+    seconds, usd, successes = zip(*attempts, strict=True)
+    times = tuple(float(number) for number in range(len(attempts)))
+    return LatestAttempts(times, seconds, usd, successes)
+
+
+def test_price_and_time_follow_what_attempts_take_lately() -> None:
+    latest = _recent(*[(1.0, 0.01, True)] * 16, *[(4.0, 0.04, True)] * 16)
+    estimate = _estimate(Row("a", 1000, 0, seconds=1048, usd=10.48, latest=latest))
+    assert 3.0 < estimate.seconds < 4.0
+    assert 0.03 < estimate.usd < 0.09  # the declared price still counts for an attempt
+
+
+def test_an_agent_that_turned_bad_is_not_trusted_for_its_past() -> None:
+    latest = _recent(*[(1.0, 0.0, True)] * 28, *[(1.0, 0.0, False)] * 4)
+    turned = _estimate(Row("a", 528, 4, latest=latest))
+    assert turned.mean < 0.4
+    assert turned.n == 532
+    assert "tell of the present" in turned.basis
+    low, high = turned.interval
+    assert high - low > 0.3  # four attempts are not many
+    steady = _estimate(Row("a", 528, 4))
+    assert steady.mean > 0.95
+    assert steady.basis == "from 532 attempts"
+
+
+def test_what_failed_in_this_very_run_counts_at_once() -> None:
+    latest = _recent(*[(1.0, 0.0, True)] * 3)
+    before = Belief([Row("a", 3, 0, latest=latest)])
+    tried = Tried("data_analysis", "answer_questions", "a", "", "", 0, 1, 1.0, 0.0)
+    after = before.plus([tried])
+    key = ("data_analysis", "answer_questions", "a")
+    assert after.estimate(*key).mean < before.estimate(*key).mean
+    assert after.estimate(*key).n == 4
+
+
+def test_a_failure_rate_forgets_agents_that_changed() -> None:
+    latest = _recent(*[(1.0, 0.0, False)] * 20, *[(1.0, 0.0, True)] * 12)
+    recovered = Belief([Row("a", 12, 220, latest=latest)])
+    assert recovered.failure_rate("data_analysis")[0] < 0.25
+    assert recovered.failure_rate("data_analysis")[1] == 232

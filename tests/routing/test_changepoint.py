@@ -1,0 +1,140 @@
+"""Since when an agent is as it is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genesis.routing.changepoint import Hazards, Past, Present, Record
+from infrastructure.memory.memori.latest_attempts import LatestAttempts
+
+STILL = Hazards(kind=1e-9, agent=1e-9, idle=0.0)
+ALONE = Hazards(kind=0.01, agent=1e-9, idle=0.0)
+TOGETHER = Hazards(kind=1e-9, agent=0.01, idle=0.0)
+
+
+def record(
+    *successes: bool, earlier: tuple[int, int] = (0, 0), times: Sequence[float] = ()
+) -> Record:
+    """Attempts one second after another, unless their times are given."""
+    times = tuple(times) or tuple(float(number) for number in range(len(successes)))
+    nothing = (0.0,) * len(successes)
+    passed = sum(successes)
+    return Record(
+        earlier[0] + passed,
+        earlier[1] + len(successes) - passed,
+        LatestAttempts(times, nothing, nothing, tuple(successes)),
+    )
+
+
+def present(one: Record, *others: Record, hazards: Hazards = ALONE) -> Present:
+    return Past([one, *others], hazards).present(0, 1.0, 1.0)
+
+
+def test_without_changes_it_is_the_posterior_of_all_outcomes() -> None:
+    found = present(record(True, False, True, earlier=(7, 2)), hazards=STILL)
+    assert found.mean == pytest.approx(10 / 14, abs=1e-4)
+    assert found.variance == pytest.approx(10 * 4 / 14**2 / 15, abs=1e-4)
+    assert found.since == pytest.approx(12, abs=1e-3)
+
+
+def test_an_agent_that_turned_bad_is_no_longer_trusted_after_a_few_failures() -> None:
+    long_good = (True,) * 28
+    means = [present(record(*long_good, *(False,) * n, earlier=(200, 4))).mean for n in range(5)]
+    assert means == sorted(means, reverse=True)
+    assert means[0] > 0.95
+    assert means[3] < 0.35
+    assert 203 / 208 > 0.97  # what all outcomes together would still say
+
+
+def test_a_good_agent_that_fails_now_and_then_has_not_changed() -> None:
+    mixed = [number % 5 != 0 for number in range(32)]
+    assert present(record(*mixed, earlier=(400, 100))).mean == pytest.approx(0.8, abs=0.06)
+
+
+def test_an_agent_that_became_good_is_trusted_again() -> None:
+    found = present(record(*(False,) * 20, *(True,) * 6, earlier=(0, 100)))
+    assert found.mean > 0.8
+    assert found.since == pytest.approx(6, abs=1.5)
+
+
+def test_failures_at_several_kinds_of_task_add_up_to_a_change_of_the_agent() -> None:
+    good = (True,) * 12
+    untouched = record(*good)
+    failing = [record(*good, False, times=(*range(12), 50.0 + n)) for n in range(4)]
+    assert present(untouched, hazards=TOGETHER).mean > 0.9
+    after = present(untouched, *failing, hazards=TOGETHER)
+    assert after.mean < 0.65
+    assert after.since < 3
+    # Where each failure was followed by successes of the others, it says nothing of them.
+    later = record(*good, times=[1000.0 + n for n in range(12)])
+    assert present(later, *failing, hazards=TOGETHER).mean > 0.9
+
+
+def test_what_was_seen_since_the_agent_changed_counts() -> None:
+    bad = [record(*(True,) * 12, *(False,) * 3) for _ in range(3)]
+    proved = record(*(True,) * 15, times=[5.0 + n for n in range(15)])
+    assert present(proved, *bad, hazards=TOGETHER).mean > 0.85
+
+
+def test_a_record_fades_while_others_are_asked() -> None:
+    hazards = Hazards(kind=0.01, agent=0.01, idle=0.01)
+    past = Past([record(*(False,) * 10)], hazards)
+    asked = [float(number) for number in range(10)]
+    means = [
+        past.present(0, 1.6, 0.4, [*asked, *(100.0 + n for n in range(idle))]).mean
+        for idle in (0, 30, 100, 1000)
+    ]
+    assert means == sorted(means)
+    assert means[0] < 0.2
+    assert means[-1] == pytest.approx(0.8, abs=0.02)
+
+
+def test_after_a_long_pause_little_is_needed_to_believe_a_change() -> None:
+    hazards = Hazards(kind=0.01, agent=0.01, idle=0.01)
+    outcomes = (False,) * 10 + (True,) * 2
+
+    def believed(pause: int) -> float:
+        others = [10 + n / 1000 for n in range(pause)]
+        own = [*map(float, range(10)), 11.0, 12.0]
+        one = Past([record(*outcomes, times=own)], hazards)
+        return one.present(0, 1.0, 1.0, sorted(own + others)).mean
+
+    assert believed(200) > believed(0) + 0.1
+
+
+def _exact(successes: Sequence[bool], hazard: float) -> float:
+    """The mean over every place of one change, with a Beta(1, 1) on either side."""
+
+    def evidence(part: Sequence[bool]) -> float:
+        s, f = sum(part), len(part) - sum(part)
+        return math.factorial(s) * math.factorial(f) / math.factorial(s + f + 1)
+
+    n = len(successes)
+    weights = [evidence(successes)] + [
+        hazard * evidence(successes[:at]) * evidence(successes[at:]) for at in range(n)
+    ]
+    parts = [successes, *(successes[at:] for at in range(n))]
+    means = [(1 + sum(part)) / (2 + len(part)) for part in parts]
+    return sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights)
+
+
+@pytest.mark.parametrize("successes", list(itertools.product([True, False], repeat=6)))
+def test_it_is_the_exact_posterior_of_one_change(successes: tuple[bool, ...]) -> None:
+    assert present(record(*successes)).mean == pytest.approx(_exact(successes, 0.01), abs=0.01)
+
+
+@given(st.lists(st.booleans(), max_size=32), st.integers(0, 300), st.integers(0, 300))
+def test_it_is_always_a_rate_of_some_of_the_outcomes(
+    successes: list[bool], passed: int, failed: int
+) -> None:
+    one = record(*successes, earlier=(passed, failed))
+    found = present(one, record(True, False, times=(3.0, 4.0)), hazards=Hazards(0.05, 0.05, 0.0))
+    assert 0 < found.mean < 1
+    assert 0 < found.variance < found.mean * (1 - found.mean)
+    assert 0 <= found.since <= one.successes + one.failures + 1e-9
