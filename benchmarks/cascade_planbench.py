@@ -17,6 +17,7 @@ import argparse
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -102,8 +103,47 @@ def _common_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
-    facts = ["Initial state:", *row["init"], "Goal:", *row["goal"]]
-    return "\n".join(["Arrange the blocks.", *facts])
+    goal = ", ".join(_sentence(fact).removesuffix(".") for fact in row["goal"])
+    return "\n".join([f"Arrange the blocks such that {goal}.", *map(_sentence, row["init"])])
+
+
+def _sentence(fact: str) -> str:
+    match fact.split():
+        case ["on", x, y]:
+            return f"{x} is on {y}."
+        case ["ontable", x]:
+            return f"{x} is on the table."
+        case ["clear", x]:
+            return f"{x} is clear."
+        case _:
+            return f"{fact}."
+
+
+class HashedWords:
+    """An embedder that needs no model: words, pairs and triples of words, hashed and damped.
+
+    It keeps what a meaning's embedder passes over: how often "on the table" is said.
+    """
+
+    name = "hashed-words"
+    version = "1"
+    dimensions = 1024
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, [texts, dimensions]."""
+        counts = np.zeros((len(texts), self.dimensions))
+        for row, text in enumerate(texts):
+            words = text.lower().replace(".", " .").replace(",", " ,").split()
+            for length in (1, 2, 3):
+                for start in range(len(words) - length + 1):
+                    mark = " ".join(words[start : start + length]).encode()
+                    counts[row, zlib.crc32(mark) % self.dimensions] += 1
+        damped = np.log1p(counts)
+        norms = np.linalg.norm(damped, axis=1, keepdims=True)
+        return (damped / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+EMBEDDER = HashedWords()
 
 
 def our_frontier(train: Problems, test: Problems, seed: int) -> tuple[Floats, Floats]:
@@ -119,12 +159,14 @@ def our_frontier(train: Problems, test: Problems, seed: int) -> tuple[Floats, Fl
             )
             for text, *runs in zip(train.texts, train.solved, train.usd, strict=True)
         ],
+        embedder=EMBEDDER,
         seed=seed,
     )
     places = np.array([train.models.index(option) for option in policy.options])
     price, success = np.zeros((2, len(VALUES), len(test.texts)))
+    vectors = EMBEDDER.embed(test.texts)
     for problem, text in enumerate(test.texts):
-        outlook = policy.outlook(text)
+        outlook = policy.outlook(text, vectors[problem])
         for row, value in enumerate(VALUES):
             found = best_cascade(outlook.usd, outlook.success, outlook.weights, float(value))
             order = tuple(int(place) for place in places[list(found.order)]) if found.order else ()
