@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
+from openai_server import OpenAIServer
+from pydantic import SecretStr
 
-from genesis import GenesisOrchestrator, Skill, TaskOutput
+from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
+from genesis.agents.files import resolve_input
 from genesis.events import RunAccepted, RunEnded
+from genesis.execution.below import run_id_below
 from genesis.execution.events import SubRequestStarted, TaskEnded
 from genesis.result import OrchestrationResult, RunFinished
 from genesis.tasks.task import Usage
@@ -76,7 +81,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     shutil.copytree(CONFIG, folder)
     monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
 
-    def build(*templates: str, **settings: Any) -> GenesisOrchestrator:
+    def build(*templates: str, model: Any = None, **settings: Any) -> GenesisOrchestrator:
         (folder / "plan_templates.yaml").write_text(HEAD + "".join(templates or (OUTER, INNER)))
         chosen = load_settings(
             {},
@@ -85,7 +90,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             db_path=str(tmp_path / "memory.db"),
             **settings,
         )
-        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
+        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[], model=model)
 
     return build
 
@@ -427,3 +432,139 @@ async def test_a_cancelled_run_keeps_what_was_verified(make: Make) -> None:
     assert run.result["output"] == "by fetch\n\nby count\n\nby merge"
     assert run.result["tasks"] == 1
     assert metrics["total_workflows_executed"] == 1
+
+
+TWINS = """
+  - name: outer
+    task_types: [general]
+    asks: [answer]
+    tasks:
+      - {id: one, description: Find out one thing., operation: sub_request, produces: [findings]}
+      - {id: two, description: Find out another thing., operation: sub_request, produces: [figures]}
+      - {id: compose, description: Compose., operation: compose, requires: [findings, figures],
+         produces: [answer]}
+  - name: first
+    asks: [findings]
+    tasks:
+      - {id: fetch, description: Fetch., operation: fetch, task_type: general, produces: [facts]}
+      - {id: merge, description: Merge., operation: merge, task_type: general, requires: [facts],
+         produces: [findings]}
+  - name: second
+    asks: [figures]
+    tasks:
+      - {id: count, description: Count., operation: count, task_type: general, produces: [figures]}
+"""
+
+
+@pytest.mark.parametrize(("limit", "success"), [(6, True), (5, False)])
+async def test_requests_side_by_side_share_the_number_of_tasks(
+    make: Make, limit: int, success: bool
+) -> None:
+    async with make(TWINS, max_plan_tasks=limit, max_replans=0) as orchestrator:
+        world = World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success is success
+    # Three of the outer plan, and at most as many below as there is room for.
+    assert sum(world.calls().values()) - world.agents["compose"].calls <= limit - 3
+    if not success:
+        assert "(max_plan_tasks)" in " ".join(result.errors)
+
+
+async def test_what_a_branch_below_made_is_not_made_again(make: Make) -> None:
+    other_way = """
+  - name: other way
+    asks: [nothing]
+    tasks:
+      - {id: tally, description: Tally., operation: tally, produces: [figures]}
+      - {id: more, description: More., operation: more, produces: [nothing]}
+"""
+    async with make(TWINS, other_way) as orchestrator:
+        world = World(orchestrator, {"count": Fail("cannot count")})
+        tally = FakeAgent(
+            "tally",
+            {"figures": "1"},
+            skills=[Skill("tally", "T.", ("general",), produces=("figures",))],
+        )
+        orchestrator.register_agent(tally)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success
+    assert world.calls()["fetch"] == world.calls()["merge"] == world.calls()["compose"] == 1
+    # Whether it is counted in another way below or above, what the other branch made stands.
+    assert len(next(task for task in result.tasks if task.id == "one").sub_requests) == 1
+
+
+async def test_files_of_the_run_are_at_hand_one_level_down(make: Make, tmp_path: Path) -> None:
+    files = """
+  - name: outer
+    task_types: [general]
+    asks: [answer]
+    tasks:
+      - {id: write, description: Write., operation: write, produces: [project]}
+      - {id: read, description: Read it., operation: sub_request, requires: [project],
+         produces: [answer]}
+  - name: inner
+    given: [project]
+    asks: [answer]
+    tasks:
+      - {id: read, description: Read., operation: read, task_type: general, requires: [project],
+         produces: [answer]}
+given: {project: the project}
+"""
+
+    async def write(assignment: Assignment) -> TaskOutput:
+        folder = assignment.artifacts_dir / "made"
+        folder.mkdir()
+        (folder / "main.py").write_text("x = 1")
+        return TaskOutput("written", {"project": str(folder)})
+
+    async def read(assignment: Assignment) -> str:
+        place = resolve_input(assignment, "project")
+        assert assignment.artifacts_dir.resolve().is_relative_to(tmp_path / "data" / "runs")
+        return (place / "main.py").read_text()
+
+    async with make(files) as orchestrator:
+        made = Skill("write", "W.", ("general",), produces=("project",))
+        orchestrator.register_agent(write, name="write", skills=[made])
+        shown = Skill("read", "R.", requires=("project",), produces=("answer",))
+        orchestrator.register_agent(read, name="read", skills=[shown])
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success, result.errors
+    assert "x = 1" in result.output
+
+
+async def test_a_chat_model_may_plan_composite_tasks_but_not_below_the_deepest(make: Make) -> None:
+    def task(operation: str, *requires: str, **values: Any) -> dict[str, Any]:
+        return {
+            "id": operation,
+            "description": f"Do {operation}.",
+            "operation": operation,
+            "requires": list(requires),
+            **values,
+        }
+
+    outer = {"tasks": [task("sub_request", produces=["findings"]), task("compose", "findings")]}
+    inner = {"tasks": [task("fetch"), task("merge", "facts")]}
+    with OpenAIServer([outer, inner]) as server:
+        model = ChatOpenAI(
+            model="scripted", base_url=server.url, api_key=SecretStr("any"), max_retries=0
+        )
+        async with make(model=model, max_request_depth=2) as orchestrator:
+            world = World(orchestrator, cost_usd=0.0)
+            result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success, result.errors
+    assert world.calls() == {"fetch": 1, "merge": 1, "compose": 1}
+    first, second = (request.text for request in server.requests)
+    assert "- sub_request:" in first
+    assert "- sub_request:" not in second
+    assert "Asked for: findings" in second
+    # Planning below is paid for once, here.
+    assert result.cost_usd == pytest.approx(2 * (100 * 5 + 20 * 25) / 1e6)
+
+
+def test_a_run_below_has_an_id_of_its_own_however_long_the_names() -> None:
+    assert run_id_below("r", "a", "r:a:1") == "r~a~1"
+    assert run_id_below("r", "a", "r:a:2+1") == "r~a~2-1"
+    long = "x" * 80
+    ids = {run_id_below("r~" + long * 2, long, f"k:{n}") for n in range(3)}
+    assert len(ids) == 3
+    assert all(len(run_id) <= 200 and run_id.startswith("r~") for run_id in ids)
