@@ -18,11 +18,18 @@ from rich.text import Text
 from rich.tree import Tree
 
 from genesis.cli.console import console
-from genesis.events import MemoryRecalled, PlanMade, PlanPriced, PlanValidated, TaskTypeInferred
+from genesis.events import (
+    MemoryRecalled,
+    PlanMade,
+    PlanPriced,
+    PlanSentBack,
+    PlanValidated,
+    TaskTypeInferred,
+)
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
 from genesis.result import OrchestrationResult, TaskReport
 from genesis.routing.ladder import Ladder
-from genesis.tasks.task import AttemptOutcome, TaskStatus
+from genesis.tasks.task import SUB_REQUEST, AttemptOutcome, TaskStatus
 from infrastructure.text import counted
 
 GLYPHS: Mapping[str, str] = {
@@ -76,6 +83,8 @@ class RunView:
             self._say(f"plan from {event.source}: {event.reason}")
             for change in event.changes:
                 self._say(f"  {change}")
+        elif isinstance(event, PlanSentBack):
+            self._say(f"plan sent back: {'; '.join(event.reasons)}")
         elif isinstance(event, PlanValidated):
             self._say(_validated(event))
         elif isinstance(event, PlanPriced):
@@ -98,8 +107,9 @@ class RunView:
             self._live.start()
 
     def _progress(self, event: TaskStarted | AttemptStarted | AttemptEnded | TaskEnded) -> None:
+        name = _task_name(event.run_id, event.task_id)
         row = self._tasks.setdefault(
-            event.task_id, {"state": TaskStatus.PENDING.value, "agent": "", "note": ""}
+            name, {"state": TaskStatus.PENDING.value, "agent": "", "note": ""}
         )
         line = ""
         if isinstance(event, TaskStarted):
@@ -110,7 +120,7 @@ class RunView:
             attempt = event.attempt
             row["note"] = f"{attempt.outcome.value}: {attempt.reason}"
             if attempt.outcome is not AttemptOutcome.VERIFIED:
-                line = f"  ! {event.task_id}: {attempt.agent} {row['note']}"
+                line = f"  ! {name}: {attempt.agent} {row['note']}"
         else:
             result = event.result
             row["state"] = result.status.value
@@ -122,7 +132,7 @@ class RunView:
             said = (
                 row["note"] if result.status is TaskStatus.COMPLETED or not result.attempts else ""
             )
-            line = f"  {_state(row['state'])} {event.task_id}  {row['agent']}  {said}".rstrip()
+            line = f"  {_state(row['state'])} {name}  {row['agent']}  {said}".rstrip()
         self._draw(line)
 
     def _draw(self, line: str) -> None:
@@ -140,6 +150,11 @@ class RunView:
                 _state(row["state"]), escape(name), escape(row["agent"]), Text(row["note"])
             )
         return Group(table)
+
+
+def _task_name(run_id: str, task_id: str) -> str:
+    """A task with the composite tasks that it is below: "research/fetch"."""
+    return "/".join((*run_id.split("~")[1::2], task_id))
 
 
 def _state(state: str) -> str:
@@ -178,7 +193,10 @@ def plan_tree(plan: Mapping[str, Any], ladders: Iterable[Ladder] = ()) -> Tree:
         needs = task["depends_on"]
         also = f"  (also after {', '.join(needs[:-1])})" if len(needs) > 1 else ""
         parent = nodes[needs[-1]] if needs else tree
-        label = f"[bold]{escape(task['id'])}[/bold]{who}{also}\n  {escape(task['description'])}"
+        sub = "  (a request of its own)" if task.get("operation") == SUB_REQUEST else ""
+        label = (
+            f"[bold]{escape(task['id'])}[/bold]{who}{also}{sub}\n  {escape(task['description'])}"
+        )
         nodes[task["id"]] = parent.add(label)
     return tree
 

@@ -147,6 +147,8 @@ def show_command(run_id: str, *, as_json: bool) -> None:
     out.print(head, markup=False)
     out.print(run.request, markup=False)
     for event in events:
+        if event["type"] == "SubRequestStarted":
+            out.print(f"  {event['task_id']}: as run {event['sub_run_id']}", markup=False)
         if event["type"] == "TaskEnded":
             _show_task(out, cast("dict[str, Any]", event["result"]))
     result = cast("dict[str, Any]", run.result)
