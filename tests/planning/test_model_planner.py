@@ -252,3 +252,12 @@ async def test_another_way_that_is_none_is_refused_with_its_cost() -> None:
     ):
         await planner.plan(replace(GOAL, failed=(failed,), last=last))
     assert refused.value.cost_usd == 120
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "__import__('os')", "x" * 81, "", "1", "a\n"])
+async def test_an_operation_that_makes_anything_makes_nothing_of_an_absurd_name(name: str) -> None:
+    cards = (AgentCard("any", "", (Skill("do_anything", "Does anything."),)),)
+    absurd = {"tasks": [_task("a", "do_anything", produces=[name])]}
+    asked = _planner(absurd, absurd, cards=cards)
+    with asked as (planner, _), pytest.raises(PlanRefused, match="is no name of a datum"):
+        await planner.plan(GOAL)
