@@ -73,7 +73,7 @@ def vectors(examples: Sequence[Example], embedder: Embedder | None) -> NDArray[n
     """The examples' embeddings, [examples, dimensions]; [examples, 0] without an embedder.
 
     Raises:
-        InputError: a vector has another length than the embedder's.
+        InputError: a vector has another length than the embedder's, or is not finite.
         ModelError: the embedder is missing or failed.
     """
     if embedder is None:
@@ -85,10 +85,11 @@ def vectors(examples: Sequence[Example], embedder: Embedder | None) -> NDArray[n
     for place, example in enumerate(examples):
         if example.vector is None:
             continue
-        if example.vector.shape != (embedder.dimensions,):
+        shape = example.vector.shape
+        if shape != (embedder.dimensions,) or not np.isfinite(example.vector).all():
             raise InputError(
-                f"example {place}: its vector has the shape {example.vector.shape}, the embedder "
-                f"{embedder.name} gives {embedder.dimensions} numbers"
+                f"example {place}: its vector has the shape {shape}, the embedder "
+                f"{embedder.name} gives {embedder.dimensions} finite numbers"
             )
         rows[place] = example.vector
     return rows

@@ -164,15 +164,15 @@ class RoutingPolicy:
         usd = np.maximum(np.exp(logs) - weights.price_soft, 0.0)
         support = np.einsum("n,no->o", likeness, weights.tried).astype(np.float64)
         marginal = self._calibration.apply(scores[None])[0]
-        if self.joint is None:
-            return Outlook(self.options, marginal[:, None], np.ones(1), usd, support, marginal)
-        success, states = self.joint.states(marginal)
-        return Outlook(self.options, success, states, usd, support, self.joint.rate)
+        success, states = marginal[:, None], np.ones(1)
+        if self.joint is not None:
+            success, states = self.joint.states(marginal)
+        return Outlook(self.options, success, states, usd, support, weights.success_mean)
 
     def _likeness(self, row: Rows) -> Rows:
         """The kernel of one row with every example's, float32 [n]."""
         # einsum stays on this thread; BLAS would wake its workers for a product this small.
-        products = np.einsum("nd,d->n", self.weights.points, row)
+        products: Rows = np.einsum("nd,d->n", self.weights.points, row)
         return np.exp(-np.maximum(self._squares + row @ row - 2 * products, 0))
 
     def _checked(self, vector: NDArray[np.floating[Any]] | None) -> NDArray[np.floating[Any]]:

@@ -1,7 +1,11 @@
-"""A routing policy as one safetensors file: its arrays, and its card as the file's metadata."""
+"""A routing policy as one safetensors file: its arrays, and its card as the file's metadata.
+
+A digest over both stands beside the card, so that a damaged file is refused, not believed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, fields
@@ -19,6 +23,7 @@ from genesis.routing.joint import LatentTrait
 from genesis.routing.policy import FORMAT, Card, RoutingPolicy, Weights
 
 _CARD: Final = "genesis.routing_policy"
+_DIGEST: Final = "sha256"
 _JOINT: Final = "joint."
 _MOST_BYTES: Final = 256_000_000
 
@@ -34,9 +39,10 @@ def save_policy(policy: RoutingPolicy, path: Path) -> None:
     arrays: Arrays = {f.name: getattr(policy.weights, f.name) for f in fields(Weights)}
     if policy.joint is not None:
         arrays |= {f"{_JOINT}{name}": array for name, array in policy.joint.arrays().items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    said = json.dumps(asdict(policy.card))
     content: bytes = cast("Any", safetensors_numpy).save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        metadata={_CARD: json.dumps(asdict(policy.card))},
+        arrays, metadata={_CARD: said, _DIGEST: _digest(said, arrays)}
     )
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(content)
@@ -49,9 +55,12 @@ def load_policy(path: Path) -> RoutingPolicy:
     Raises:
         InputError: there is no such file, or it is damaged, foreign or of another version.
     """
-    said, arrays = _read(path)
+    metadata, arrays = _read(path)
+    said = metadata.get(_CARD)
     if said is None:
         raise InputError(f"{path} is no routing policy: its card is missing")
+    if metadata.get(_DIGEST) != _digest(said, arrays):
+        raise InputError(f"the routing policy {path} is damaged: its digest is another")
     card = _card(path, said)
     joint = {
         name.removeprefix(_JOINT): array
@@ -72,7 +81,7 @@ def load_policy(path: Path) -> RoutingPolicy:
         raise InputError(f"the routing policy {path} is damaged: {error}") from error
 
 
-def _read(path: Path) -> tuple[str | None, Arrays]:
+def _read(path: Path) -> tuple[dict[str, str], Arrays]:
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
@@ -80,9 +89,17 @@ def _read(path: Path) -> tuple[str | None, Arrays]:
         with cast("Any", safe_open)(path, framework="numpy") as file:
             metadata = cast("dict[str, str] | None", file.metadata()) or {}
             names = cast("list[str]", file.keys())
-            return metadata.get(_CARD), {name: file.get_tensor(name) for name in names}
+            return metadata, {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"the routing policy {path} cannot be read: {error}") from error
+
+
+def _digest(card: str, arrays: Arrays) -> str:
+    digest = hashlib.sha256(card.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _card(path: Path, said: str) -> Card:
