@@ -27,6 +27,7 @@ templates:
       - {id: review, description: Review it., operation: review_it, task_type: documentation,
          requires: [draft], produces: [review]}
 """  # noqa: E501 - YAML in flow style
+_REQUEST = "Review the documentation of the topic"
 _RULES = """
 rules: []
 separate:
@@ -38,10 +39,7 @@ separate:
 
 def _agent(name: str, *operations: str, draft: str = "a draft") -> FakeAgent:
     makes = {"draft_it": ("draft", draft), "review_it": ("review", "fine")}
-    skills = tuple(
-        Skill(op, op, requires=("draft",) * (op == "review_it"), produces=(makes[op][0],))
-        for op in operations
-    )
+    skills = tuple(Skill(op, op, produces=(makes[op][0],)) for op in operations)
     data = {makes[op][0]: makes[op][1] for op in operations}
     return FakeAgent(name, data, skills=skills)
 
@@ -51,15 +49,20 @@ async def _not_bad(submission: Submission) -> Verdict:
     return Verdict(good, "draft", "read")
 
 
-async def _run(folder: Path, *agents: FakeAgent, max_attempts: int = 4) -> OrchestrationResult:
+def _orchestrator(folder: Path, *agents: FakeAgent, max_attempts: int = 4) -> GenesisOrchestrator:
     settings = Settings(
         data_dir=folder / "data", workspace=folder, max_replans=0, max_attempts=max_attempts
     )
-    async with GenesisOrchestrator(str(folder / "m.db"), agents=[], settings=settings) as genesis:
-        for number, agent in enumerate(agents):
-            checks = {"draft": _not_bad} if number == 0 else {}
-            genesis.register_agent(agent, checks=checks)
-        return await genesis.execute_orchestrated_request("Review the documentation of the topic")
+    genesis = GenesisOrchestrator(str(folder / "m.db"), agents=[], settings=settings)
+    for number, agent in enumerate(agents):
+        checks = {"draft": _not_bad} if number == 0 else {}
+        genesis.register_agent(agent, checks=checks)
+    return genesis
+
+
+async def _run(folder: Path, *agents: FakeAgent, max_attempts: int = 4) -> OrchestrationResult:
+    async with _orchestrator(folder, *agents, max_attempts=max_attempts) as genesis:
+        return await genesis.execute_orchestrated_request(_REQUEST)
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +107,35 @@ async def test_one_agent_for_both_is_refused_before_it_is_asked(tmp_path: Path) 
     assert not result.success
     assert "rule 'four-eyes': nobody judges their own work" in " ".join(result.errors)
     assert result.cost_usd == 0
+
+
+async def test_tasks_of_one_time_are_shared_out_and_memory_takes_no_credit_for_it(
+    tmp_path: Path,
+) -> None:
+    at_once = _TEMPLATES.replace("requires: [draft], ", "").replace(
+        "principal: [", "always: [draft, "
+    )
+    (tmp_path / "config" / "plan_templates.yaml").write_text(at_once)
+    names = ("first", "second", "third", "fourth")
+    agents = (_agent(name, "draft_it", "review_it") for name in names)
+    async with _orchestrator(tmp_path, *agents) as genesis:
+        results = [await genesis.execute_orchestrated_request(_REQUEST) for _ in range(2)]
+        for result in results:
+            assert result.success, result.errors
+            assert {task.id: task.agent for task in result.tasks} == {
+                "draft": "first",
+                "review": "second",
+            }
+            # Without memory too it would have been the second, whom the rule leaves alone.
+            assert not any("goes first instead" in change for change in result.recalled.changed)
+        told = str(await genesis.explain(results[1].run_id))
+    assert "not first: rule 'four-eyes': nobody judges their own work" in told
+
+
+async def test_what_is_settled_later_is_explained(tmp_path: Path) -> None:
+    agents = (_agent(name, "draft_it", "review_it") for name in ("first", "second"))
+    async with _orchestrator(tmp_path, *agents, max_attempts=1) as genesis:
+        result = await genesis.execute_orchestrated_request(_REQUEST)
+        told = str(await genesis.explain(result.run_id))
+    assert "nor who did draft: rule 'four-eyes'" in told
+    assert "if a rule keeps one of these from it: second" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -76,6 +77,10 @@ def _changed_by_learning(
         workspace=context.scope.workspace,
         explore=False,
     )
+    # Whom rules leave out is left out whatever is learnt.
+    open_to = {candidate.agent for candidate in state.routes[task.id].candidates}
+    candidates = tuple(c for c in route.candidates if c.agent in open_to)
+    route = replace(route, candidates=candidates)
     try:
         other = _ladder(task, route, state, context, belief, None).rungs[0]
     except BudgetExceeded as error:

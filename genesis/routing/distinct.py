@@ -55,13 +55,16 @@ def _matched(knot: Sequence[str], persons: Mapping[str, Sequence[str]]) -> dict[
     holder: dict[str, str] = {}
 
     def place(task: str, tried: set[str]) -> bool:
+        free = next((p for p in persons[task] if p not in holder), None)
+        if free is not None:  # nobody who has a task is moved without need
+            holder[free] = task
+            return True
         for person in persons[task]:
-            if person in tried:
-                continue
-            tried.add(person)
-            if person not in holder or place(holder[person], tried):
-                holder[person] = task
-                return True
+            if person not in tried:
+                tried.add(person)
+                if place(holder[person], tried):
+                    holder[person] = task
+                    return True
         return False
 
     if not all(place(task, set()) for task in knot):

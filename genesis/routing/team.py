@@ -171,15 +171,17 @@ class _Sharing:
 
     def _share_at_one_time(self, chosen: Mapping[str, str]) -> None:
         """Of tasks that may run at once, each person is a candidate for one side only."""
+        settled = dict.fromkeys(self._open, 0)
         for person in dict.fromkeys(p for persons in self._open.values() for p in persons):
             tasks = [task_id for task_id, persons in self._open.items() if person in persons]
-            kept = [task_id for task_id in tasks if chosen[task_id] == person]
+            # Who is needed nowhere goes where there are the fewest to escalate to.
+            tasks.sort(key=lambda task_id: (chosen[task_id] != person, settled[task_id]))
+            kept: list[str] = []
             for task_id in tasks:
-                if task_id in kept:
-                    continue
                 rival = next((k for k in kept if self._at_one_time(task_id, k)), None)
                 if rival is None:
                     kept.append(task_id)
+                    settled[task_id] += 1
                     continue
                 why = self._apart[task_id][rival].why
                 self._leave_out(

@@ -92,6 +92,12 @@ def test_tasks_that_may_run_at_once_get_different_agents() -> None:
     assert "which may run meanwhile" in found["r"].rejected[0].reason
 
 
+def test_nobody_is_left_without_somebody_to_escalate_to() -> None:
+    tasks = [_task("b", "build"), _task("r", "review")]
+    found = _shared(tasks, {"b": ["w", "x", "y", "z"], "r": ["w", "x", "y", "z"]})
+    assert len(_agents(found["b"])) == len(_agents(found["r"])) == 2
+
+
 def test_who_has_built_does_not_review() -> None:
     tasks = [_task("b", "build"), _task("r", "review")]
     found = _shared(tasks, {"r": ["x", "y"]}, done={"b": _done("b", "y", "x")})
