@@ -80,6 +80,8 @@ def _changed_by_learning(
     # Whom rules leave out is left out whatever is learnt.
     open_to = {candidate.agent for candidate in state.routes[task.id].candidates}
     candidates = tuple(c for c in route.candidates if c.agent in open_to)
+    if not candidates:  # an agent's breaker opened between the steps
+        return []
     route = replace(route, candidates=candidates)
     try:
         other = _ladder(task, route, state, context, belief, None).rungs[0]
