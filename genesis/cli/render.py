@@ -40,6 +40,7 @@ GLYPHS: Mapping[str, str] = {
     "skipped": "○",
     "canceled": "■",
 }
+_TOLD_USD = 5e-5  # money below this is shown as nothing
 
 
 def consoles() -> tuple[Console, Console]:
@@ -180,16 +181,12 @@ def _validated(event: PlanValidated) -> str:
 
 def plan_tree(plan: Mapping[str, Any], ladders: Iterable[Ladder] = ()) -> Tree:
     """The plan by dependency: each task under the last task that it waits for."""
-    first = {ladder.task_id: ladder.rungs[0] for ladder in ladders}
+    chosen = {ladder.task_id: ladder for ladder in ladders}
     tree = Tree("[bold]plan[/bold]")
     nodes: dict[str, Tree] = {}
     for task in plan.get("tasks", ()):
-        rung = first.get(task["id"])
-        who = ""
-        if rung is not None:
-            model = f" with {rung.model}" if rung.model else ""
-            who = f"  [cyan]{escape(rung.agent + model)}[/cyan]  ~{rung.seconds:.1f} s"
-            who += f"  ~${rung.cost_usd:.4f}"
+        ladder = chosen.get(task["id"])
+        who = _attempts(ladder) if ladder is not None else ""
         needs = task["depends_on"]
         also = f"  (also after {', '.join(needs[:-1])})" if len(needs) > 1 else ""
         parent = nodes[needs[-1]] if needs else tree
@@ -199,6 +196,24 @@ def plan_tree(plan: Mapping[str, Any], ladders: Iterable[Ladder] = ()) -> Tree:
         )
         nodes[task["id"]] = parent.add(label)
     return tree
+
+
+def _attempts(ladder: Ladder) -> str:
+    """Who goes first, what all attempts are expected to come to, and what that saves."""
+    rung, forecast = ladder.rungs[0], ladder.forecast
+    model = f" with {rung.model}" if rung.model else ""
+    seconds, usd = (forecast.seconds, forecast.usd) if forecast else (rung.seconds, rung.cost_usd)
+    who = f"  [cyan]{escape(rung.agent + model)}[/cyan]  ~{seconds:.1f} s  ~${usd:.4f}"
+    if forecast is None:
+        return who
+    more = len(ladder.rungs) - 1
+    who += f"  ~{forecast.p_success:.0%} verified"
+    if more:
+        who += f" ({counted(more, 'attempt')} in reserve)"
+    saved = forecast.saved_on_dearest_usd
+    if saved >= _TOLD_USD:
+        who += f"  saves ${saved:.4f} on {escape(forecast.dearest.who)} alone"
+    return who
 
 
 def critical_path_s(tasks: Iterable[TaskReport]) -> float:

@@ -19,7 +19,7 @@ EFFORTS = ("low", "medium", "high")
 _TOKENS_IN = 2000
 _TOKENS_OUT = {"low": 400, "medium": 1000, "high": 2500}
 _MILLION = 1_000_000
-_POLICY_WEIGHT = 12.0  # attempts, at most, that a policy's training counts for against a record
+_POLICY_WEIGHT = 8.0  # attempts, at most, that a policy's training counts for against a record
 _SURELY = 1e-3
 
 

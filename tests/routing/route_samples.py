@@ -11,6 +11,8 @@ from genesis.routing.choose import choose
 from genesis.routing.difficulty import Difficulty
 from genesis.routing.ladder import Ladder, Route
 from genesis.routing.options import ModelOption
+from genesis.routing.outlook import Outlook
+from genesis.routing.prices import Prices
 from genesis.routing.rules import RuleEffects
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
@@ -67,6 +69,8 @@ def ladder(
     seconds: float | None = None,
     difficulty: float = 0.3,
     found: Route | None = None,
+    outlook: Outlook | None = None,
+    prices: Prices | None = None,
 ) -> Ladder:
     return choose(
         TASK,
@@ -77,6 +81,8 @@ def ladder(
         models=models,
         budget_left_usd=usd,
         seconds_left=seconds,
+        outlook=outlook,
+        prices=prices,
     )
 
 
