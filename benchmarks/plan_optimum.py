@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from importlib import import_module
+from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from genesis.planning import Limits, Operation
 from genesis.tasks.task import Task
 
+_solver: Any = import_module("scipy.optimize")  # its types are partly unknown
 _TOLERANCE = 1e-6
 _TIME_LIMIT_S = 30.0
 
@@ -45,11 +46,11 @@ def optimum(
     if limits.usd is not None:
         program.at_most(program.prices, limits.usd)
     goal = program.end if objective == "time" else program.prices
-    found = cast("Any", milp)(
+    found = _solver.milp(
         goal,
         constraints=program.constraints(),
         integrality=program.integral,
-        bounds=Bounds(program.lower, program.upper),
+        bounds=_solver.Bounds(program.lower, program.upper),
         options={"time_limit": _TIME_LIMIT_S, "mip_rel_gap": 0.0},
     )
     if found.status == 0:
@@ -115,7 +116,9 @@ class _Program:
         for row, (terms, _) in enumerate(self._rows):
             for column, value in terms.items():
                 matrix[row, column] = value
-        return LinearConstraint(matrix, -np.inf, np.array([bound for _, bound in self._rows]))
+        return _solver.LinearConstraint(
+            matrix, -np.inf, np.array([bound for _, bound in self._rows])
+        )
 
 
 def _new(operation: Operation) -> list[str]:

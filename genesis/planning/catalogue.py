@@ -91,6 +91,8 @@ def _require_amount(operation: str, key: str, value: object) -> None:
 class Catalogue:
     """Operations by name, as given by the user. A task is held to the operation that it names.
 
+    What a task does not declare (`requires`, `produces`) it takes over from its operation.
+
     Args:
         operations: at least one; each name once.
 
@@ -194,9 +196,8 @@ class Catalogue:
 def _fits(task: Task, operation: Operation) -> bool:
     if operation.produces and not set(task.produces) <= set(operation.produces):
         return False
-    # A task that declares no data at all takes over its operation's.
-    undeclared = not task.requires and not task.produces
-    return undeclared or set(operation.requires) <= set(task.requires)
+    # A task that does not say what it requires takes that over from its operation.
+    return not task.requires or set(operation.requires) <= set(task.requires)
 
 
 def _operation(number: int, entry: object) -> Operation:
@@ -257,10 +258,11 @@ class AgentCatalogue(Catalogue):
 
     def doing(self, task: Task) -> Sequence[Operation]:
         """The skills that can do the task, by the same rule as HALO's."""
-        near = [*self._named.get(task.operation, ()), *self._answering]
-        if task.produces:
-            near += self._offers.get(task.produces[0], ())
-        elif not task.operation:
+        near = [*self._named.get(task.operation, ())]
+        others = [*self._answering, *self._offers.get(next(iter(task.produces), ""), ())]
+        if task.produces or task.operation:
+            near += [offer for offer in others if offer[0].id != task.operation]
+        else:
             near = [offer for offers in self._named.values() for offer in offers]
         return [
             operation

@@ -122,8 +122,9 @@ def _declared(
     if catalogue is not None and catalogue.by_name:
         for place, task in enumerate(tasks):
             operation = catalogue.get(task.operation)
-            if operation is not None and not task.requires and not task.produces:
-                requires[place], produces[place] = operation.requires, operation.produces
+            if operation is not None:
+                requires[place] = task.requires or operation.requires
+                produces[place] = task.produces or operation.produces
     return requires, produces
 
 

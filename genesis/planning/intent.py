@@ -32,29 +32,34 @@ def meant_for(
         catalogue: what could have been forgotten.
     """
     fed = _fed_by(flow, unused)
-    found: set[int] = set()
+    found = 0
     for gap in sorted(gaps):
         search = _Search(flow, catalogue, fed)
-        search.fill((gap,), frozenset(), frozenset())
+        search.fill((gap,), frozenset(), 0)
         if search.fewest == float("inf"):
             return None
         found |= search.used
-    return found
+    return {place for place in unused if found >> place & 1}
 
 
-def _fed_by(flow: DataFlow, unused: Sequence[int]) -> dict[str, frozenset[int]]:
-    """For each datum that an unused task makes, the tasks that are used when it is."""
+def _fed_by(flow: DataFlow, unused: Sequence[int]) -> dict[str, int]:
+    """For each datum that unused tasks make, those that are used when it is, as many as can be.
+
+    Sets of tasks are masks: bit n stands for the task at place n.
+    """
     inside = set(unused)
-    behind: dict[int, frozenset[int]] = {}
+    behind: dict[int, int] = {}
     for place in flow.order:
         if place in inside:
-            sources = {s for found in flow.sources[place].values() for s in found} & inside
-            behind[place] = frozenset([place]).union(*(behind.get(s, ()) for s in sources))
-    fed: dict[str, frozenset[int]] = {}
+            mask = 1 << place
+            for source in {s for found in flow.sources[place].values() for s in found}:
+                mask |= behind.get(source, 0)
+            behind[place] = mask
+    fed: dict[str, int] = {}
     for place in unused:
         for datum in flow.produces[place]:
             if datum not in flow.given:
-                fed.setdefault(datum, behind.get(place, frozenset([place])))
+                fed[datum] = max(fed.get(datum, 0), behind[place], key=int.bit_count)
     return fed
 
 
@@ -64,21 +69,19 @@ class _Search:
 
     flow: DataFlow
     catalogue: Catalogue
-    fed: dict[str, frozenset[int]]
-    used: frozenset[int] = frozenset()
+    fed: dict[str, int]
+    used: int = 0
     fewest: float = float("inf")
     steps: int = field(default=0)
 
-    def fill(
-        self, lacking: tuple[str, ...], forgotten: frozenset[Operation], used: frozenset[int]
-    ) -> None:
-        """Make all that is lacking; `forgotten` operations and `used` tasks so far."""
+    def fill(self, lacking: tuple[str, ...], forgotten: frozenset[Operation], used: int) -> None:
+        """Make all that is lacking; `forgotten` operations and `used` tasks (a mask) so far."""
         self.steps += 1
         if self.steps > _MAX_STEPS or len(forgotten) > _MAX_FORGOTTEN:
             return
         if not lacking:
             # Every unused task that is used is one fault less.
-            faults = len(forgotten) - len(used)
+            faults = len(forgotten) - used.bit_count()
             if faults < self.fewest:
                 self.fewest, self.used = faults, used
             elif faults == self.fewest:
@@ -89,13 +92,12 @@ class _Search:
             if operation in forgotten:
                 continue
             made = {d for one in (*forgotten, operation) for d in one.produces}
-            fed = [self.fed[d] for d in operation.requires if d in self.fed]
             new = [d for d in operation.requires if not self._there(d) and d not in made]
-            self.fill(
-                tuple(dict.fromkeys([*(d for d in rest if d not in made), *new])),
-                forgotten | {operation},
-                used.union(*fed),
-            )
+            still = tuple(dict.fromkeys([*(d for d in rest if d not in made), *new]))
+            taken = used
+            for need in operation.requires:
+                taken |= self.fed.get(need, 0)
+            self.fill(still, forgotten | {operation}, taken)
 
     def _there(self, datum: str) -> bool:
         return datum in self.flow.given or datum in self.flow.makers

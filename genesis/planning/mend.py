@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from genesis.errors import InvalidPlan
+from genesis.errors import InputError, InvalidPlan
 from genesis.planning.catalogue import Catalogue, Operation
 from genesis.planning.dataflow import PlanDraft, trace
 from genesis.planning.edges import derive_edges
@@ -62,7 +62,7 @@ def fill_gaps(
     try:
         new = _cheapest(kept, dag.given, [*asked, *wanted], catalogue)
         return _with(dag, kept, lost, new)
-    except InvalidPlan:
+    except (InvalidPlan, InputError):
         return dag, ()  # the report says what is wrong; nothing here makes it right
 
 

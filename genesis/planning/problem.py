@@ -10,6 +10,7 @@ from genesis.planning.dataflow import DataFlow
 from genesis.planning.makespan import Derivation, Step, derive
 from genesis.planning.selection import PRICE
 from genesis.planning.validation import shown
+from genesis.tasks.task import Task
 
 # Durations and prices are counted in whole nanoseconds and hundredths of a billionth of a dollar.
 PER_SECOND = 10**9
@@ -24,7 +25,7 @@ class Problem:
     """Steps and goals for `selection`.
 
     A datum that is given is needed by no step; one that is given and asked for has to be made
-    all the same. A task that makes nothing by name is a goal itself.
+    all the same. A task that makes nothing by name is a goal itself where somebody can do it.
 
     Args:
         flow: the plan's data flow.
@@ -48,16 +49,19 @@ class Problem:
         self.steps: list[Step] = []
         used = {task.operation for task in flow.tasks}
         wanted = [datum for datum in flow.asked if datum not in flow.said(catalogue.by_name)]
-        effects = [
-            place for place, made in enumerate(flow.produces) if not made and place not in repeated
-        ]
-        needs = {datum for place in effects for datum in flow.requires[place]} - flow.given
+        effects = {
+            place: operation
+            for place, made in enumerate(flow.produces)
+            if not made and place not in repeated
+            if (operation := _doing(flow.tasks[place], catalogue)) is not None
+        }
+        needs = {datum for one in effects.values() for datum in one.requires} - flow.given
         for operation in _relevant(catalogue, flow.given, {*wanted, *needs}):
             self._add(operation, [self._number(d) for d in operation.produces], used)
         _require_made(catalogue, flow.given, self._numbers, [*wanted, *sorted(needs)])
         self.goals = [self._number(datum) for datum in wanted]
         for place in effects:
-            self._add_effect(flow, place, catalogue, used)
+            self._add_effect(flow, place, effects[place], used)
 
     def _add(self, operation: Operation, produces: Iterable[int], used: Collection[str]) -> None:
         requires = [self._number(d) for d in operation.requires if d not in self._given]
@@ -73,20 +77,12 @@ class Problem:
         self.operations.append(operation)
 
     def _add_effect(
-        self, flow: DataFlow, place: int, catalogue: Catalogue, used: Collection[str]
+        self, flow: DataFlow, place: int, operation: Operation, used: Collection[str]
     ) -> None:
-        task = flow.tasks[place]
-        doing = catalogue.doing(task)
-        if not doing:
-            raise InvalidPlan(
-                f"task {shown(task.id)} makes nothing by name, so nothing can take its place, and "
-                f"nobody can do it: {catalogue.inability(task)[2]}"
-            )
-        quickest = min(doing, key=lambda one: (one.cost_usd, one.seconds))
         made = self._number(f"\n{place}")  # no datum has this name
         self.goals.append(made)
         self.places[len(self.steps)] = place
-        self._add(quickest, [made], used)
+        self._add(operation, [made], used)
 
     def _number(self, datum: str) -> int:
         return self._numbers.setdefault(datum, len(self._numbers))
@@ -96,9 +92,9 @@ class Problem:
         usable = range(len(self.steps)) if chosen is None else chosen
         return derive(self.steps, usable, lambda n: self.steps[n].time)
 
-    def maker(self, found: Derivation, datum: str) -> int:
-        """The step that makes a datum."""
-        return found.maker[self._numbers[datum]]
+    def maker(self, found: Derivation, datum: str) -> int | None:
+        """The step that makes a datum; None where none does."""
+        return found.maker.get(self._numbers.get(datum, -1))
 
     def is_used(self, found: Derivation, datum: str) -> bool:
         """Whether a chosen step needs a datum, or it is wanted."""
@@ -112,6 +108,14 @@ class Problem:
     def usd(self, chosen: Collection[int]) -> float:
         """What the chosen steps cost."""
         return sum(self.operations[n].cost_usd for n in chosen)
+
+
+def _doing(task: Task, catalogue: Catalogue) -> Operation | None:
+    """What does a task that makes nothing by name; one that nobody can do is good for nothing."""
+    doing = catalogue.doing(task)
+    if not doing and catalogue.by_name:
+        return catalogue.get(task.operation)
+    return min(doing, key=lambda one: (one.cost_usd, one.seconds), default=None)
 
 
 def _relevant(

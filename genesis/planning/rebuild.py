@@ -132,7 +132,8 @@ def _task(
         requires = _in_order(flow.requires[place], {*operation.requires, *extra})
         kept = set(flow.produces[place]) & set(operation.produces)
         produces = _in_order(flow.produces[place], kept | _used(step, operation, problem, found))
-    needs = {names[problem.maker(found, datum)] for datum in requires if datum not in flow.given}
+    makers = [problem.maker(found, datum) for datum in requires if datum not in flow.given]
+    needs = {names[maker] for maker in makers if maker is not None}
     serves = not operation.task_types or (task.task_type or kind) in operation.task_types
     return replace(
         task,

@@ -76,7 +76,7 @@ def dead_tasks(
         for place, made in enumerate(flow.produces)
         if place not in repeated and (not made or not set(made).isdisjoint(flow.asked))
     }
-    _spread(flow, repeated, useful)
+    _spread(flow, repeated, useful, useful)
     while unused := [p for p in range(len(flow.tasks)) if p not in useful and p not in repeated]:
         gaps = {datum for place, datum in flow.missing if place in useful}
         gaps |= {datum for datum in flow.asked if datum not in flow.makers}
@@ -86,13 +86,15 @@ def dead_tasks(
         if not meant:
             return [] if meant is None else unused
         useful |= meant
-        _spread(flow, repeated, useful)
+        _spread(flow, repeated, useful, meant)
     return []
 
 
-def _spread(flow: DataFlow, repeated: Mapping[int, int], useful: set[int]) -> None:
-    """Add all from which useful tasks take data, directly or not."""
-    pending = list(useful)
+def _spread(
+    flow: DataFlow, repeated: Mapping[int, int], useful: set[int], new: Collection[int]
+) -> None:
+    """Add all from which the new ones among the useful tasks take data, directly or not."""
+    pending = list(new)
     while pending:
         place = pending.pop()
         sources = flow.sources[place]

@@ -14,7 +14,7 @@ from genesis.planning.problem import PER_SECOND, PER_USD, Problem
 from genesis.planning.rebuild import Rebuilt, rebuild
 from genesis.planning.redundancy import originals
 from genesis.planning.selection import Selection, Wish, select
-from genesis.planning.validation import Limits
+from genesis.planning.validation import Limits, validate
 from genesis.tasks.dag import MAX_TASKS, TaskDAG
 
 Objective: TypeAlias = Literal["time", "cost"]
@@ -99,6 +99,9 @@ def repair(
     rebuilt = rebuild(flow, repeated, problem, problem.derivation(chosen.steps))
     if isinstance(dag, TaskDAG) and rebuilt.dag == dag:
         rebuilt = replace(rebuilt, dag=dag, changes=())
+    report = validate(rebuilt.dag, catalogue, asked=flow.asked, limits=limits)
+    if not report.accepted:
+        raise InvalidPlan(f"the plan cannot be repaired: {'; '.join(report.objections)}")
     return _timed(rebuilt, problem, objective, limits, chosen)
 
 

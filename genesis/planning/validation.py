@@ -24,15 +24,15 @@ class Limits:
     """What a plan must keep to.
 
     Attributes:
-        max_tasks: tasks.
+        max_tasks: tasks; no plan has more than 500.
         max_depth: tasks on the longest path.
         seconds: what is left until the deadline; None for none.
         usd: what is left of the budget, US dollars; None for no limit.
         workers: tasks that can run at once; None for any number.
     """
 
-    max_tasks: int = 100
-    max_depth: int = 20
+    max_tasks: int = MAX_TASKS
+    max_depth: int = MAX_TASKS
     seconds: float | None = None
     usd: float | None = None
     workers: int | None = None
@@ -232,7 +232,7 @@ def _unsolvable(
             continue
         task = flow.tasks[place]
         kind, datum, reason = catalogue.inability(task)
-        message = f"nobody can do task {shown(task.id)}, which needs {wanted(task)}"
+        message = f"nobody can do task {shown(task.id)}, which needs {one_line(wanted(task))}"
         joint = ", " if catalogue.by_name else ": "
         found.append(Finding(kind, "error", task.id, datum, message + joint + reason))
     return found
