@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learning_world import AGENTS, World, make_world
+from learning_world import AGENTS, VALUE_USD, World, make_world
 
 from genesis.tasks.types import TASK_TYPES
 
@@ -81,7 +81,10 @@ class Stream:
 
         self.world, self.name, self.at = world, name, 0
         settings = load_settings(
-            db_path=str(folder / f"{name}.db"), data_dir=folder / "data", workspace=folder
+            db_path=str(folder / f"{name}.db"),
+            data_dir=folder / "data",
+            workspace=folder,
+            success_value_usd=VALUE_USD,
         )
         flags = load_flags().model_copy(
             update={
