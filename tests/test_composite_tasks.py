@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 from langchain_openai import ChatOpenAI
+from langgraph.store.memory import InMemoryStore
 from openai_server import OpenAIServer
 from pydantic import SecretStr
 
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
+from genesis.agents import composite
 from genesis.agents.files import resolve_input
 from genesis.events import RunAccepted, RunEnded
 from genesis.execution.below import run_id_below
 from genesis.execution.events import SubRequestStarted, TaskEnded
+from genesis.planning.catalogue import agent_catalogue
+from genesis.planning.validation import validate
 from genesis.result import OrchestrationResult, RunFinished
-from genesis.tasks.task import Usage
+from genesis.tasks.dag import TaskDAG
+from genesis.tasks.task import SUB_REQUEST, Task, Usage
 from genesis.testing import Fail, FakeAgent, FakeOutcome, Hang
 from infrastructure.config import load_flags, load_settings
 
@@ -81,7 +86,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     shutil.copytree(CONFIG, folder)
     monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
 
-    def build(*templates: str, model: Any = None, **settings: Any) -> GenesisOrchestrator:
+    def build(
+        *templates: str, model: Any = None, store: Any = None, **settings: Any
+    ) -> GenesisOrchestrator:
         (folder / "plan_templates.yaml").write_text(HEAD + "".join(templates or (OUTER, INNER)))
         chosen = load_settings(
             {},
@@ -191,8 +198,24 @@ async def test_only_the_whole_is_counted_and_each_part_teaches_once(make: Make) 
     assert {"agent:fetch", "agent:orchestrator"} <= set(sources)
 
 
-async def test_forgetting_a_run_forgets_its_parts(make: Make) -> None:
-    async with make() as orchestrator:
+async def test_another_store_counts_the_same_also_when_it_is_opened_again(make: Make) -> None:
+    store = InMemoryStore()
+    async with make(store=store) as orchestrator:
+        World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
+    async with make(store=store) as orchestrator:
+        metrics = await orchestrator.get_workflow_learning_metrics()
+        memory = orchestrator.services.memory
+        recall = await memory.recall("general")
+        runs = await memory.runs()
+    assert metrics["total_workflows_executed"] == 1
+    assert [run.run_id for run in runs] == [result.run_id]
+    assert sum(outcome.successes for outcome in recall.outcomes) == 5
+
+
+@pytest.mark.parametrize("other_store", [False, True])
+async def test_forgetting_a_run_forgets_its_parts(make: Make, other_store: bool) -> None:
+    async with make(store=InMemoryStore() if other_store else None) as orchestrator:
         World(orchestrator)
         result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
         memory = orchestrator.services.memory
@@ -568,3 +591,14 @@ def test_a_run_below_has_an_id_of_its_own_however_long_the_names() -> None:
     ids = {run_id_below("r~" + long * 2, long, f"k:{n}") for n in range(3)}
     assert len(ids) == 3
     assert all(len(run_id) <= 200 and run_id.startswith("r~") for run_id in ids)
+
+
+def test_two_parts_in_other_words_are_not_the_same_work() -> None:
+    parts = [
+        Task(name, f"Do {name}.", "general", SUB_REQUEST, requires=("topic",))
+        for name in ("one", "two")
+    ]
+    report = validate(
+        TaskDAG(parts, ["topic"]), agent_catalogue([composite.CARD], has_model=False), asked=()
+    )
+    assert report.findings == ()

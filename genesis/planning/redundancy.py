@@ -43,8 +43,8 @@ def _work(flow: DataFlow, place: int, first: Mapping[int, int]) -> tuple[object,
     """What makes two tasks the same work: operation, and the very data that go in and come out."""
     task, sources = flow.tasks[place], flow.sources[place]
     requires, produces = frozenset(flow.requires[place]), frozenset(flow.produces[place])
-    # Operations without declared data differ by their words.
-    words = "" if requires or produces else task.description
+    # Operations without declared data differ by their words, and so do requests in their own.
+    words = task.description if task.composite or not (requires or produces) else ""
     return (
         task.operation,
         task.task_type,
