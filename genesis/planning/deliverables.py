@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,9 +14,11 @@ from genesis.planning.data_names import kinds_of
 from genesis.planning.own_skills import OwnSkills
 from genesis.planning.parts import Part, Reading, split
 from genesis.tasks.phrases import Phrases, prose
+from infrastructure.a2a.agent import AgentCard
 from infrastructure.jsonvalue import JsonObject
 
 FALLBACK = "answer"
+_KEPT_READINGS = 128
 _OBJECT = re.compile(
     r"\s+(?P<object>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,5}?[^\W_]+)"
     r"(?=\s*(?:$|[,.;:!?(]|\s(?:to|for|about|on|of|that|which|who|with|in|from|by|and|as|so"
@@ -121,6 +124,8 @@ class Deliverables:
         self._includes = dict(includes or {})
         self._openings = Phrases([*openings, *open_ended])
         self._open_ended = Phrases(open_ended)
+        self._read: dict[object, tuple[tuple[AgentCard, ...], tuple[Part, ...]]] = {}
+        self._lock = threading.Lock()
         self._infer = None if infer is None else lru_cache(maxsize=256)(infer)
 
     def parts(self, request: str, task_type: str, given: JsonObject) -> tuple[Part, ...]:
@@ -131,6 +136,22 @@ class Deliverables:
             task_type: inferred or given; a part of the request has its own.
             given: the named data that come with the request.
         """
+        # A run reads its request in several steps. The cards are held, so that no other object
+        # can come to have the identity of one.
+        cards = tuple(self._own.cards())
+        named = tuple(sorted((n, v if isinstance(v, str) else "") for n, v in given.items()))
+        key = (request, task_type, named, tuple(map(id, cards)))
+        with self._lock:
+            held = self._read.get(key)
+        if held is None:
+            held = (cards, self._parts(request, task_type, given))
+            with self._lock:
+                self._read[key] = held
+                while len(self._read) > _KEPT_READINGS:
+                    del self._read[next(iter(self._read))]
+        return held[1]
+
+    def _parts(self, request: str, task_type: str, given: JsonObject) -> tuple[Part, ...]:
         infer = self._infer
         reading = Reading(
             openings=self._openings,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -22,9 +22,10 @@ WORKING_SET: Final = 1000
 LOOKED_AT: Final = 256
 """Plans, of the most similar ones, that are asked whether they may serve."""
 
+_HEAPS: Final = (64, 512)
 _FIRST_ROWS: Final = 64
 _COSINE_SHARE: Final = 0.7
-_CHECK_EVERY: Final = 64
+_NO_ROWS: Final = np.zeros(0, dtype=np.int32)
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -45,38 +46,57 @@ class _Block:
         self._rows: dict[int, int] = {}
         self._free: list[int] = []
         self._matrix = np.zeros((_FIRST_ROWS, size), dtype=np.float32)
+        self._lengths = np.zeros(_FIRST_ROWS, dtype=np.int32)
+        self._rows_of: dict[str, NDArray[np.int32]] = {}
 
     def add(self, entry: _Entry) -> None:
-        if self._free:
-            row = self._free.pop()
-            self.entries[row] = entry
-        else:
-            row = len(self.entries)
-            self.entries.append(entry)
+        row = self._free.pop() if self._free else len(self.entries)
+        if row == len(self.entries):
+            self.entries.append(None)
             if row == len(self._matrix):
                 self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
+                self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
+        self.entries[row] = entry
         self._rows[id(entry)] = row
+        self._lengths[row] = len(entry.words)
         if entry.vector is not None:
             self._matrix[row] = entry.vector
+        for word in entry.words:
+            self._rows_of[word] = np.append(self._rows_of.get(word, _NO_ROWS), np.int32(row))
 
     def drop(self, entry: _Entry) -> None:
         row = self._rows.pop(id(entry))
         self.entries[row] = None
-        self._matrix[row] = 0.0
         self._free.append(row)
+        for word in entry.words:
+            left = self._rows_of[word][self._rows_of[word] != row]
+            if left.size:
+                self._rows_of[word] = left
+            else:
+                del self._rows_of[word]
 
-    def cosines(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [rows]; 0 where a row is free."""
-        return self._matrix[: len(self.entries)] @ unit
+    def replace(self, old: _Entry, new: _Entry) -> None:
+        """Put an entry of the same words and vector into the place of another."""
+        row = self._rows.pop(id(old))
+        self.entries[row] = new
+        self._rows[id(new)] = row
 
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What entries are compared with, and which of them count."""
-
-    words: frozenset[str]
-    unit: NDArray[np.float32] | None
-    admits: Callable[[_Entry], bool]
+    def similarities(
+        self, words: frozenset[str], unit: NDArray[np.float32] | None
+    ) -> NDArray[np.float64]:
+        """float64 [rows]: overlap of words, with the cosine where the sizes are the same."""
+        rows = len(self.entries)
+        common = np.zeros(rows, dtype=np.int32)
+        for word in words:
+            if (found := self._rows_of.get(word)) is not None:
+                common[found] += 1
+        union = self._lengths[:rows] + np.int32(len(words)) - common
+        overlap = common / np.maximum(union, 1)
+        if unit is None or unit.size != self.size:
+            return overlap
+        # Opposite vectors are as unlike as unrelated ones; rounding may carry equal ones past 1.
+        cosines = np.clip((self._matrix[:rows] @ unit).astype(np.float64), 0.0, 1.0)
+        return _COSINE_SHARE * cosines + (1 - _COSINE_SHARE) * overlap
 
 
 class PlanIndex:
@@ -110,12 +130,7 @@ class PlanIndex:
                 self._cases.clear()
                 self._blocks.clear()
             for case in news:
-                self._drop(self._cases.pop(case.digest, ()))
-                if case.exemplars:
-                    self._cases[case.digest] = tuple(_entries(case))
-                    for entry in self._cases[case.digest]:
-                        self._block(entry).add(entry)
-                self._version = case.version
+                self._take_over(case)
             while len(self._cases) > self.limit:
                 self._drop(self._cases.popitem(last=False)[1])
 
@@ -154,64 +169,83 @@ class PlanIndex:
                 return True
             return case.task_type == task_type and available.issuperset(case.given)
 
-        query = _Query(_words(text), None if vector is None else _unit(vector), admits)
-        wanted = limit if serves is None else max(limit, LOOKED_AT)
+        unit = None if vector is None else _unit(vector)
         with self._lock:
-            ranked = self._ranked(query, wanted)
-        cases = (_plan_case(entry, similarity) for similarity, entry in ranked)
-        if serves is None:
-            return list(cases)[:limit]
-        return _those_that_serve(cases, serves, limit)
+            ranked = self._ranked(_words(text), unit, admits)
+            if serves is None:
+                return [_plan_case(*found) for found in islice(ranked, limit)]
+            looked_at = (_plan_case(*found) for found in islice(ranked, LOOKED_AT))
+            return _those_that_serve(looked_at, serves, limit)
 
-    def _ranked(self, query: _Query, wanted: int) -> list[tuple[float, _Entry]]:
-        """The best entry of each of the `wanted` best cases, best first."""
-        best: dict[str, tuple[float, _Entry]] = {}
-        for number, (entry, cosine) in enumerate(self._candidates(query)):
-            if number % _CHECK_EVERY == 0 and _beyond(best, wanted, cosine):
-                break
-            if not query.admits(entry):
-                continue
-            similarity = _similarity(query.words, entry.words, cosine)
-            digest = entry.case.digest
-            if digest not in best or similarity > best[digest][0]:
-                best[digest] = (similarity, entry)
-        return heapq.nlargest(wanted, best.values(), key=_rank)
-
-    def _candidates(self, query: _Query) -> Iterator[tuple[_Entry, float | None]]:
-        """Entries: those without a comparable vector, then by falling cosine."""
-        unit = query.unit
-        size = 0 if unit is None else unit.size
-        for block in self._blocks.values():
-            if block.size != size or unit is None:
-                yield from ((entry, None) for entry in block.entries if entry is not None)
-        block = self._blocks.get(size)
-        if unit is None or block is None:
+    def _ranked(
+        self,
+        words: frozenset[str],
+        unit: NDArray[np.float32] | None,
+        admits: Callable[[_Entry], bool],
+    ) -> Iterator[tuple[_Entry, float]]:
+        """The best entry of each case that is admitted, best first, with its similarity."""
+        held = [entry for block in self._blocks.values() for entry in block.entries]
+        if not held:
             return
-        cosines = block.cosines(unit)
-        for row in _falling(cosines):
-            entry = block.entries[row]
-            if entry is not None:
-                yield entry, float(cosines[row])
+        scores = np.concatenate([b.similarities(words, unit) for b in self._blocks.values()])
+        seen: set[str] = set()
+        for rows in _falling(scores):
+            entries = [(entry, score) for row, score in rows if (entry := held[row]) is not None]
+            for entry, score in sorted(entries, key=_rank, reverse=True):
+                if entry.case.digest not in seen and admits(entry):
+                    seen.add(entry.case.digest)
+                    yield entry, score
+
+    def _take_over(self, case: CaseRow) -> None:
+        """Put a case in the place of what was known of it; known requests keep their rows."""
+        known = {entry.exemplar.run_id: entry for entry in self._cases.pop(case.digest, ())}
+        entries: list[_Entry] = []
+        for entry in _entries(case):
+            old = known.pop(entry.exemplar.run_id, None)
+            if old is not None and old.words == entry.words and _same_vector(old, entry):
+                self._block(old).replace(old, entry)
+            else:
+                self._drop([old] if old is not None else [])
+                self._block(entry).add(entry)
+            entries.append(entry)
+        self._drop(known.values())
+        if entries:
+            self._cases[case.digest] = tuple(entries)
+        self._version = case.version
 
     def _block(self, entry: _Entry) -> _Block:
         size = 0 if entry.vector is None else entry.vector.size
-        return self._blocks.setdefault(size, _Block(size))
+        if size not in self._blocks:
+            self._blocks[size] = _Block(size)
+        return self._blocks[size]
 
     def _drop(self, entries: Iterable[_Entry]) -> None:
         for entry in entries:
             self._block(entry).drop(entry)
 
 
-def _falling(scores: NDArray[np.float32]) -> Iterator[int]:
-    """Places by falling score; the many low ones are sorted only if somebody comes to them."""
-    if len(scores) > 2 * LOOKED_AT:
-        split = np.argpartition(-scores, LOOKED_AT)
-        top = np.sort(split[:LOOKED_AT])
-        yield from top[np.argsort(-scores[top], kind="stable")].tolist()
-        rest = np.sort(split[LOOKED_AT:])
-        yield from rest[np.argsort(-scores[rest], kind="stable")].tolist()
-    else:
-        yield from np.argsort(-scores, kind="stable").tolist()
+def _falling(scores: NDArray[np.float64]) -> Iterator[list[tuple[int, float]]]:
+    """Places with their scores in heaps, the best first; equal scores lie in one heap.
+
+    Most searches end within the first, so that no more are sorted.
+    """
+    above = np.inf
+    for size in _HEAPS:
+        least = float(np.partition(scores, -size)[-size]) if size < len(scores) else -np.inf
+        rows = np.flatnonzero((scores >= least) & (scores < above))
+        pairs: list[tuple[int, float]] = list(
+            zip(rows.tolist(), scores[rows].tolist(), strict=True)
+        )
+        yield pairs
+        above = least
+        if least == -np.inf:
+            return
+    rows = np.flatnonzero(scores < above)
+    yield list(zip(rows.tolist(), scores[rows].tolist(), strict=True))
+
+
+def _same_vector(one: _Entry, other: _Entry) -> bool:
+    return one.exemplar.vector == other.exemplar.vector
 
 
 def _those_that_serve(
@@ -248,31 +282,8 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat / np.float32(length) if length > 0 else flat
 
 
-def _similarity(words: frozenset[str], others: frozenset[str], cosine: float | None) -> float:
-    common = len(words & others)
-    union = len(words) + len(others) - common
-    overlap = common / union if union else 0.0
-    if cosine is None:
-        return overlap
-    return _combined(cosine, overlap)
-
-
-def _beyond(best: dict[str, tuple[float, _Entry]], limit: int, cosine: float | None) -> bool:
-    # Candidates come by falling cosine: once even full overlap of words could not lift one among
-    # the best, none of the rest can get there.
-    if cosine is None or len(best) < limit:
-        return False
-    worst = heapq.nlargest(limit, (similarity for similarity, _ in best.values()))[-1]
-    return _combined(cosine, 1.0) < worst
-
-
-def _combined(cosine: float, overlap: float) -> float:
-    # Opposite vectors are as unlike as unrelated ones; rounding may carry equal ones past 1.
-    return _COSINE_SHARE * max(0.0, min(1.0, cosine)) + (1 - _COSINE_SHARE) * overlap
-
-
-def _rank(scored: tuple[float, _Entry]) -> tuple[float, float, float]:
-    similarity, entry = scored
+def _rank(scored: tuple[_Entry, float]) -> tuple[float, float, float]:
+    entry, similarity = scored
     return similarity, entry.case.current_rate, entry.exemplar.created_at
 
 
