@@ -31,12 +31,12 @@ def test_what_it_says_unseen_is_what_a_fit_without_the_example_says(
     fit = fit_ridge(kernel, targets, ridge)
     for target in range(3):
         known = np.flatnonzero(~np.isnan(targets[:, target]))
-        mean = targets[known, target].mean()
+        mean = float(targets[known, target].mean())
         for example in range(len(kernel)):
             others = known[known != example]
             system = kernel[np.ix_(others, others)] + ridge * np.eye(len(others))
-            dual = np.linalg.solve(system, targets[others, target] - mean)
-            said = kernel[example, others] @ dual + mean
+            rest: Floats = targets[others, target] - mean
+            said = float(kernel[example, others] @ np.linalg.inv(system) @ rest + mean)
             assert fit.unseen[example, target] == pytest.approx(said, abs=1e-6)
 
 
