@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from pydantic import BaseModel, SecretStr
 from genesis import Assignment, GenesisOrchestrator, OrchestrationResult, Skill, TaskOutput
 from genesis.agents.adapters import FunctionAgent
 from genesis.agents.registry import AgentSource
-from genesis.errors import AgentError, InputError, ModelError
+from genesis.agents.wire import local_message
+from genesis.errors import AgentError, AgentUnavailable, InputError, ModelError
 from genesis.tasks.checks import Submission
-from genesis.tasks.task import Usage, Verdict
+from genesis.tasks.task import Task, Usage, Verdict
 from genesis.testing import (
     Fail,
     FakeAgent,
@@ -273,6 +275,25 @@ async def test_an_agent_elsewhere_is_recorded_and_replayed_here(
     assert after.success, after.errors
     assert after.cost_usd == before.cost_usd == 0.75
     assert Path(after.artifacts[0]).read_text() == "all is well"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failure", "retryable"),
+    [(AgentUnavailable("away"), "away", True), (Fail("no"), "no", False)],
+)
+async def test_it_is_recorded_whether_another_try_might_have_mended_a_failure(
+    tmp_path: Path, outcome: Fail | Exception, failure: str, retryable: bool
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    agent = RecordingAgent(FakeAgent("cheap", outcome), Recorder(path))
+    task = Task("a", "say it", "general")
+    message = local_message(Assignment(task, REQUEST, {}, tmp_path, tmp_path), "run")
+    with suppress(AgentUnavailable):
+        async for _ in agent.send(message):
+            pass
+    (entry,) = Recording.load(path).entries
+    assert isinstance(entry, RecordedAnswer)
+    assert (entry.failure, entry.retryable, entry.usd) == (failure, retryable, None)
 
 
 async def test_what_is_cancelled_is_not_recorded(tmp_path: Path) -> None:
