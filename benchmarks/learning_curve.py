@@ -35,6 +35,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class Stream:
 
         async def own(*args: Any, **options: Any) -> Any:
             found = await recall(*args, **options)
-            kind = TASK_TYPES[self.world.types[self.at]]
+            kind = self.world.kind(self.at)
             return replace(found, outcomes=tuple(o for o in found.outcomes if o.task_type == kind))
 
         memory.recall = own
@@ -116,11 +117,11 @@ class Stream:
         world = self.world
 
         async def serve(assignment: Any) -> TaskOutput:
-            kind = world.types[self.at]
-            right = world.luck[self.at, agent] < world.success[self.at, agent, kind]
-            answer = self.at if right else -1
-            made = {f"{TASK_TYPES[kind]}_made": {"answer": answer}}
-            return TaskOutput("done", made, usage=Usage(cost_usd=world.usd[self.at, agent, kind]))
+            at, kind = self.at, int(world.types[self.at])
+            right = world.luck[at, agent] < world.success[at, agent, kind]
+            made: dict[str, Any] = {f"{world.kind(at)}_made": {"answer": at if right else -1}}
+            paid = Usage(cost_usd=float(world.usd[at, agent, kind]))
+            return TaskOutput("done", made, usage=paid)
 
         async def truth(submission: Any) -> Verdict:
             (made,) = submission.output.data.values()
@@ -152,7 +153,7 @@ class Stream:
         async with self.orchestrator as orchestrator:
             for at in range(len(self.world.types)):
                 self.at = at
-                kind = TASK_TYPES[self.world.types[self.at]]
+                kind = self.world.kind(at)
                 result = await orchestrator.execute_orchestrated_request(
                     f"Please serve the {kind.replace('_', ' ')} case number {self.at}"
                 )
@@ -162,7 +163,7 @@ class Stream:
         return ladders
 
     async def _ladder(self, run_id: str) -> tuple[int, ...]:
-        events = await self.orchestrator.services.memory.events(run_id)
+        events: list[Any] = list(await self.orchestrator.services.memory.events(run_id))
         (priced,) = (event for event in events if event["type"] == "PlanPriced")
         (ladder,) = priced["ladders"]
         return tuple(int(rung["agent"].removeprefix("agent_")) for rung in ladder["rungs"])
@@ -300,11 +301,8 @@ def _told(figure: dict[str, Any], digits: int) -> str:
 
 def plot(worlds: Sequence[dict[str, Any]], file: Path) -> None:
     """Mean cumulative regret over the stream."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    import_module("matplotlib").use("Agg")
+    pyplot: Any = import_module("matplotlib.pyplot")
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name in (*LEARNERS, "best_single"):
         curves = np.cumsum([w["regret"][name] for w in worlds], axis=1)

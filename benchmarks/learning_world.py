@@ -33,7 +33,7 @@ _CHEAPEST, _DEAREST = 0.002, 0.05
 _FALL = 0.1  # what remains of the success of the agent that turns bad
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """What is true, request by request.
 
@@ -59,6 +59,10 @@ class World:
     new_type: int
     new_from: int
 
+    def kind(self, request: int) -> str:
+        """The task type of a request."""
+        return TASK_TYPES[int(self.types[request])]
+
     def worth(self, request: int, ladder: Sequence[int]) -> float:
         """Expected utility of a ladder of attempts at a request, US dollars."""
         kind = self.types[request]
@@ -69,9 +73,6 @@ class World:
         """The highest expected utility that a ladder can have at a request, and the ladder."""
         kind = self.types[request]
         return best_ladder(self.success[request, :, kind], self.usd[request, :, kind])
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 def make_world(requests: int, seed: int) -> World:
