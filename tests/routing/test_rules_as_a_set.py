@@ -194,3 +194,23 @@ def test_a_rule_is_not_unreachable_where_a_third_one_shields_it() -> None:
     book = RuleBook.parse(text, "r.yaml")
     on_a = book.effects(Task("t", "", "x"), Facts(tenant="t")).on(CARDS[0])
     assert set(on_a) == {"assign", "prefer"}
+
+
+_WORDS = (
+    "rules: separate: persons: - { } [ ] , : name r when then because inputs load over equals &a *a "
+    "!!int ? forbid assign capability priority .nan 1e999 0x 2001-99-99 ' \" << | > # --- ... ~ = !"
+).split()
+_PIECES = st.sampled_from(
+    [*_WORDS, "\n", "  ", " ", "\t", "\x00", "\ud7ff", "\U0001f600", "%YAML 9"]
+)
+
+
+@given(st.one_of(st.text(max_size=60), st.lists(_PIECES, max_size=40).map("".join)))
+@settings(max_examples=400, deadline=None)
+def test_whatever_is_written_is_read_or_refused_with_its_file(text: str) -> None:
+    said = "r.yaml"
+    try:
+        RuleBook.parse(text, "r.yaml")
+    except ConfigError as error:
+        said = str(error)
+    assert said.startswith("r.yaml")
