@@ -17,6 +17,7 @@ MAX_BYTES = 262_144
 _MAX_VALUES = 50_000
 _MAX_DEPTH = 32
 _MAPPING, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+_TEXT = "tag:yaml.org,2002:str"
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 
@@ -137,6 +138,10 @@ class _Reader:
         return found
 
     def _scalar(self, node: yaml.Node, loader: yaml.SafeLoader) -> object:
+        # A tag that is written out may call a text a number: its reader then breaks in any way.
+        plain = cast("str", loader.resolve(yaml.ScalarNode, node.value, (True, False)))  # pyright: ignore[reportUnknownMemberType] - untyped
+        if node.tag != plain:
+            self._require_tag(node, _TEXT)
         try:
             return cast("object", loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType] - untyped
         except ValueError as error:  # a date that is none, a number of too many digits

@@ -224,6 +224,8 @@ _BOMB = "rules: &a0 [x]\n" + "".join(
         ("rules: []\n? [x]\n: y", "line 2: a key must be text"),
         ("rules: []\n3: y", "line 2: the key 3 must be text"),
         ("rules: !!python/object:os.system [x]", "line 1: the tag .* is not allowed"),
+        ("rules: []\nn: !!int", "line 2: the tag .*int' is not allowed"),
+        ("rules: []\nn: !!timestamp x", "line 2: the tag .*timestamp' is not allowed"),
         ("rules: []\nbase: &b {x: 1}\nmine: {<<: *b}", "merge"),
         ("rules: []\n---\nrules: []", "line 2"),
         ("rules: &r [*r]", "nested deeper than 32"),

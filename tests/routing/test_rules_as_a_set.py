@@ -196,12 +196,12 @@ def test_a_rule_is_not_unreachable_where_a_third_one_shields_it() -> None:
     assert set(on_a) == {"assign", "prefer"}
 
 
-_WORDS = (
-    "rules: separate: persons: - { } [ ] , : name r when then because inputs load over equals &a *a "
-    "!!int ? forbid assign capability priority .nan 1e999 0x 2001-99-99 ' \" << | > # --- ... ~ = !"
-).split()
+_WORDS = """
+rules: separate: persons: - { } [ ] , : name r when then because inputs load over equals &a *a !!int
+? forbid assign capability priority .nan 1e999 0x 2001-99-99 ' " << | > # --- ... ~ = !
+"""
 _PIECES = st.sampled_from(
-    [*_WORDS, "\n", "  ", " ", "\t", "\x00", "\ud7ff", "\U0001f600", "%YAML 9"]
+    [*_WORDS.split(), "\n", "  ", " ", "\t", "\x00", "\ud7ff", "\U0001f600", "%YAML 9"]
 )
 
 
