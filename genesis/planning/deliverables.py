@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict, Field
 
 from genesis.planning.data_names import kinds_of
+from genesis.planning.forms import thing_at
 from genesis.planning.own_skills import OwnSkills
 from genesis.planning.parts import Part, Reading, split
 from genesis.tasks.phrases import Phrases, prose
@@ -19,13 +19,6 @@ from infrastructure.jsonvalue import JsonObject
 
 FALLBACK = "answer"
 _KEPT_READINGS = 128
-_OBJECT = re.compile(
-    r"\s+(?P<object>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,5}?[^\W_]+)"
-    r"(?=\s*(?:$|[,.;:!?(]|\s(?:to|for|about|on|of|that|which|who|with|in|from|by|and|as|so"
-    r"|[a-z]+ing)\b))",
-    re.IGNORECASE,
-)
-"""What a passage asks to be made: 'a short letter' of 'write a short letter to the supplier'."""
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
@@ -276,8 +269,7 @@ class Deliverables:
     def _thing(self, text: str) -> str:
         """What a passage begins by asking to be made: 'a short letter'; empty when nothing."""
         verb = self._open_ended.begun(text)
-        found = _OBJECT.match(text, len(verb)) if verb else None
-        return found.group("object") if found else ""
+        return thing_at(text, len(verb)) if verb else ""
 
     def _served(self, principal: Sequence[str], at_hand: frozenset[str]) -> str:
         """The first that is made from data at hand; empty when none is."""

@@ -27,7 +27,9 @@ _NO_VERB = frozenset(
     | {"i", "we", "it", "there", "in", "on", "for"}
 )
 _THING = re.compile(
-    r"\s*(?:(?:me|us|him|her|them)\s+)?(?P<thing>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,7}?[^\W_]+)"
+    r"\s*(?:(?:me|us|him|her|them)\s+)?"
+    r"(?:(?:a|an|the|some|any|my|our|your|this|these|those|another|\d+)\s+)*"
+    r"(?P<thing>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,7}?[^\W_]+(?:-[^\W_]+)*)"
     r"(?=\s*(?:$|[,.;:!?(\n]|\s(?:to|for|about|on|of|that|which|who|whose|with|without|in|into|from"
     r"|by|and|or|as|so|at|between|after|before|when|where|why|how|asking|saying|[a-z]{3,}ing)\b))",
     re.IGNORECASE,
@@ -41,7 +43,7 @@ class Form:
 
     Attributes:
         act: what is to be done, as a group of verbs or the verb's stem; empty if unknown.
-        thing: the stem of what is to be made or worked on; empty if unknown or any.
+        thing: what is to be made or worked on, one word; empty if unknown or any.
     """
 
     act: str
@@ -60,9 +62,14 @@ def form_of(request: str) -> Form:
     if verb in _EXPLAIN:
         return Form("explain", "")
     act = "make" if verb in _MAKE else stems(verb)[0]
-    found = _THING.match(text, text.lower().index(verb) + len(verb))
-    named = stems(found.group("thing")) if found else []
+    named = words_of(thing_at(text, text.lower().index(verb) + len(verb)))
     return Form(act, named[-1] if named else "")
+
+
+def thing_at(text: str, start: int) -> str:
+    """The thing that is named from a place on: "short letter" in "a short letter to the mayor"."""
+    found = _THING.match(text, start)
+    return found.group("thing") if found else ""
 
 
 def difference(one: Form, other: Form) -> str:
@@ -76,7 +83,7 @@ def difference(one: Form, other: Form) -> str:
 
 def _alike(one: str, other: str) -> bool:
     """Equal but for one slip of the keyboard in a long word."""
-    if one == other:
+    if stems(one) == stems(other):
         return True
     if min(len(one), len(other)) < _LONG or one[0] != other[0]:
         return False

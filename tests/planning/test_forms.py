@@ -1,0 +1,37 @@
+"""What requests in words are after."""
+
+from __future__ import annotations
+
+import pytest
+
+from genesis.planning.forms import difference, form_of
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Write an email to the supplier", "Please draft a short email to Bob about the delay"),
+        ("Explain how TCP works", "What is TCP?"),
+        ("Write a Python function that sorts names", "Create a function which sorts numbers"),
+        ("Translate 'good day' into French", "Translate the menu into Italian"),
+        ("Suggest ten titles for a novel", "Suggest five titles for a film"),
+        ("Draft an invitation to Ann", "Draft an invitaton to Bob"),
+        ("the old one", "whatever"),
+    ],
+)
+def test_the_same_is_asked_of_something_else(one: str, other: str) -> None:
+    assert difference(form_of(one), form_of(other)) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ("Write an email to the mayor", "Write a poem to the mayor", "poem"),
+        ("Write a README for src/shop", "Write a changelog for src/shop", "changelog"),
+        ("Translate this poem into French", "Explain this poem in French", "to explain"),
+        ("Plan a trip to Rome", "Plan a wedding in Rome", "wedding"),
+        ("How many sorts of tea are there?", "What sorts of tea are there?", "count"),
+    ],
+)
+def test_another_thing_is_asked_in_nearly_the_same_words(one: str, other: str, why: str) -> None:
+    assert why in difference(form_of(one), form_of(other))
