@@ -378,7 +378,7 @@ class TestRoutingMemory:
             return {name: "made" if name == "beta" else "" for name in assignment.task.produces}
 
         quick = agent("quick", half_able, [skill("alpha", seconds=0.1), skill("beta", seconds=0.1)])
-        sure = agent("sure", obedient, [skill("alpha", seconds=2.0), skill("beta", seconds=2.0)])
+        sure = agent("sure", obedient, [skill("alpha", seconds=1.0), skill("beta", seconds=1.0)])
         async with bench.orchestrator(quick, sure) as orchestrator:
             results = [
                 await orchestrator.execute_orchestrated_request(request)
