@@ -25,6 +25,10 @@ class Fit:
     mean: Floats
     unseen: Floats
 
+    def part(self, targets: slice) -> Fit:
+        """What was fitted for some of the targets."""
+        return Fit(self.dual[:, targets], self.mean[targets], self.unseen[:, targets])
+
 
 def gaussian(rows: NDArray[np.float32]) -> Floats:
     """exp(-d²) of every pair of rows, [n, n]."""
@@ -33,20 +37,14 @@ def gaussian(rows: NDArray[np.float32]) -> Floats:
     return np.exp(-np.maximum(distances, 0)).astype(np.float64)
 
 
-def fit_ridge(kernel: Floats, targets: Floats, ridge: float) -> Fit:
-    """Fit every target on the examples that know it.
+def fit_ridges(kernel: Floats, targets: Floats, ridges: Sequence[float]) -> list[Fit]:
+    """Fit every target on the examples that know it, once with each penalty.
 
     Args:
         kernel: of every pair of examples, [n, n].
         targets: NaN where not known; known somewhere, [n, targets].
-        ridge: the penalty.
+        ridges: the penalties; several cost little more than one.
     """
-    (fit,) = fit_ridges(kernel, targets, [ridge])
-    return fit
-
-
-def fit_ridges(kernel: Floats, targets: Floats, ridges: Sequence[float]) -> list[Fit]:
-    """`fit_ridge` for several penalties at the price of about one."""
     mean = np.nanmean(targets, axis=0)
     fits = [Fit(np.zeros_like(targets), mean, np.zeros_like(targets)) for _ in ridges]
     for known, columns in _groups(~np.isnan(targets)):

@@ -2,8 +2,7 @@
 
 In three steps: kernel ridge regression scores each option at each example without having seen
 it; logistic regression on all options' scores makes them probabilities; how outcomes go together
-beyond these is learnt last (`genesis.learning.joint`). Bandwidths and penalty are those that
-predict the examples best when each is left out.
+beyond these is learnt last (`genesis.learning.joint`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -27,7 +25,7 @@ from genesis.learning.examples import (
     vectors,
 )
 from genesis.learning.joint import fit_joint
-from genesis.learning.kernel import Fit, fit_ridge, fit_ridges, gaussian
+from genesis.learning.kernel import Fit, fit_ridges, gaussian
 from genesis.routing.calibrate import Calibration
 from genesis.routing.features import form
 from genesis.routing.policy import Card, RoutingPolicy, Scaling, Weights
@@ -36,9 +34,10 @@ from infrastructure.embeddings.embedder import Embedder
 Floats = NDArray[np.float64]
 
 MOST_EXAMPLES: Final = 2_000
-_SAMPLE: Final = 1_000
-_WEIGHTS: Final = (0.5, 1.0, 2.0)
-_RIDGES: Final = (1.0, 3.0, 10.0, 30.0)
+# Of form and vector in a squared distance: the best on questions of many subjects, and flat there.
+_FORM_WEIGHT: Final = 0.5
+_VECTOR_WEIGHT: Final = 1.0
+_RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)  # growing
 _SOFT_SHARE: Final = 0.1
 _LEAST_USD: Final = 1e-9
 
@@ -70,6 +69,15 @@ class _Table:
     usd: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prices:
+    """Kernel ridge regression of log(usd + soft): dual weights, mean, and soft."""
+
+    dual: Floats
+    mean: Floats
+    soft: Floats
+
+
 def train_policy(
     examples: Sequence[Example], *, embedder: Embedder | None = None, seed: int = 0
 ) -> RoutingPolicy:
@@ -89,7 +97,7 @@ def train(
     Args:
         examples: tasks and what came of them, the oldest first.
         embedder: gives the texts' vectors; None looks at their form only.
-        seed: draws samples and folds.
+        seed: draws folds.
         most: how many of the last examples that tried anything are used, at least 2. Prediction
             takes time in proportion; 2,000 take about 0.3 ms.
 
@@ -98,6 +106,8 @@ def train(
         ModelError: the embedder is missing or failed.
     """
     labelled = tuple(example for example in examples if example.outcomes)[-most:]
+    if most < 2:
+        raise InputError(f"a policy needs at least 2 examples, so `most` cannot be {most}")
     if len(labelled) < 2:
         raise InputError(f"{len(labelled)} examples tried anything; a policy needs at least 2")
     options = option_names(labelled)
@@ -107,12 +117,13 @@ def train(
         success_table(labelled, options),
         price_table(labelled, options),
     )
-    scaling, ridge = _chosen(table, seed)
+    scaling = _scaling(table.forms, table.vectors.shape[1])
     points = scaling.rows(table.forms, table.vectors)
     kernel = gaussian(points)
-    scores = fit_ridge(kernel, table.outcomes, ridge)
+    scores, prices = _fitted(kernel, table.outcomes, table.usd)
     calibration, held_out = fit_calibration(scores.unseen, table.outcomes, seed=seed)
-    weights = _weights(scaling, points, scores, calibration, _prices(table.usd, kernel, ridge))
+    tried = ~np.isnan(table.outcomes)
+    weights = _weights(scaling, points, tried, scores, calibration, prices)
     policy = RoutingPolicy(
         _card(options, embedder, table.outcomes, held_out),
         weights,
@@ -121,50 +132,49 @@ def train(
     return Training(policy, labelled, held_out, table.outcomes)
 
 
-def _chosen(table: _Table, seed: int) -> tuple[Scaling, float]:
-    """The weights of form and vector and the penalty of the least error when left out."""
-    spread = table.forms.std(axis=0)
-    mean, spread = table.forms.mean(axis=0), np.where(spread > 0, spread, 1.0)
-    count = len(table.forms)
-    sample = np.random.default_rng(seed).permutation(count)[:_SAMPLE]
-    sample = sample[~np.isnan(table.outcomes[sample]).all(axis=1)]
-    outcomes = table.outcomes[sample]
-    outcomes = outcomes[:, ~np.isnan(outcomes).all(axis=0)]
-    of_vector = _WEIGHTS if table.vectors.shape[1] else (0.0,)
-    best: tuple[float, Scaling, float] | None = None
-    for pair in product(_WEIGHTS, of_vector):
-        scaling = Scaling(mean, spread, np.array(pair))
-        kernel = gaussian(scaling.rows(table.forms[sample], table.vectors[sample]))
-        for fit, ridge in zip(fit_ridges(kernel, outcomes, _RIDGES), _RIDGES, strict=True):
-            error = float(np.nanmean(np.square(fit.unseen - outcomes)))
-            if best is None or error < best[0]:
-                best = (error, scaling, ridge)
-    assert best is not None
-    return best[1], best[2]
+def _scaling(forms: Floats, dimensions: int) -> Scaling:
+    spread = forms.std(axis=0)
+    weights = np.array([_FORM_WEIGHT, _VECTOR_WEIGHT if dimensions else 0.0])
+    return Scaling(forms.mean(axis=0), np.where(spread > 0, spread, 1.0), weights)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Prices:
-    """Kernel ridge regression of log(usd + soft)."""
-
-    dual: Floats
-    mean: Floats
-    soft: Floats
-    tried: NDArray[np.bool_]
-
-
-def _prices(usd: Floats, kernel: Floats, ridge: float) -> _Prices:
+def _fitted(kernel: Floats, outcomes: Floats, usd: Floats) -> tuple[Fit, _Prices]:
+    """Scores and prices, each with its own penalty, from one decomposition of the kernel."""
     soft = np.maximum(_SOFT_SHARE * np.nanmean(usd, axis=0), _LEAST_USD)
     logs = np.log(usd + soft)
-    fit = fit_ridge(kernel, logs, ridge)
+    fits = fit_ridges(kernel, np.hstack([outcomes, logs]), _RIDGES)
+    options = outcomes.shape[1]
+    scores = [fit.part(slice(options)) for fit in fits]
+    prices = [fit.part(slice(options, None)) for fit in fits]
+    priced = min(prices, key=lambda fit: float(np.nanmean(np.square(fit.unseen - logs))))
     # The mean of prices is more than exp of the mean of their logarithms (Duan, 1983).
-    smear = np.log(np.nanmean(np.exp(logs - fit.unseen), axis=0))
-    return _Prices(fit.dual, fit.mean + smear, soft, ~np.isnan(usd))
+    smear = np.log(np.nanmean(np.exp(logs - priced.unseen), axis=0))
+    return scores[_smoothest(scores, outcomes)], _Prices(priced.dual, priced.mean + smear, soft)
+
+
+def _smoothest(fits: Sequence[Fit], outcomes: Floats) -> int:
+    """The place of the greatest penalty that is not clearly worse than the best.
+
+    Clearly: by more than one standard error of the difference (Breiman et al., 1984, whose rule
+    this is). What counts is how far apart the options are predicted: a router compares them.
+    """
+    errors = np.array([_errors(fit.unseen - outcomes) for fit in fits])
+    off = errors - errors[errors.mean(axis=1).argmin()]
+    good = off.mean(axis=1) <= off.std(axis=1) / np.sqrt(off.shape[1])
+    return int(np.flatnonzero(good)[-1])
+
+
+def _errors(gaps: Floats) -> Floats:
+    """Each example's squared error, what all its tried options share left out, [n]."""
+    tried = (~np.isnan(gaps)).sum(axis=1)
+    common = np.where(tried > 1, np.nansum(gaps, axis=1) / tried, 0.0)
+    return np.nansum(np.square(gaps - common[:, None]), axis=1)
 
 
 def _weights(
     scaling: Scaling,
     points: NDArray[np.float32],
+    tried: NDArray[np.bool_],
     scores: Fit,
     calibration: Calibration,
     prices: _Prices,
@@ -174,7 +184,7 @@ def _weights(
         form_spread=scaling.spread,
         block_weights=scaling.weights,
         points=points,
-        tried=prices.tried.astype(np.float32),
+        tried=tried.astype(np.float32),
         success=scores.dual.astype(np.float32),
         success_mean=scores.mean,
         score_mean=calibration.mean,

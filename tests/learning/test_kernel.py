@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genesis.learning.kernel import fit_ridge, fit_ridges, gaussian
+from genesis.learning.kernel import fit_ridges, gaussian
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def test_what_it_says_unseen_is_what_a_fit_without_the_example_says(
     seed: int, ridge: float
 ) -> None:
     kernel, targets = drawn(seed)
-    fit = fit_ridge(kernel, targets, ridge)
+    (fit,) = fit_ridges(kernel, targets, [ridge])
     for target in range(3):
         known = np.flatnonzero(~np.isnan(targets[:, target]))
         mean = float(targets[known, target].mean())
@@ -42,7 +42,7 @@ def test_what_it_says_unseen_is_what_a_fit_without_the_example_says(
 
 def test_an_example_that_does_not_know_a_target_has_no_say_in_it() -> None:
     kernel, targets = drawn(1)
-    fit = fit_ridge(kernel, targets, 1.0)
+    (fit,) = fit_ridges(kernel, targets, [1.0])
     assert (fit.dual[np.isnan(targets)] == 0).all()
     assert fit.mean == pytest.approx(np.nanmean(targets, axis=0))
 
@@ -50,7 +50,7 @@ def test_an_example_that_does_not_know_a_target_has_no_say_in_it() -> None:
 def test_several_penalties_together_are_as_each_alone() -> None:
     kernel, targets = drawn(2)
     for ridge, fit in zip((0.3, 5.0), fit_ridges(kernel, targets, (0.3, 5.0)), strict=True):
-        alone = fit_ridge(kernel, targets, ridge)
+        (alone,) = fit_ridges(kernel, targets, [ridge])
         assert fit.dual == pytest.approx(alone.dual)
         assert fit.unseen == pytest.approx(alone.unseen)
 
