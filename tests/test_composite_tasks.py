@@ -17,6 +17,8 @@ from pydantic import SecretStr
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
 from genesis.agents import composite
 from genesis.agents.files import resolve_input
+from genesis.cli.render import receipt
+from genesis.errors import AgentError
 from genesis.events import RunAccepted, RunEnded
 from genesis.execution.below import run_id_below
 from genesis.execution.events import SubRequestStarted, TaskEnded
@@ -158,6 +160,7 @@ async def test_a_composite_task_is_done_as_a_request_of_its_own(make: Make) -> N
     (sub,) = research.sub_requests
     assert (sub.run_id, sub.success) == (below, True)
     assert [task.id for task in sub.tasks] == ["fetch", "count", "merge"]
+    assert receipt(result).startswith("2 tasks and 3 within them, ")
     # What the parts cost is in the whole once.
     assert result.cost_usd == pytest.approx(4 * 0.125)
     assert (research.cost_usd, compose.cost_usd) == (pytest.approx(3 * 0.125), 0.125)
@@ -602,3 +605,31 @@ def test_two_parts_in_other_words_are_not_the_same_work() -> None:
         TaskDAG(parts, ["topic"]), agent_catalogue([composite.CARD], has_model=False), asked=()
     )
     assert report.findings == ()
+
+
+async def test_outside_a_run_nothing_is_one_level_down(tmp_path: Path) -> None:
+    task = Task("part", "Find out.", "general", SUB_REQUEST)
+    with pytest.raises(AgentError, match="only a composite task of a run"):
+        await composite.run(Assignment(task, "r", {}, tmp_path, tmp_path))
+
+
+async def test_a_run_that_a_defect_ends_keeps_what_was_verified(make: Make) -> None:
+    async with make() as orchestrator:
+        World(orchestrator)
+        memory = orchestrator.services.memory
+        finish, broken = memory.finish, iter([False, True])
+
+        async def finish_once_broken(run: Any) -> bool:
+            if next(broken, False):
+                raise RuntimeError("a defect")
+            return await finish(run)
+
+        memory.finish = finish_once_broken  # type: ignore[method-assign] - no other way to the moment
+        result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
+        (workflow,) = await memory.workflows("s")
+    assert not result.success
+    assert result.recorded
+    assert "a defect" in " ".join(result.errors)
+    assert statuses(result) == {"research": "completed", "compose": "completed"}
+    assert "by compose" in result.output
+    assert workflow.success is False

@@ -6,7 +6,7 @@ and a word, never a colour alone; without a terminal the live table becomes plai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, cast
 
@@ -227,8 +227,10 @@ def critical_path_s(tasks: Iterable[TaskReport]) -> float:
 
 def receipt(result: OrchestrationResult, budget_usd: float | None = None) -> str:
     """One line: tasks, retries, time, money, run."""
-    retried = sum(len(task.attempts) > 1 for task in result.tasks)
-    parts = [f"{len(result.tasks)} task{'s' * (len(result.tasks) != 1)}"]
+    below = list(_below(result.tasks))
+    retried = sum(len(task.attempts) > 1 for task in (*result.tasks, *below))
+    within = f" and {len(below)} within {'them' if len(result.tasks) != 1 else 'it'}"
+    parts = [counted(len(result.tasks), "task") + (within if below else "")]
     if retried:
         parts.append(f"{retried} retried")
     parts.append(f"{result.duration_s:.2f} s (critical path {critical_path_s(result.tasks):.2f} s)")
@@ -238,6 +240,14 @@ def receipt(result: OrchestrationResult, budget_usd: float | None = None) -> str
         parts.append(f"plan from {result.plan_source}")
     parts.append(f"run {result.run_id}")
     return ", ".join(parts)
+
+
+def _below(tasks: Iterable[TaskReport]) -> Iterator[TaskReport]:
+    """All tasks of requests within a request."""
+    for task in tasks:
+        for sub in task.sub_requests:
+            yield from sub.tasks
+            yield from _below(sub.tasks)
 
 
 def failure_lines(result: OrchestrationResult) -> list[str]:
