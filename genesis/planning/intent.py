@@ -36,7 +36,7 @@ def meant_for(
     for gap in sorted(gaps):
         search = _Search(flow, catalogue, fed)
         search.fill((gap,), frozenset(), 0)
-        if search.fewest == float("inf"):
+        if search.fewest is None:
             return None
         found |= search.used
     return {place for place in unused if found >> place & 1}
@@ -71,7 +71,7 @@ class _Search:
     catalogue: Catalogue
     fed: dict[str, int]
     used: int = 0
-    fewest: float = float("inf")
+    fewest: tuple[int, int] | None = None
     steps: int = field(default=0)
 
     def fill(self, lacking: tuple[str, ...], forgotten: frozenset[Operation], used: int) -> None:
@@ -80,9 +80,10 @@ class _Search:
         if self.steps > _MAX_STEPS or len(forgotten) > _MAX_FORGOTTEN:
             return
         if not lacking:
-            # Every unused task that is used is one fault less.
-            faults = len(forgotten) - used.bit_count()
-            if faults < self.fewest:
+            # Every unused task that is used is one fault less. Of ways with as many faults the one
+            # with the fewest forgotten operations is likeliest.
+            faults = (len(forgotten) - used.bit_count(), len(forgotten))
+            if self.fewest is None or faults < self.fewest:
                 self.fewest, self.used = faults, used
             elif faults == self.fewest:
                 self.used |= used

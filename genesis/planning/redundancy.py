@@ -77,14 +77,18 @@ def dead_tasks(
         if place not in repeated and (not made or not set(made).isdisjoint(flow.asked))
     }
     _spread(flow, repeated, useful, useful)
+    explained: set[str] = set()
     while unused := [p for p in range(len(flow.tasks)) if p not in useful and p not in repeated]:
         gaps = {datum for place, datum in flow.missing if place in useful}
         gaps |= {datum for datum in flow.asked if datum not in flow.makers}
+        gaps -= explained
+        explained |= gaps
         if not gaps:
             return unused
+        # What is found to have a use may have gaps of its own, which are looked at next.
         meant = None if catalogue is None else meant_for(flow, gaps, unused, catalogue)
-        if not meant:
-            return [] if meant is None else unused
+        if meant is None:
+            return []
         useful |= meant
         _spread(flow, repeated, useful, meant)
     return []
