@@ -146,7 +146,7 @@ def _fitted(kernel: Floats, outcomes: Floats, usd: Floats) -> tuple[Fit, _Prices
     options = outcomes.shape[1]
     scores = [fit.part(slice(options)) for fit in fits]
     prices = [fit.part(slice(options, None)) for fit in fits]
-    priced = min(prices, key=lambda fit: float(np.nanmean(np.square(fit.unseen - logs))))
+    priced = min(prices, key=lambda fit: _mean_square(fit.unseen - logs))
     # The mean of prices is more than exp of the mean of their logarithms (Duan, 1983).
     smear = np.log(np.nanmean(np.exp(logs - priced.unseen), axis=0))
     return scores[_smoothest(scores, outcomes)], _Prices(priced.dual, priced.mean + smear, soft)
@@ -169,6 +169,10 @@ def _errors(gaps: Floats) -> Floats:
     tried = (~np.isnan(gaps)).sum(axis=1)
     common = np.where(tried > 1, np.nansum(gaps, axis=1) / tried, 0.0)
     return np.nansum(np.square(gaps - common[:, None]), axis=1)
+
+
+def _mean_square(gaps: Floats) -> float:
+    return float(np.nansum(gaps * gaps)) / max(int((~np.isnan(gaps)).sum()), 1)
 
 
 def _weights(

@@ -138,6 +138,9 @@ class RoutingPolicy:
             weights.score_mean, weights.score_spread, weights.terms, weights.offset
         )
         self._squares = np.einsum("nd,nd->n", weights.points, weights.points)
+        # One product for all, and each row of it in one piece of memory.
+        together = np.hstack([weights.success, weights.price, weights.tried])
+        self._sums = np.ascontiguousarray(together.T)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -159,11 +162,10 @@ class RoutingPolicy:
         """
         weights = self.weights
         likeness = self._likeness(self._scaling.row(text, self._checked(vector)))
-        scores = weights.success_mean + np.einsum("n,no->o", likeness, weights.success)
-        logs = weights.price_mean + np.einsum("n,no->o", likeness, weights.price)
-        usd = np.maximum(np.exp(logs) - weights.price_soft, 0.0)
-        support = np.einsum("n,no->o", likeness, weights.tried).astype(np.float64)
-        marginal = self._calibration.apply(scores[None])[0]
+        sums: NDArray[np.float32] = np.einsum("kn,n->k", self._sums, likeness)
+        score, log_usd, support = sums.astype(np.float64).reshape(3, len(self.options))
+        marginal = self._calibration.apply((weights.success_mean + score)[None])[0]
+        usd = np.maximum(np.exp(weights.price_mean + log_usd) - weights.price_soft, 0.0)
         success, states = marginal[:, None], np.ones(1)
         if self.joint is not None:
             success, states = self.joint.states(marginal)
