@@ -35,11 +35,14 @@ _UNITS = {
     "headings": r"(?:headings?|sections?)",
 }
 _ABOUT_SHARE = 0.25
-_HEADING = re.compile(r"(?m)^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$")
-_BULLET = re.compile(r"(?m)^\s*(?:[-*+•]|\d+[.)])\s+\S")
-_CODE_BLOCK = re.compile(r"(?ms)^```.*?^```\s*$")
+# One line at a time, and without a choice of ways to match, so that no answer takes for ever.
+_HEADING = re.compile(r"(?m)^ {0,3}#{1,6}[ \t]+(\S.*)$")
+_BULLET = re.compile(r"(?m)^[^\S\n]*(?:[-*+•]|\d+[.)])[^\S\n]+\S")
+_FENCE = "```"
 _ABBREVIATION = re.compile(r"(?i)\b(?:e\.g|i\.e|etc|dr|mr|mrs|ms|vs|cf)\.")
-_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+[\"')\]]*(?=\s|$)")
+_SENTENCE_END = re.compile(
+    r"(?<![.!?\u2026\u3002\uff01\uff1f])[.!?\u2026\u3002\uff01\uff1f]++[\"')\]]*+(?=\s|$)"
+)
 _QUOTED = re.compile(r"[\"`]([^\"`\n]{1,60})[\"`]|(?<!\w)'([^'\n]{1,60})'(?!\w)")
 _NEGATION = re.compile(r"(?i)\b(?:not|don't|never|avoid\w*|without|no)\b")
 _WORDS_ASKED = re.compile(
@@ -122,15 +125,35 @@ def _count_demand(unit: str, low: int, high: float) -> Demand:
 def _count(unit: str, text: str) -> int:
     if unit == "words":
         return sum(any(c.isalnum() for c in word) for word in text.split())
-    prose = _CODE_BLOCK.sub("", text)
+    prose = _without_code(text)
     if unit == "bullets":
         return len(_BULLET.findall(prose))
     if unit == "headings":
         return len(_HEADING.findall(prose))
     if unit == "sentences":
         return len(_SENTENCE_END.findall(_ABBREVIATION.sub("", _HEADING.sub("", prose))))
-    blocks = re.split(r"\n\s*\n", _HEADING.sub("\n", prose))
-    return sum(1 for block in blocks if block.strip() and not _BULLET.match(block.strip("\n")))
+    lines = _HEADING.sub("", prose).splitlines()
+    begins = (lines[n] for n in range(len(lines)) if lines[n].strip() and _blank_before(lines, n))
+    return sum(not _BULLET.match(line) for line in begins)
+
+
+def _blank_before(lines: list[str], number: int) -> bool:
+    return number == 0 or not lines[number - 1].strip()
+
+
+def _without_code(text: str) -> str:
+    """The text without its fenced blocks; a fence that is never closed hides nothing."""
+    kept: list[str] = []
+    fenced: list[str] = []
+    for line in text.splitlines():
+        closes = bool(fenced) and line.rstrip() == _FENCE
+        if fenced or line.startswith(_FENCE):
+            fenced.append(line)
+        else:
+            kept.append(line)
+        if closes:
+            fenced.clear()
+    return "\n".join([*kept, *fenced])
 
 
 def _quotes_asked(request: str) -> Iterator[Demand]:
@@ -170,7 +193,7 @@ def _unwanted_word(word: str) -> Demand:
 
 def _heading_demand(heading: str) -> Demand:
     def problem(text: str) -> str:
-        headings = [found.strip().lower() for found in _HEADING.findall(text)]
+        headings = [found.rstrip(" \t#").lower() for found in _HEADING.findall(text)]
         return "" if heading.lower() in headings else f"it lacks the heading {heading!r}"
 
     return Demand(f"the heading {heading!r}", problem)

@@ -397,3 +397,21 @@ def test_a_task_that_points_to_its_request_has_its_topic(
     description: str, words: tuple[str, ...]
 ) -> None:
     assert topic_of(description, "Implement a binary search algorithm") == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n```" * 250_000, "\n" * 1_000_000, "." * 1_000_000 + "x", "# a" + " #" * 500_000 + "b"],
+    ids=["fences", "empty lines", "full stops", "a heading"],
+)
+@pytest.mark.parametrize(
+    "asked", ["3 sentences", "3 paragraphs", "3 bullet points", "3 headings", "the heading 'Why'"]
+)
+def test_a_text_of_any_shape_is_measured_in_time(asked: str, text: str) -> None:
+    (demand,) = demands(f"Write a text with {asked}")
+    assert demand.problem(text)
+
+
+def test_a_fence_that_is_never_closed_hides_nothing() -> None:
+    assert not unmet(demands("Write 2 bullet points"), "```\n- a\n- b")
+    assert unmet(demands("Write 2 bullet points"), "```\n- a\n- b\n```")
