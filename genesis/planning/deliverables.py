@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genesis.planning.clauses import without_lead
 from genesis.planning.data_names import kinds_of
 from genesis.planning.forms import thing_at
 from genesis.planning.own_skills import OwnSkills
@@ -31,7 +32,8 @@ class DeliverableConfig(BaseModel):
         phrases: what asks for it, as whole words.
         things: what asks for it where a passage begins by asking that such a thing be made, in
             any task type.
-        begins: with these a passage asks for it where nothing else is found and no data decide.
+        begins: words that ask for it at the beginning of a passage; where it needs no data, only
+            when nothing else is found.
         also: data that whoever asks for it wants as well.
         in_words: it is made from the words of the request, so that requests for it are alike only
             when their words are.
@@ -67,6 +69,7 @@ class _Deliverable:
     needs: frozenset[str]
     task_types: frozenset[str]
     phrases: Phrases
+    long_phrases: Phrases
     things: Phrases
     begins: Phrases
     also: tuple[str, ...]
@@ -84,6 +87,7 @@ class Deliverables:
         includes: what is made on the way to a datum.
         openings: words with which people begin to ask for something.
         open_ended: of these, those that ask for work in words.
+        neutral: of the open-ended, those that say nothing of what is asked for ("make").
         infer: the task type of a passage; None reads every passage as of the request's type.
     """
 
@@ -97,6 +101,7 @@ class Deliverables:
         includes: Mapping[str, Collection[str]] | None = None,
         openings: Sequence[str] = (),
         open_ended: Sequence[str] = (),
+        neutral: Sequence[str] = (),
         infer: Callable[[str], str] | None = None,
     ) -> None:
         self._own = own
@@ -105,6 +110,7 @@ class Deliverables:
                 frozenset(config.needs),
                 frozenset(config.task_types),
                 Phrases(config.phrases),
+                Phrases(phrase for phrase in config.phrases if " " in phrase),
                 Phrases(config.things),
                 Phrases(config.begins),
                 tuple(config.also),
@@ -117,6 +123,7 @@ class Deliverables:
         self._includes = dict(includes or {})
         self._openings = Phrases([*openings, *open_ended])
         self._open_ended = Phrases(open_ended)
+        self._neutral = Phrases(neutral)
         self._read: dict[object, tuple[tuple[AgentCard, ...], tuple[Part, ...]]] = {}
         self._lock = threading.Lock()
         self._infer = None if infer is None else lru_cache(maxsize=256)(infer)
@@ -162,6 +169,25 @@ class Deliverables:
             # Its first words tell what it is about better than all of them together.
             return (Part("", found[0].task_type, data, found[0].asked),)
         return found if len(found) > 1 else (whole,)
+
+    def assumed(self, part: Part, request: str, given: JsonObject) -> bool:
+        """Whether it is rather the task type than the words that says what a part asks for.
+
+        So it is where no words are known, and where the first word asks for another kind of work
+        than what was found ('Translate the column names ...').
+        """
+        text = prose(without_lead(part.words or request), given).strip()
+        at_hand = kinds_of(part.data)
+        found, _ = self._by_phrases(text, lambda: part.task_type, at_hand)
+        if not found and not self._own.asked(text, given):
+            return True
+        if not self._open_ended.begins(text) or self._neutral.begins(text):
+            return False
+        known = [self._known[datum] for datum in found if datum in self._known]
+        return not any(
+            one.phrases.begins(text) or one.begins.begins(text) or one.things.first_in(text)
+            for one in known
+        )
 
     def essential(self, asked: Iterable[str]) -> frozenset[str]:
         """Of what is asked for, that which is not made on the way to the rest.
@@ -231,11 +257,17 @@ class Deliverables:
         thing = self._thing(text)
         found: list[str] = []
         outright = False
-        for datum, known in self._known.items():
-            if not known.needs <= at_hand:
-                continue
+        possible = {datum: k for datum, k in self._known.items() if k.needs <= at_hand}
+        long = {datum for datum, known in possible.items() if known.long_phrases.first_in(text)}
+        whole = text
+        for datum, known in possible.items():
+            text = whole
+            for other in long - {datum}:
+                # 'How many' of 'how many tests' asks for the tests alone.
+                text = possible[other].long_phrases.without(text)
             if not thing or not known.things.ends(thing):
-                if not known.phrases.first_in(text):
+                started = bool(known.needs) and known.begins.begins(whole)
+                if not started and not known.phrases.first_in(text):
                     continue
                 begun = known.phrases.begins(text) and self._openings.begins(text)
                 if known.task_types and not begun and task_type() not in known.task_types:

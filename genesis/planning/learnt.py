@@ -112,16 +112,24 @@ class LearntPlanner:
     def _other_words(self, past: PastPlan, old: TaskDAG, goal: Goal, parts: Sequence[Part]) -> str:
         """Why the words ask for something else, where words decide; empty when they do not."""
         undeclared = [task for task in old if not self._is_declared(task)]
-        if not undeclared and not any(self._deliverables.in_words(part) for part in parts):
-            return ""
-        if past.similarity < self._min_similarity:
+        in_words = bool(undeclared) or any(map(self._deliverables.in_words, parts))
+        if in_words and past.similarity < self._min_similarity:
             return f"its request is only {past.similarity:.0%} similar"
         passages = [words for words in parts_of(old) if words] or [past.request]
         for part, words in zip(parts, passages, strict=False):
-            other = difference(form_of(words), form_of(part.words or goal.request))
-            if other and (undeclared or self._deliverables.in_words(part)):
-                return other
+            if in_words or self._assumed(part, goal, past, words):
+                other = difference(form_of(words), form_of(part.words or goal.request))
+                if other:
+                    return other
         return ""
+
+    def _assumed(self, part: Part, goal: Goal, past: PastPlan, words: str) -> bool:
+        """Whether what is asked for, now or then, was not said in words that are known."""
+        given: JsonObject = dict.fromkeys(past.given, "")
+        before = Part(words, past.task_type, {name: name for name in given}, part.asked)
+        return self._deliverables.assumed(part, goal.request, goal.given) or (
+            self._deliverables.assumed(before, words, given)
+        )
 
     def _is_declared(self, task: Task) -> bool:
         if task.operation in self._declared.descriptions:

@@ -66,6 +66,7 @@ class _TemplatesFile(BaseModel):
     given: dict[str, str] = Field(default_factory=dict)
     openings: list[str] = Field(default_factory=list)
     open_ended: list[str] = Field(default_factory=list)
+    neutral: list[str] = Field(default_factory=list)
     deliverables: dict[str, DeliverableConfig] = Field(default_factory=dict)
     asked: dict[str, AskedConfig] = Field(default_factory=dict)
     templates: list[_TemplateConfig] = Field(min_length=1)
@@ -184,6 +185,7 @@ class TemplateBook:
             includes=_includes(read),
             openings=read.openings,
             open_ended=read.open_ended,
+            neutral=read.neutral,
             infer=infer,
         )
         return cls(templates, read.given, own, deliverables)

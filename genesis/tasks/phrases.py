@@ -45,6 +45,10 @@ class Phrases:
         found = self._pattern.search(text) if self._pattern is not None else None
         return found.group() if found else ""
 
+    def without(self, text: str) -> str:
+        """The text with a blank for every passage that matches."""
+        return self._pattern.sub(" ", text) if self._pattern is not None else text
+
     def nearly_in(self, text: str) -> bool:
         """Whether a word of the text is one slip of the keyboard away from a long phrase."""
         words = [word for word in words_of(text) if len(word) >= _LONG - 1]

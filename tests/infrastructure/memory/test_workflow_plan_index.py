@@ -93,3 +93,29 @@ def test_vectors_of_another_embedder_are_compared_by_words_alone() -> None:
     index.apply([_case(1, [("sales trend", [1, 0, 0])])])
     (case,) = index.similar("sales trend", np.ones(8, dtype=np.float32), "testing", ())
     assert case.similarity == 1.0
+
+
+def test_those_that_serve_come_first_whatever_their_type_and_data() -> None:
+    index = PlanIndex()
+    index.apply(
+        [
+            _case(1, [("sales trend", [1, 0, 0])], given=("dataset",)),
+            _case(2, [("sales chart", [1, 1, 0])], task_type="other", given=("dataset", "script")),
+            _case(3, [("slow tests", [0, 0, 1])], current_rate=0.1),
+        ]
+    )
+    found = index.similar(
+        "sales trend", None, "testing", (), min_success_rate=0.5,
+        serves=lambda case: case.plan["v"] != 1,
+    )  # fmt: skip
+    assert [case.plan["v"] for case in found] == [2, 1]
+
+
+def test_a_case_that_changes_keeps_the_requests_that_it_had() -> None:
+    index = PlanIndex()
+    index.apply([_case(1, [("sales", [1, 0, 0]), ("docs", [0, 1, 0])])])
+    again = _case(1, [("sales", [1, 0, 0])])
+    index.apply([_case(2, [("trend", [0, 0, 1])], digest="other")])
+    index.apply([_case(3, [], digest="case1", exemplars=again.exemplars, successes=7)])
+    found = index.similar("docs", np.array([0, 1, 0], dtype=np.float32), "testing", ())
+    assert sorted((case.request, case.successes) for case in found) == [("sales", 7), ("trend", 1)]
