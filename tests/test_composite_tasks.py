@@ -305,8 +305,9 @@ async def test_a_preview_shows_a_composite_task_as_such(make: Make) -> None:
     assert preview.ladders[0].rungs[0].agent == "orchestrator"
 
 
-async def test_levels_are_counted_and_too_deep_is_refused_with_the_reason(make: Make) -> None:
-    async with make(OUTER, DEEPER, max_request_depth=3) as orchestrator:
+async def test_levels_do_not_wait_for_each_other(make: Make) -> None:
+    alone = {"max_parallel_tasks": 1, "max_concurrent_runs": 1}
+    async with make(OUTER, DEEPER, max_request_depth=3, **alone) as orchestrator:
         World(orchestrator)
         deep = await orchestrator.execute_orchestrated_request(REQUEST)
         innermost = f"{deep.run_id}~research~1~look~1"

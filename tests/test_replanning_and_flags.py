@@ -12,6 +12,7 @@ import pytest
 
 from genesis import Assignment, GenesisOrchestrator, Skill
 from genesis.errors import AgentUnavailable
+from genesis.testing import Fail, FakeAgent
 from infrastructure.config import load_flags, load_settings
 
 REQUEST = "Tell me something nice"
@@ -125,6 +126,48 @@ async def test_a_failed_branch_is_done_another_way_and_the_rest_is_kept(make: Ma
     assert again.success
     assert again.plan_source == "memory"
     assert "fetch_live" not in calls[4:]
+
+
+async def test_two_branches_that_failed_are_both_done_another_way_at_once(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(CONFIG, folder)
+    guess = """
+  - name: guess
+    task_types: [general]
+    asks: [figures]
+    tasks:
+      - {id: ask, description: Ask., operation: ask, produces: [hearsay]}
+      - {id: guess, description: Guess., operation: guess, requires: [hearsay, facts],
+         produces: [figures]}
+"""
+    ways = TWO_WAYS.replace("requires: [figures],", "requires: [hearsay],")
+    (folder / "plan_templates.yaml").write_text(ways + guess)
+    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
+    needs = {"compose": ("facts", "figures"), "guess": ("hearsay", "facts")}
+    needs["fetch_archive"] = ("hearsay",)
+    made = {"count": "figures", "guess": "figures", "ask": "hearsay", "compose": "answer"}
+    agents: dict[str, FakeAgent] = {}
+    async with make() as orchestrator:
+        for name in ("fetch_live", "fetch_archive", "count", "ask", "guess", "compose"):
+            datum = made.get(name, "facts")
+            does = Fail("out of order") if name in ("fetch_live", "count") else {datum: name}
+            agents[name] = FakeAgent(
+                name, does, skills=[Skill(name, name, ("general",), needs.get(name, ()), (datum,))]
+            )
+            orchestrator.register_agent(agents[name])
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+    assert result.success, result.errors
+    operations = {task.id: task.operation for task in result.tasks if task.status == "completed"}
+    assert operations == {
+        "fetch.2": "fetch_archive",
+        "count.2": "guess",
+        "ask": "ask",
+        "compose": "compose",
+    }
+    # Both in one round, with the one task that both need; nobody was asked twice.
+    assert {name: agent.calls for name, agent in agents.items()} == dict.fromkeys(agents, 1)
 
 
 @pytest.mark.usefixtures("two_ways")
