@@ -79,22 +79,21 @@ class Scored:
 
 def read_questions(path: Path) -> Questions:
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        content = file.read()
-    if path.name.removesuffix(".gz").endswith(".jsonl"):
-        rows = [json.loads(line) for line in content.splitlines() if line.strip()]
-    else:
-        rows = json.loads(content)
     try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            content = file.read()
+        if path.name.removesuffix(".gz").endswith(".jsonl"):
+            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+        else:
+            rows = json.loads(content)
         return Questions(
             tuple(str(row["prompt"]) for row in rows),
             np.array([float(bool(row["weak_correct"])) for row in rows]),
             np.array([float(bool(row["strong_correct"])) for row in rows]),
         )
-    except (KeyError, TypeError) as error:
-        raise SystemExit(
-            f"{path}: every row needs prompt, weak_correct and strong_correct: {error!r}"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        needs = "each row needs prompt, weak_correct and strong_correct"
+        raise SystemExit(f"{path}: {needs}: {error!r}") from error
 
 
 def draws_of(count: int, asked: int | None, labels: int, draws: int, seed: int) -> Iterator[Draw]:
