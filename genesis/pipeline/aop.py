@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import PlanValidated, TasksRouted
-from genesis.planning.catalogue import agent_catalogue
+from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.planning.findings import ValidationReport
 from genesis.planning.mend import drop_superfluous, fill_gaps
 from genesis.planning.validation import Limits, validate

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genesis.planning.agent_catalogue import AgentCatalogue
     from genesis.planning.catalogue import Catalogue, Operation
     from genesis.planning.dataflow import PlanDraft
     from genesis.planning.findings import Finding, ValidationReport
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from genesis.planning.validation import Limits, validate
 
 _HOME = {
+    "AgentCatalogue": "genesis.planning.agent_catalogue",
     "Catalogue": "genesis.planning.catalogue",
     "Operation": "genesis.planning.catalogue",
     "PlanDraft": "genesis.planning.dataflow",
@@ -27,6 +29,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AgentCatalogue",
     "Catalogue",
     "Finding",
     "Limits",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from infrastructure.text import one_line
+
 FindingKind: TypeAlias = Literal[
     "malformed",
     "repeated_id",
@@ -48,6 +50,13 @@ WEIGHTS: Mapping[Principle, float] = {
     "non_redundancy": 0.2,
     "limits": 0.1,
 }
+
+NAME_CHARS = 80
+
+
+def shown(name: str) -> str:
+    """A name that anybody may have written, quoted for a message."""
+    return repr(one_line(name, NAME_CHARS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class _Together(Catalogue):
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
-        self._index()
+        self.index()
 
 
 def _with(

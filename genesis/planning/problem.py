@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from genesis.errors import InvalidPlan
 from genesis.planning.catalogue import Catalogue, Operation
 from genesis.planning.dataflow import DataFlow
+from genesis.planning.findings import shown
 from genesis.planning.makespan import Derivation, Step, derive
 from genesis.planning.selection import PRICE
-from genesis.planning.validation import shown
 from genesis.tasks.task import Task
 
 # Durations and prices are counted in whole nanoseconds and hundredths of a billionth of a dollar.

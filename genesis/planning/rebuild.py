@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from genesis.planning.catalogue import Operation
 from genesis.planning.dataflow import DataFlow
+from genesis.planning.findings import shown
 from genesis.planning.makespan import Derivation
 from genesis.planning.problem import Problem
-from genesis.planning.validation import shown
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import Task
 from genesis.tasks.types import TaskType

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genesis.planning.catalogue import Catalogue, Operation
 from genesis.planning.dataflow import DataFlow, PlanDraft, trace
-from genesis.planning.findings import WEIGHTS, Finding, FindingKind, ValidationReport
+from genesis.planning.faults import incomplete, no_producer, redundant, structure, unsolvable
+from genesis.planning.findings import WEIGHTS, Finding, Principle, ValidationReport
 from genesis.planning.redundancy import dead_tasks, originals
-from genesis.tasks.capability import wanted
 from genesis.tasks.dag import MAX_TASKS, TaskDAG
-from infrastructure.text import one_line
 
-_TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-_NAME_CHARS = 80
 _TOLERANCE = 1e-9
 
 
@@ -80,38 +77,41 @@ def validate(
     flow = trace(plan, catalogue)
     doing = {} if catalogue is None else _doing(flow, catalogue, finished)
     repeated = originals(flow)
-    wrong = _structure(flow, catalogue)
-    unsolvable = [] if catalogue is None else _unsolvable(flow, catalogue, doing)
-    incomplete = [*_no_producer(flow), *_incomplete(flow, catalogue)]
     dead = dead_tasks(flow, repeated, catalogue)
-    redundant = [f for f in _redundant(flow, repeated, dead) if f.task_id not in finished]
     weighed = weigh(flow, doing, limits.workers)
-    over = list(_over(len(plan.tasks), weighed, limits))
-    wanted_data = len(flow.asked) + sum(
-        name not in flow.given for names in flow.requires for name in names
-    )
-    count = len(plan.tasks)
-    parts = {
-        "structure": 1 - min(1.0, sum(f.severity == "error" for f in wrong) / count),
-        "solvability": 1 - len(unsolvable) / max(len(doing), 1),
-        "completeness": 1 - len(incomplete) / max(wanted_data, 1),
-        "non_redundancy": 1 - len({f.task_id for f in redundant}) / count,
-        "limits": 0.0 if over else 1.0,
+    findings = [
+        *structure(flow, catalogue),
+        *(() if catalogue is None else unsolvable(flow, catalogue, doing)),
+        *no_producer(flow),
+        *incomplete(flow, catalogue),
+        *(f for f in redundant(flow, repeated, dead) if f.task_id not in finished),
+        *_over(len(plan.tasks), weighed, limits),
+    ]
+    return _report(flow, findings, weighed, open_tasks=len(doing))
+
+
+def _report(
+    flow: DataFlow, findings: Sequence[Finding], weighed: Weighed, *, open_tasks: int
+) -> ValidationReport:
+    count: Counter[Principle] = Counter(f.principle for f in findings if f.severity == "error")
+    needed = sum(name not in flow.given for names in flow.requires for name in names)
+    parts: dict[str, float] = {
+        "structure": 1 - min(1.0, count["structure"] / len(flow.tasks)),
+        "solvability": 1 - count["solvability"] / max(open_tasks, 1),
+        "completeness": 1 - count["completeness"] / max(len(flow.asked) + needed, 1),
+        "non_redundancy": 1 - count["non_redundancy"] / len(flow.tasks),
+        "limits": 0.0 if count["limits"] else 1.0,
     }
     return ValidationReport(
-        solvable=not unsolvable,
-        complete=not incomplete,
-        non_redundant=not redundant,
-        quality=_quality(parts),
+        solvable=not count["solvability"],
+        complete=not count["completeness"],
+        non_redundant=not count["non_redundancy"],
+        quality=round(sum(weight * parts[name] for name, weight in WEIGHTS.items()), 4),
         quality_parts=parts,
-        findings=(*wrong, *unsolvable, *incomplete, *redundant, *over),
+        findings=tuple(findings),
         seconds=weighed.seconds,
         usd=weighed.usd,
     )
-
-
-def _quality(parts: Mapping[str, float]) -> float:
-    return round(sum(weight * parts[name] for name, weight in WEIGHTS.items()), 4)
 
 
 def _refused(plan: PlanDraft, limits: Limits) -> ValidationReport:
@@ -134,156 +134,6 @@ def _doing(
         for place, task in enumerate(flow.tasks)
         if task.id not in finished
     }
-
-
-def shown(name: str) -> str:
-    """A name that anybody may have written, quoted for a message."""
-    return repr(one_line(name, _NAME_CHARS))
-
-
-def _structure(flow: DataFlow, catalogue: Catalogue | None) -> list[Finding]:
-    ids = [task.id for task in flow.tasks]
-    found = [
-        Finding(
-            "malformed",
-            "error",
-            name,
-            "",
-            f"task id {shown(name)} is not made of 1 to 80 letters, digits, '_', '-' or '.'",
-        )
-        for name in ids
-        if not _TASK_ID.fullmatch(name)
-    ]
-    found += [
-        Finding(
-            "repeated_id", "error", ids[p], "", f"task id {shown(ids[p])} is used more than once"
-        )
-        for p in flow.repeated
-    ]
-    found += [_cycle(flow, edges) for edges in flow.cut]
-    # A task that waits for what is gone and lacks a datum has one fault, told as what it lacks.
-    lacking = {place for place, _ in flow.missing}
-    found += [
-        Finding(
-            "unknown_dependency",
-            "error",
-            ids[p],
-            "",
-            f"task {shown(ids[p])} depends on {shown(other)}, which is not a task",
-            other,
-        )
-        for p, other in flow.unknown
-        if p not in lacking
-    ]
-    found += [
-        Finding(
-            "missing_edge",
-            "error",
-            ids[p],
-            datum,
-            f"task {shown(ids[p])} requires {shown(datum)} and does not wait for "
-            f"{shown(ids[maker])}, which makes it",
-            ids[maker],
-        )
-        for p, datum, maker in flow.absent
-    ]
-    if catalogue is not None and catalogue.by_name:
-        found += _needless(flow)
-    return found
-
-
-def _cycle(flow: DataFlow, edges: Sequence[tuple[int, int]]) -> Finding:
-    user, maker = edges[0]
-    name, other = flow.tasks[user].id, flow.tasks[maker].id
-    if user == maker:
-        message = f"task {shown(name)} depends on itself"
-    else:
-        message = f"task {shown(name)} waits for {shown(other)}, which needs it in turn: a cycle"
-    datum = next((d for d in flow.requires[user] if d in flow.produces[maker]), "")
-    return Finding("cycle", "error", name, datum, message, other)
-
-
-def _needless(flow: DataFlow) -> Iterable[Finding]:
-    """Edges over which nothing comes; one beside an edge that is missing is the same fault."""
-    excused = {place for place, _, _ in flow.absent} | {place for place, _ in flow.missing}
-    for place, task in enumerate(flow.tasks):
-        if place in excused:
-            continue
-        taken = {s for found in flow.sources[place].values() for s in found}
-        for need in flow.needs[place]:
-            if need not in taken and set(flow.produces[need]).isdisjoint(flow.requires[place]):
-                other = flow.tasks[need].id
-                yield Finding(
-                    "needless_edge",
-                    "warning",
-                    task.id,
-                    "",
-                    f"task {shown(task.id)} waits for {shown(other)} and takes nothing from it",
-                    other,
-                )
-
-
-def _unsolvable(
-    flow: DataFlow, catalogue: Catalogue, doing: Mapping[int, Sequence[Operation]]
-) -> list[Finding]:
-    found: list[Finding] = []
-    for place, operations in doing.items():
-        if operations:
-            continue
-        task = flow.tasks[place]
-        kind, datum, reason = catalogue.inability(task)
-        message = f"nobody can do task {shown(task.id)}, which needs {one_line(wanted(task))}"
-        joint = ", " if catalogue.by_name else ": "
-        found.append(Finding(kind, "error", task.id, datum, message + joint + reason))
-    return found
-
-
-def _no_producer(flow: DataFlow) -> Iterable[Finding]:
-    for place, datum in flow.missing:
-        name = flow.tasks[place].id
-        makers = [flow.tasks[m].id for m in flow.makers.get(datum, ()) if m != place]
-        why = (
-            f"is made only by {shown(makers[0])}, which needs it in turn"
-            if makers
-            else "is neither given with the request nor made by any task"
-        )
-        message = f"task {shown(name)} requires {shown(datum)}, which {why}"
-        yield Finding("no_producer", "error", name, datum, message)
-
-
-def _incomplete(flow: DataFlow, catalogue: Catalogue | None) -> list[Finding]:
-    said = flow.said(catalogue is not None and catalogue.by_name)
-    lacking = [datum for datum in flow.asked if datum not in flow.makers and datum not in said]
-    return [
-        Finding(
-            "incomplete",
-            "error",
-            "",
-            datum,
-            f"the request asks for {shown(datum)}, which no task of the plan produces",
-        )
-        for datum in lacking
-    ]
-
-
-def _redundant(
-    flow: DataFlow, repeated: Mapping[int, int], dead: Sequence[int]
-) -> Iterable[Finding]:
-    for place, original in sorted(repeated.items()):
-        name, first = flow.tasks[place].id, flow.tasks[original].id
-        if name == first:
-            continue  # told as an id used twice
-        datum = next(iter(flow.produces[place]), "")
-        message = f"task {shown(name)} repeats task {shown(first)}: same operation on the same data"
-        yield Finding("duplicate", "error", name, datum, message, first)
-    for place in dead:
-        name, made = flow.tasks[place].id, flow.produces[place]
-        listed = ", ".join(one_line(datum, _NAME_CHARS) for datum in made)
-        message = (
-            f"nothing uses what task {shown(name)} makes ({listed}), "
-            "nor does the request ask for it"
-        )
-        yield Finding("dead", "error", name, made[0], message)
 
 
 def weigh(
@@ -331,5 +181,4 @@ def _over(count: int, weighed: Weighed, limits: Limits) -> Iterable[Finding]:
         )
     if limits.usd is not None and weighed.usd > limits.usd + _TOLERANCE:
         messages.append(f"it costs at least ${weighed.usd:.4f} and ${limits.usd:.4f} is left")
-    kind: FindingKind = "limit"
-    return [Finding(kind, "error", "", "", message) for message in messages]
+    return [Finding("limit", "error", "", "", message) for message in messages]

@@ -15,7 +15,7 @@ from plan_samples import ANALYST, CARDS, task
 
 from genesis.errors import InputError
 from genesis.planning import Catalogue, Operation
-from genesis.planning.catalogue import agent_catalogue
+from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.tasks.capability import skills_for
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill

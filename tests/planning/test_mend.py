@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plan_samples import dags, task
 
 from genesis import Assignment, GenesisOrchestrator, Skill
-from genesis.planning.catalogue import AgentCatalogue, agent_catalogue
+from genesis.planning.agent_catalogue import AgentCatalogue, agent_catalogue
 from genesis.planning.mend import fill_gaps
 from genesis.planning.validation import validate
 from genesis.tasks.dag import TaskDAG

@@ -10,7 +10,7 @@ from hypothesis import given as given_
 from hypothesis import strategies as st
 from plan_samples import ANALYST, CARDS, dags, task
 
-from genesis.planning.catalogue import agent_catalogue
+from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.planning.edges import derive_edges
 from genesis.planning.findings import ValidationReport
 from genesis.planning.mend import drop_superfluous
