@@ -22,7 +22,6 @@ from genesis.errors import AgentError
 from genesis.events import RunAccepted, RunEnded
 from genesis.execution.below import run_id_below
 from genesis.execution.events import SubRequestStarted, TaskEnded
-from genesis.planning.catalogue import agent_catalogue
 from genesis.planning.validation import validate
 from genesis.result import OrchestrationResult, RunFinished
 from genesis.tasks.dag import TaskDAG
@@ -602,9 +601,7 @@ def test_two_parts_in_other_words_are_not_the_same_work() -> None:
         Task(name, f"Do {name}.", "general", SUB_REQUEST, requires=("topic",))
         for name in ("one", "two")
     ]
-    report = validate(
-        TaskDAG(parts, ["topic"]), agent_catalogue([composite.CARD], has_model=False), asked=()
-    )
+    report = validate(TaskDAG(parts, ["topic"]), asked=())
     assert report.findings == ()
 
 

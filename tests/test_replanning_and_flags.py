@@ -145,8 +145,11 @@ async def test_two_branches_that_failed_are_both_done_another_way_at_once(
     ways = TWO_WAYS.replace("requires: [figures],", "requires: [hearsay],")
     (folder / "plan_templates.yaml").write_text(ways + guess)
     monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
-    needs = {"compose": ("facts", "figures"), "guess": ("hearsay", "facts")}
-    needs["fetch_archive"] = ("hearsay",)
+    needs: dict[str, tuple[str, ...]] = {
+        "compose": ("facts", "figures"),
+        "guess": ("hearsay", "facts"),
+        "fetch_archive": ("hearsay",),
+    }
     made = {"count": "figures", "guess": "figures", "ask": "hearsay", "compose": "answer"}
     agents: dict[str, FakeAgent] = {}
     async with make() as orchestrator:
