@@ -200,8 +200,11 @@ async def test_only_the_whole_is_counted_and_each_part_teaches_once(make: Make) 
     assert {"agent:fetch", "agent:orchestrator"} <= set(sources)
 
 
-async def test_another_store_counts_the_same_also_when_it_is_opened_again(make: Make) -> None:
-    store = InMemoryStore()
+@pytest.mark.parametrize("kind", ["BaseStore", "PostgreSQL"])
+async def test_another_store_counts_the_same_also_when_it_is_opened_again(
+    make: Make, kind: str, request: pytest.FixtureRequest
+) -> None:
+    store = InMemoryStore() if kind == "BaseStore" else request.getfixturevalue("postgres_url")
     async with make(store=store) as orchestrator:
         World(orchestrator)
         result = await orchestrator.execute_orchestrated_request(REQUEST, "s")
@@ -210,9 +213,12 @@ async def test_another_store_counts_the_same_also_when_it_is_opened_again(make: 
         memory = orchestrator.services.memory
         recall = await memory.recall("general")
         runs = await memory.runs()
+        forgotten = await memory.forget(source="agent:fetch")
     assert metrics["total_workflows_executed"] == 1
     assert [run.run_id for run in runs] == [result.run_id]
     assert sum(outcome.successes for outcome in recall.outcomes) == 5
+    # The agent took part one level down, and so in the whole.
+    assert forgotten.runs == 2
 
 
 @pytest.mark.parametrize("other_store", [False, True])
