@@ -46,6 +46,7 @@ bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/store.py --n 2000
 	$(BIN)/python benchmarks/store.py --n 1000 --backend postgres
 	$(BIN)/python benchmarks/compaction.py
+	$(BIN)/python benchmarks/plan_repair.py --n 100
 
 slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000

@@ -17,6 +17,7 @@ from genesis.planning.landmarks import landmark_cut
 from genesis.planning.makespan import Derivation, Step, derive
 
 MAX_NODES = 400
+_MAX_WORK = 20_000  # nodes times steps
 PRICE = 10**7  # one unit of price in a weight; below it ties are told apart
 _NEVER = 10**30
 
@@ -86,7 +87,7 @@ class _Search:
         self._usable = self._timely(everything, soonest, deadline)
         self._consider(soonest.steps_for(self.goals, self.steps), deadline)
         stack: list[tuple[frozenset[int], frozenset[int]]] = [(frozenset(), frozenset())]
-        for _ in range(MAX_NODES):
+        for _ in range(min(MAX_NODES, max(10, _MAX_WORK // max(len(self._usable), 1)))):
             if not stack:
                 return Selection(self.best, True)
             taken, left = stack.pop()
