@@ -14,7 +14,7 @@ from genesis.routing.calibrate import TERMS, Calibration, score_terms
 
 Floats = NDArray[np.float64]
 
-STRENGTHS: Final = (0.03, 0.3, 3.0)  # inverse penalties, scikit-learn's C
+STRENGTHS: Final = (0.003, 0.03, 0.3, 3.0)  # inverse penalties, scikit-learn's C
 _FOLDS: Final = 5
 _SUREST: Final = 1e-6
 _STEPS: Final = 1000
