@@ -14,6 +14,7 @@ from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.planning.findings import ValidationReport
 from genesis.planning.mend import drop_superfluous, fill_gaps
 from genesis.planning.validation import Limits, validate
+from genesis.routing.experience import experienced
 from genesis.routing.ladder import Route
 from genesis.state import RunState
 from genesis.tasks.dag import TaskDAG
@@ -42,7 +43,9 @@ def _mended(
     """The plan as far as it can be mended here, the report on it, and what was changed."""
     services = context.services
     has_model = services.models.configured
-    catalogue = agent_catalogue(services.registry.cards, has_model=has_model)
+    # What plans take and cost is judged by what the agents took and cost, not by what they say.
+    cards = experienced(services.registry.cards, state.belief())
+    catalogue = agent_catalogue(cards, has_model=has_model)
     asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
     finished = {task_id for task_id, r in state.results.items() if r.output is not None}
     limits = Limits(

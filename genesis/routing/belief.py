@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from genesis.routing.beta import beta_quantile
 from genesis.routing.priors import RoutingPriors, configured_priors
-from genesis.routing.records import OutcomeRow
+from genesis.routing.records import OutcomeRow, Spent
 from genesis.routing.standings import Standings
 from genesis.routing.transfer import Guess
 from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
@@ -141,15 +141,19 @@ class Belief:
         """
         opinion = None if prior is None else Guess(prior.mean, prior.weight)
         found = self._ready().present(task_type, operation, agent, model, effort, opinion)
-        weight = found.spent.weight + _DECLARED_WEIGHT
-        return Estimate(
-            found.alpha,
-            found.beta,
-            found.n,
-            (found.spent.seconds + seconds * _DECLARED_WEIGHT) / weight,
-            (found.spent.usd + usd * _DECLARED_WEIGHT) / weight,
-            found.basis,
-        )
+        expected = _expected(found.spent, seconds, usd)
+        return Estimate(found.alpha, found.beta, found.n, *expected, found.basis)
+
+    def spent(
+        self, agent: str, operation: str, *, seconds: float = 1.0, usd: float = 0.0
+    ) -> tuple[float, float]:
+        """Seconds and US dollars to expect of one attempt at an operation, whatever the task type.
+
+        Args:
+            agent, operation: who does what.
+            seconds, usd: what its skill declares, until a record says better.
+        """
+        return _expected(self._ready().spent(agent, operation), seconds, usd)
 
     def failure_rate(self, task_type: str) -> tuple[float, int]:
         """Share of attempts at a task type that fail now, and on how many attempts that rests."""
@@ -159,3 +163,12 @@ class Belief:
         if self._known is None:
             self._known = Standings(self._rows, self._priors or configured_priors())
         return self._known
+
+
+def _expected(spent: Spent, seconds: float, usd: float) -> tuple[float, float]:
+    """Seconds and US dollars of one attempt: as it was lately, and as it is declared."""
+    weight = spent.weight + _DECLARED_WEIGHT
+    return (
+        (spent.seconds + seconds * _DECLARED_WEIGHT) / weight,
+        (spent.usd + usd * _DECLARED_WEIGHT) / weight,
+    )

@@ -83,6 +83,12 @@ class Standings:
             self._found[key] = self._standing(*key)
         return self._found[key]
 
+    def spent(self, agent: str, operation: str) -> Spent:
+        """What an agent's attempts at an operation cost lately, at tasks of all types."""
+        record = self._agents.get(agent, _NOBODY)
+        leaves = (n for n, leaf in enumerate(record.leaves) if leaf.operation == operation)
+        return _summed(record.spent[n] for n in leaves)
+
     def failure_rate(self, task_type: str) -> tuple[float, int]:
         """Share of attempts at a task type that fail now, and on how many attempts that rests."""
         records = tuple(self._agents.values())
@@ -192,7 +198,7 @@ def _narrowed(guess: Guess, counted: Counted) -> Guess:
 
 def _summed(each: Iterable[Spent]) -> Spent:
     found = tuple(each)
-    return Spent(*(sum(column) for column in zip(*found, strict=True)))
+    return Spent(*(sum(column) for column in zip(*found, strict=True))) if found else Spent()
 
 
 def _told(n: int, since: float) -> str:
