@@ -80,10 +80,6 @@ class DataFlow:
                 found[source].add(place)
         return found
 
-    def waits_for(self, place: int) -> set[int]:
-        """All that a task waits for: its dependencies, and those whose data it takes."""
-        return {*self.needs[place], *(s for found in self.sources[place].values() for s in found)}
-
     def said(self, by_name: bool) -> frozenset[str]:
         """What is asked for and needs no maker: a last task that names nothing it makes hands in
         its text as the answer, unless tasks are held to what operations of their name make.
