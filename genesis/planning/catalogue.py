@@ -92,7 +92,7 @@ class Catalogue:
         operations: at least one; each name once.
 
     Raises:
-        InputError: there is none, or a name is used twice.
+        InputError: there is none, what is listed is none, or a name is used twice.
     """
 
     __slots__ = ("_by_name", "_makers", "operations")
@@ -101,7 +101,7 @@ class Catalogue:
     by_name = True
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        self.operations = tuple(operations)
+        self.operations = _operations(operations)
         if not self.operations:
             raise InputError("a catalogue needs at least one operation")
         self.index()
@@ -185,11 +185,42 @@ class Catalogue:
                 foreign[0],
                 f"which makes {', '.join(operation.produces)} and not {foreign[0]!r}",
             )
+        if not _serves(task, operation):
+            types = ", ".join(operation.task_types)
+            return "unsolvable", "", f"which serves {types} and not {task.task_type}"
         lacking = [name for name in operation.requires if name not in task.requires]
         return "unsolvable", lacking[0], f"which needs {lacking[0]!r}, and the task is not given it"
 
 
+class Offers(Catalogue):
+    """Operations of which several may bear one name, or none at all."""
+
+    __slots__ = ()
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = tuple(operations)
+        self.index()
+
+
+def _operations(listed: object) -> tuple[Operation, ...]:
+    found = tuple(cast("Iterable[object]", listed)) if isinstance(listed, Iterable) else (listed,)
+    for one in found:
+        if not isinstance(one, Operation):
+            raise InputError(
+                f"a catalogue is made of Operation objects, not {one!r:.80}; plain data are read "
+                "by Catalogue.from_data"
+            )
+    return cast("tuple[Operation, ...]", found)
+
+
+def _serves(task: Task, operation: Operation) -> bool:
+    """Whether the operation serves the task's type; a task that says none is of any."""
+    return not (operation.task_types and task.task_type) or task.task_type in operation.task_types
+
+
 def _fits(task: Task, operation: Operation) -> bool:
+    if not _serves(task, operation):
+        return False
     if operation.produces and not set(task.produces) <= set(operation.produces):
         return False
     # A task that does not say what it requires takes that over from its operation.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from genesis.errors import InputError
 from genesis.planning.catalogue import Catalogue
 from genesis.planning.cycles import circles, sorted_by_need
 from genesis.tasks.dag import TaskDAG
@@ -22,19 +23,37 @@ class PlanDraft:
         tasks: in any order; ids may repeat, dependencies may be unknown or circular.
         given: names of the data that come with the request.
         asked: the data that the plan is to produce; empty for those that no task of it uses.
+
+    Raises:
+        InputError: the tasks are no tasks, or the names no list.
     """
 
     tasks: tuple[Task, ...]
     given: frozenset[str] = frozenset()
     asked: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for task in cast("Iterable[object]", self.tasks):
+            if not isinstance(task, Task):
+                raise InputError(f"the tasks of a plan are Task objects, not {task!r:.80}")
+        _require_list("given", self.given)
+        _require_list("asked", self.asked)
+
     @classmethod
     def of(cls, plan: TaskDAG | PlanDraft, asked: Iterable[str] | None = None) -> PlanDraft:
         """Any plan as a draft; `asked` replaces what it says itself."""
+        if not isinstance(cast("object", plan), TaskDAG | PlanDraft):
+            raise InputError(f"a plan is a TaskDAG or a PlanDraft, not {plan!r:.80}")
+        _require_list("asked", asked)
         tasks = plan.tasks if isinstance(plan, PlanDraft) else tuple(plan)
         own = plan.asked if isinstance(plan, PlanDraft) else ()
         told = own if asked is None else tuple(dict.fromkeys(asked))
         return cls(tasks, frozenset(plan.given), told)
+
+
+def _require_list(what: str, names: Iterable[str] | None) -> None:
+    if isinstance(names, str):  # which would be read as one name for each letter
+        raise InputError(f"{what} must be a list of names, not {names!r:.80}")
 
 
 @dataclass(slots=True)
@@ -52,6 +71,8 @@ class DataFlow:
             it is given, absent when nothing makes it.
         repeated: places of tasks whose id an earlier one has.
         unknown: (place, id) of dependencies that are no task.
+        parents: the place of each task's parent.
+        orphans: places of tasks whose parent is no task, or in the end the task itself.
         cut: (place, place) of the edges left out because of circles, one list for each circle.
         absent: (place, datum, place) of edges that the data ask for and that are not there.
         missing: (place, datum) that nothing makes for this task.
@@ -68,6 +89,8 @@ class DataFlow:
     sources: list[dict[str, list[int]]] = field(default_factory=list[dict[str, list[int]]])
     repeated: list[int] = field(default_factory=list[int])
     unknown: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    parents: dict[int, int] = field(default_factory=dict[int, int])
+    orphans: list[int] = field(default_factory=list[int])
     cut: list[list[tuple[int, int]]] = field(default_factory=list[list[tuple[int, int]]])
     absent: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
@@ -104,6 +127,7 @@ def trace(plan: PlanDraft, catalogue: Catalogue | None = None) -> DataFlow:
         for datum in made:
             flow.makers.setdefault(datum, []).append(place)
     _link(flow)
+    _find_parents(flow)
     _follow(flow)
     if not flow.asked:
         flow.asked = _final(flow)
@@ -119,7 +143,7 @@ def _declared(
         for place, task in enumerate(tasks):
             operation = catalogue.get(task.operation)
             if operation is not None:
-                requires[place] = task.requires or operation.requires
+                requires[place] = requires[place] or operation.requires
                 produces[place] = task.produces or operation.produces
     return requires, produces
 
@@ -146,6 +170,26 @@ def _link(flow: DataFlow) -> None:
     flow.order, left = sorted_by_need(flow.needs)
     if left:
         _open_circles(flow, left)
+
+
+def _find_parents(flow: DataFlow) -> None:
+    places: dict[str, int] = {}
+    for place, task in enumerate(flow.tasks):
+        places.setdefault(task.id, place)
+    for place, task in enumerate(flow.tasks):
+        if task.parent in places and task.parent:
+            flow.parents[place] = places[task.parent]
+        elif task.parent:
+            flow.orphans.append(place)
+    for place in list(flow.parents):
+        seen: set[int] = set()
+        above = place
+        while above in flow.parents and above not in seen:
+            seen.add(above)
+            above = flow.parents[above]
+        if above == place:
+            del flow.parents[place]
+            flow.orphans.append(place)
 
 
 def _open_circles(flow: DataFlow, left: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from genesis.errors import InputError, InvalidPlan
-from genesis.planning.catalogue import Catalogue, Operation
+from genesis.planning.catalogue import Catalogue, Offers, Operation
 from genesis.planning.dataflow import PlanDraft, trace
 from genesis.planning.edges import derive_edges
 from genesis.planning.findings import ValidationReport
@@ -84,20 +84,12 @@ def _cheapest(
         if task.produces
     ]
     flow = trace(PlanDraft((), frozenset(given), tuple(dict.fromkeys(wanted))))
-    problem = Problem(flow, (), _Together([*there, *catalogue.operations]))
+    problem = Problem(flow, (), Offers([*there, *catalogue.operations]))
     free = {n for n, operation in enumerate(problem.operations) if operation in there}
     steps = [replace(s, weight=0) if n in free else s for n, s in enumerate(problem.steps)]
     chosen = select(steps, problem.goals, Wish(soonest=False)).steps or ()
     order = problem.derivation(chosen).order
     return [problem.operations[n] for n in order if n not in free]
-
-
-class _Together(Catalogue):
-    """Operations and tasks that are there, whatever their names."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        self.operations = tuple(operations)
-        self.index()
 
 
 def _with(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from genesis.errors import InvalidPlan
-from genesis.planning.catalogue import Catalogue, Operation
+from genesis.planning.catalogue import Catalogue, Offers, Operation
 from genesis.planning.dataflow import DataFlow
 from genesis.planning.findings import shown
 from genesis.planning.makespan import Derivation, Step, derive
@@ -26,6 +27,8 @@ class Problem:
 
     A datum that is given is needed by no step; one that is given and asked for has to be made
     all the same. A task that makes nothing by name is a goal itself where somebody can do it.
+    What one task alone makes of an operation (it takes another datum of the kind, or says itself
+    what an operation makes that answers anything) is a step of its own.
 
     Args:
         flow: the plan's data flow.
@@ -34,7 +37,7 @@ class Problem:
 
     Attributes:
         operations: what each step does.
-        places: of the tasks that make nothing by name, by step.
+        places: of the tasks whose own steps these are, by step.
         steps, goals: the same by numbers.
 
     Raises:
@@ -56,9 +59,14 @@ class Problem:
             if (operation := _doing(flow.tasks[place], catalogue)) is not None
         }
         needs = {datum for one in effects.values() for datum in one.requires} - flow.given
-        for operation in _relevant(catalogue, flow.given, {*wanted, *needs}):
+        own = _own_operations(flow, repeated, catalogue)
+        offers = Offers([*catalogue.operations, *own.values()])
+        place_of = {id(operation): place for place, operation in own.items()}
+        for operation in _relevant(offers, flow.given, {*wanted, *needs}):
+            if id(operation) in place_of:
+                self.places[len(self.steps)] = place_of[id(operation)]
             self._add(operation, [self._number(d) for d in operation.produces], used)
-        _require_made(catalogue, flow.given, self._numbers, [*wanted, *sorted(needs)])
+        _require_made(offers, flow.given, self._numbers, [*wanted, *sorted(needs)])
         self.goals = [self._number(datum) for datum in wanted]
         for place in effects:
             self._add_effect(flow, place, effects[place], used)
@@ -110,8 +118,24 @@ class Problem:
         return sum(self.operations[n].cost_usd for n in chosen)
 
 
+def _own_operations(
+    flow: DataFlow, repeated: Collection[int], catalogue: Catalogue
+) -> dict[int, Operation]:
+    found: dict[int, Operation] = {}
+    for place, task in enumerate(flow.tasks):
+        made = flow.produces[place]
+        operation = _doing(task, catalogue) if made and place not in repeated else None
+        if operation is not None and (task.bindings or not operation.produces):
+            found[place] = replace(
+                operation,
+                requires=tuple(map(task.datum, operation.requires)),
+                produces=operation.produces or made,
+            )
+    return found
+
+
 def _doing(task: Task, catalogue: Catalogue) -> Operation | None:
-    """What does a task that makes nothing by name; one that nobody can do is good for nothing."""
+    """What does a task by its own terms; one that nobody can do is good for nothing."""
     doing = catalogue.doing(task)
     if not doing and catalogue.by_name:
         return catalogue.get(task.operation)

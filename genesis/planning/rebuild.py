@@ -56,6 +56,11 @@ def rebuild(
         _task(step, flow, problem, found, places.get(step), names, kind[0][0] if kind else "")
         for step in found.order
     ]
+    ids = {place: names[step] for step, place in places.items()}
+    tasks = [
+        replace(task, parent=_parent(places.get(step), flow, ids))
+        for step, task in zip(found.order, tasks, strict=True)
+    ]
     dag = TaskDAG(tasks, flow.given)
     changes = _changes(flow, repeated, places, {step: dag[names[step]] for step in found.order})
     return Rebuilt(dag, tuple(changes), {name: step for step, name in names.items()})
@@ -122,18 +127,20 @@ def _task(
     kind: str,
 ) -> Task:
     operation = problem.operations[step]
+    own = step in problem.places
     if place is None:
         task = Task(names[step], operation.description or operation.name, "", operation.name)
         requires, produces = operation.requires, operation.produces
     else:
         task = flow.tasks[place]
         # Data that come with the request are handed over even where they are not needed.
-        extra = [d for d in flow.requires[place] if d in flow.given]
+        extra = {d for d in flow.requires[place] if d in flow.given and (own or d in task.requires)}
         requires = _in_order(flow.requires[place], {*operation.requires, *extra})
         kept = set(flow.produces[place]) & set(operation.produces)
         produces = _in_order(flow.produces[place], kept | _used(step, operation, problem, found))
     makers = [problem.maker(found, datum) for datum in requires if datum not in flow.given]
     needs = {names[maker] for maker in makers if maker is not None}
+    called = {task.datum(name): name for name in task.requires} if own else {}
     serves = not operation.task_types or (task.task_type or kind) in operation.task_types
     return replace(
         task,
@@ -142,10 +149,16 @@ def _task(
         if serves
         else operation.task_types[0],
         operation=task.operation if _does(task, operation) else operation.name,
-        requires=requires,
+        requires=tuple(called.get(datum, datum) for datum in requires),
         produces=produces,
         depends_on=_in_order(task.depends_on, needs),
+        bindings=task.bindings if own else (),
     )
+
+
+def _parent(place: int | None, flow: DataFlow, names: Mapping[int, str]) -> str:
+    """The id that the parent of the task at a place has now; empty where it is gone."""
+    return "" if place is None else names.get(flow.parents.get(place, -1), "")
 
 
 def _does(task: Task, operation: Operation) -> bool:
@@ -205,12 +218,17 @@ def _altered(old: Task, new: Task, flow: DataFlow, place: int) -> list[str]:
     if old.operation != new.operation:
         found.append(f"{name} is done by {shown(new.operation)} instead of {shown(old.operation)}")
     for word, before, after in (
-        ("requires", flow.requires[place], new.requires),
+        ("requires", flow.requires[place], tuple(map(new.datum, new.requires))),
         ("makes", flow.produces[place], new.produces),
         ("waits for", old.depends_on, new.depends_on),
     ):
         if set(before) != set(after):
             found.append(f"{name} {word} {_listed(after)} instead of {_listed(before)}")
+    if old.task_type != new.task_type:
+        types = f"{shown(new.task_type)} instead of {shown(old.task_type)}"
+        found.append(f"{name} has the task type {types}")
+    if old.parent and not new.parent:
+        found.append(f"{name} no longer has the parent {shown(old.parent)}")
     if not found and old != new:
         found.append(f"{name} declares what its operation requires and makes")
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from genesis.errors import InputError
 from genesis.planning.catalogue import Catalogue, Operation
 from genesis.planning.dataflow import DataFlow, PlanDraft, trace
 from genesis.planning.faults import incomplete, no_producer, redundant, structure, unsolvable
@@ -26,6 +28,9 @@ class Limits:
         seconds: what is left until the deadline; None for none.
         usd: what is left of the budget, US dollars; None for no limit.
         workers: tasks that can run at once; None for any number.
+
+    Raises:
+        InputError: a limit is no number; infinity is no limit.
     """
 
     max_tasks: int = MAX_TASKS
@@ -33,6 +38,24 @@ class Limits:
     seconds: float | None = None
     usd: float | None = None
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, least in (("max_tasks", 0), ("max_depth", 0), ("workers", 1)):
+            count = getattr(self, key)
+            if key == "workers" and count is None:
+                continue
+            if not isinstance(count, int) or count < least:
+                raise InputError(
+                    f"limit {key} must be a whole number from {least} up, not {count!r:.80}"
+                )
+        for key in ("seconds", "usd"):
+            amount = getattr(self, key)
+            if amount == math.inf:
+                object.__setattr__(self, key, None)
+            elif amount is not None and not (
+                isinstance(amount, int | float) and not math.isnan(amount)
+            ):
+                raise InputError(f"limit {key} must be a number or None, not {amount!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +81,7 @@ def validate(
     limits: Limits | None = None,
     finished: Collection[str] = (),
 ) -> ValidationReport:
-    """Judge a plan, whatever is wrong with it. Never changes it, never raises for it.
+    """Judge a plan, whatever is wrong with it. Never changes it, never refuses one.
 
     Args:
         dag: a plan, or a draft that may be none.
@@ -67,6 +90,9 @@ def validate(
             plan's last tasks make, so that nothing is dead.
         limits: what the plan must keep to.
         finished: ids of tasks whose results are kept: they need nobody any more.
+
+    Raises:
+        InputError: what was given is no plan, no catalogue, or no list of names.
     """
     if catalogue is not None and not isinstance(catalogue, Catalogue):
         catalogue = Catalogue(catalogue)

@@ -1,0 +1,143 @@
+"""Judging and repairing plans with what few plans have: parents, bindings, open answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from plan_samples import task
+
+from genesis.errors import InputError
+from genesis.planning import Catalogue, Limits, Operation, PlanDraft, repair, validate
+from genesis.planning.mend import drop_superfluous
+from genesis.tasks.dag import TaskDAG
+from genesis.tasks.task import Task
+
+GIVEN = frozenset({"raw"})
+LOAD = Operation("load", ("raw",), ("table",), 2, 1.0)
+CLEAN = Operation("clean", ("table",), ("tidy",), 3, 1.0)
+CATALOGUE = Catalogue([LOAD, CLEAN])
+LOADS = task("l", "load", ("raw",), ("table",))
+CLEANS = task("c", "clean", ("table",), ("tidy",), ("l",))
+
+
+def draft(*tasks: Task, asked: tuple[str, ...] = ("tidy",)) -> PlanDraft:
+    return PlanDraft(tasks, GIVEN, asked)
+
+
+def test_an_operation_that_does_not_serve_the_tasks_type_cannot_do_it() -> None:
+    catalogue = [LOAD, replace(CLEAN, task_types=("cleaning", "tidying"))]
+    plan = draft(LOADS, CLEANS)
+    (found,) = validate(plan, catalogue).findings
+    assert (found.kind, found.task_id) == ("unsolvable", "c")
+    assert "which serves cleaning, tidying and not data_analysis" in found.message
+    repaired = repair(plan, catalogue)
+    assert repaired.dag["c"] == replace(CLEANS, task_type="cleaning")
+    assert repaired.changes == ("'c' has the task type 'cleaning' instead of 'data_analysis'",)
+    assert repair(repaired.dag, catalogue).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("parent", "message"),
+    [("gone", "parent 'gone', which is not a task"), ("l", "'l' is its own parent")],
+)
+def test_a_parent_that_is_none_is_told_and_left_out(parent: str, message: str) -> None:
+    plan = draft(replace(LOADS, parent=parent), CLEANS)
+    (found,) = validate(plan, CATALOGUE).findings
+    assert (found.kind, found.task_id) == ("malformed", "l")
+    assert message in found.message
+    repaired = repair(plan, CATALOGUE)
+    assert list(repaired.dag) == [LOADS, CLEANS]
+    assert repaired.changes == (f"'l' no longer has the parent {parent!r}",)
+
+
+def test_parents_in_a_circle_are_told_once() -> None:
+    plan = draft(replace(LOADS, parent="c"), replace(CLEANS, parent="l"))
+    found = validate(plan, CATALOGUE).findings
+    assert [one.kind for one in found] == ["malformed"]
+    assert validate(repair(plan, CATALOGUE).dag, CATALOGUE, asked=["tidy"]).findings == ()
+
+
+def test_a_parent_that_keeps_its_task_under_another_id_is_followed() -> None:
+    plan = draft(replace(LOADS, id="the first"), replace(CLEANS, parent="the first"))
+    assert repair(plan, CATALOGUE).dag["c"].parent == "the_first"
+
+
+def test_a_dead_task_goes_though_it_is_the_parent_of_another() -> None:
+    other = Operation("peek", ("raw",), ("glance",))
+    parent = task("p", "peek", ("raw",), ("glance",))
+    dag = TaskDAG([parent, replace(LOADS, parent="p")], GIVEN)
+    report = validate(dag, [LOAD, other], asked=["table"])
+    assert [(one.kind, one.task_id) for one in report.findings] == [("dead", "p")]
+    assert list(repair(dag, [LOAD, other], asked=["table"]).dag) == [LOADS]
+    assert list(drop_superfluous(dag, report)[0]) == [LOADS]
+
+
+def test_a_task_that_takes_another_datum_of_the_kind_is_held_to_that_one() -> None:
+    bound = replace(LOADS, bindings=(("raw", "raw_2"),))
+    plan = PlanDraft((bound, CLEANS), frozenset({"raw_2"}), ("tidy",))
+    assert validate(plan, CATALOGUE).findings == ()
+    repaired = repair(plan, CATALOGUE)
+    assert (tuple(repaired.dag), repaired.changes) == ((bound, CLEANS), ())
+
+
+def test_a_bound_task_that_another_operation_takes_over_is_bound_no_more() -> None:
+    quick = Operation("load_fast", ("raw",), ("table",), 1, 1.0)
+    bound = replace(LOADS, bindings=(("raw", "raw_2"),))
+    plan = PlanDraft((bound, CLEANS), frozenset({"raw", "raw_2"}), ("tidy",))
+    repaired = repair(plan, [LOAD, CLEAN, quick])
+    assert repaired.dag["l"] == replace(LOADS, operation="load_fast")
+    assert validate(repaired.dag, [LOAD, CLEAN, quick], asked=["tidy"]).findings == ()
+
+
+def test_an_operation_that_answers_anything_makes_what_its_task_says() -> None:
+    say = Operation("say", ("table",), (), 1, 0.5)
+    says = task("s", "say", ("table",), ("summary",), ("l",))
+    plan = draft(LOADS, says, asked=("summary",))
+    assert validate(plan, [LOAD, say]).findings == ()
+    repaired = repair(plan, [LOAD, say])
+    assert (tuple(repaired.dag), repaired.changes) == ((LOADS, says), ())
+    assert (repaired.usd, repaired.schedule.makespan) == (1.5, 3)
+    # What it needs is put right as anywhere.
+    mended = repair(draft(replace(says, depends_on=()), asked=("summary",)), [LOAD, say])
+    assert mended.dag["s"] == replace(says, depends_on=("load",))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"workers": 0}, {"workers": 1.5}, {"seconds": math.nan}, {"usd": math.nan}, {"usd": "1"}],
+)
+def test_a_limit_that_is_none_is_refused(limits: dict[str, Any]) -> None:
+    (name,) = limits
+    with pytest.raises(InputError, match=f"limit {name} must be"):
+        Limits(**limits)
+
+
+def test_no_end_is_no_limit() -> None:
+    plan, endless = draft(LOADS, CLEANS), Limits(seconds=math.inf, usd=math.inf)
+    assert endless == Limits()
+    assert repair(plan, CATALOGUE, limits=endless) == repair(plan, CATALOGUE)
+
+
+@pytest.mark.parametrize("plan", [None, "plan", [LOADS], {"tasks": []}])
+def test_what_is_no_plan_is_refused(plan: object) -> None:
+    for judged in (validate, repair):
+        with pytest.raises(InputError, match="a plan is a TaskDAG or a PlanDraft, not"):
+            judged(cast("Any", plan), CATALOGUE)
+
+
+def test_a_name_alone_is_no_list_of_names() -> None:
+    with pytest.raises(InputError, match=r"asked must be a list of names, not 'tidy'"):
+        validate(draft(LOADS), CATALOGUE, asked="tidy")
+    with pytest.raises(InputError, match=r"given must be a list of names, not 'raw'"):
+        PlanDraft((LOADS,), cast("Any", "raw"))
+    with pytest.raises(InputError, match=r"the tasks of a plan are Task objects, not 'l'"):
+        PlanDraft(cast("Any", "l"))
+
+
+@pytest.mark.parametrize("catalogue", [["load"], [LOAD, {"name": "clean"}], "load", 5])
+def test_what_is_no_operation_is_refused(catalogue: Any) -> None:
+    with pytest.raises(InputError, match="a catalogue is made of Operation objects"):
+        validate(draft(LOADS), catalogue)
