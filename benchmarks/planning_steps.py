@@ -48,6 +48,7 @@ REQUESTS = (
     "Document the public interface of shop",
     "Profile slow.py and name the bottlenecks",
     "slow.py crashes with a traceback: debug slow.py",
+    "Profile sales.csv, then document the module shop, and run the tests of ./shop",
 )
 
 
