@@ -91,6 +91,29 @@ def test_the_readmes_code_runs(folder: Path) -> None:
     assert "Ada took a train to Oslo." in printed
 
 
+def test_a_plan_is_repaired_as_described(folder: Path) -> None:
+    printed = run_in(folder, code_of(ROOT / "docs" / "planning.md"))
+    assert "duplicate again rows" in printed
+    assert "exact 11.0" in printed
+
+
+def test_a_policy_is_trained_as_described(folder: Path) -> None:
+    check, training = blocks(ROOT / "docs" / "routing.md", "python")
+    ask = "\n".join(
+        [
+            "import asyncio",
+            "from genesis import GenesisOrchestrator",
+            "async def main():",
+            "    async with GenesisOrchestrator() as orchestrator:",
+            "        for _ in range(3):",
+            "            await orchestrator.execute_orchestrated_request('Profile data.csv')",
+            "asyncio.run(main())",
+        ]
+    )
+    printed = run_in(folder, "\n\n".join((check, ask, training)))
+    assert "profile_data/data_analyst//" in printed
+
+
 def test_an_agent_of_ones_own_works_as_described(folder: Path) -> None:
     page = ROOT / "docs" / "agents.md"
     (addition,) = blocks(page, "yaml")
