@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from genesis.planning.clauses import without_lead
 from genesis.planning.data_names import kinds_of
-from genesis.planning.forms import thing_at
+from genesis.planning.forms import form_of, thing_at
 from genesis.planning.own_skills import OwnSkills
 from genesis.planning.parts import Part, Reading, split
 from genesis.tasks.phrases import Phrases, prose
@@ -233,7 +233,7 @@ class Deliverables:
         own = self._own.asked(bare, given)
         if own or outright:
             # Whoever asks for these asks for nothing that the type alone would suggest.
-            return tuple(dict.fromkeys([*own, *found]))
+            return self._with_own(own, found, bare)
         chosen = [*config.always, *found]
         if config.principal and not set(config.principal) & set(chosen):
             # What words ask for is not doubted because the type suggests an answer in words.
@@ -247,7 +247,17 @@ class Deliverables:
         bare = prose(text, given)
         own = self._own.asked(bare, given)
         found, _ = self._by_phrases(bare, task_type, kinds_of(given))
-        return tuple(dict.fromkeys([*own, *found]))
+        return self._with_own(own, found, bare)
+
+    def _with_own(self, own: Sequence[str], found: Sequence[str], text: str) -> tuple[str, ...]:
+        """What own skills make, and what is asked for beside it.
+
+        'Translate the letter' asks for no letter: what is made in words has to be asked for
+        as the thing to make.
+        """
+        to_make = not own or form_of(text).act == "make"
+        beside = [datum for datum in found if to_make or not self._from_words(datum)]
+        return tuple(dict.fromkeys([*own, *beside]))
 
     def _by_phrases(
         self, text: str, task_type: Callable[[], str], at_hand: frozenset[str]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
+from genesis.testing import FakeAgent
 from infrastructure.config import load_flags, load_settings
 
 Make = Callable[[], GenesisOrchestrator]
@@ -15,6 +16,7 @@ Make = Callable[[], GenesisOrchestrator]
 TRANSLATE = Skill(
     "translate", "Translates text.", task_types=("general",), produces=("translation",)
 )
+WRITE = Skill("write_text", "Writes.", task_types=("documentation",), produces=("text",))
 COUNT = Skill(
     "count_words",
     "Counts the words of a document.",
@@ -50,7 +52,12 @@ async def extract(assignment: Assignment) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "request_text",
-    ["Translate 'good morning' into French", "Please have this translated: good morning"],
+    [
+        "Translate 'good morning' into French",
+        "Please have this translated: good morning",
+        "Translate letter 3 into German",
+        "Please translate the article about tides, and do it well",
+    ],
 )
 async def test_a_skill_is_asked_for_by_its_own_words(make: Make, request_text: str) -> None:
     async with make() as orchestrator:
@@ -61,6 +68,19 @@ async def test_a_skill_is_asked_for_by_its_own_words(make: Make, request_text: s
     assert [(task.id, task.agent) for task in result.tasks] == [("translate", "translator")]
     assert result.output == "bonjour"
     assert again.plan_source == "memory"
+
+
+async def test_a_text_that_is_asked_for_beside_a_skill_is_written(make: Make) -> None:
+    async with make() as orchestrator:
+        orchestrator.register_agent(translate, name="translator", skills=[TRANSLATE])
+        orchestrator.register_agent(
+            FakeAgent("scribe", "Dear Ada", skills=[WRITE]),
+        )
+        result = await orchestrator.execute_orchestrated_request(
+            "Write a letter to Ada and translate it into German"
+        )
+    assert result.success, result.errors
+    assert [task.operation for task in result.tasks] == ["write_text", "translate"]
 
 
 async def test_a_skill_is_asked_for_by_the_data_that_only_it_takes(make: Make) -> None:
