@@ -178,6 +178,25 @@ async def test_counts_causes_and_coverage(tmp_path: Path) -> None:
     assert result.passed, result.reason
 
 
+async def test_the_tests_of_a_package_import_it_by_its_name(tmp_path: Path) -> None:
+    tests = "from shop.cart import one\n\n\ndef test_one():\n    assert one() == 1\n"
+    given = project_in(
+        tmp_path,
+        {
+            "__init__.py": "from shop.cart import one\n",
+            "cart.py": "def one():\n    return 1\n",
+            "tests/test_cart.py": tests,
+        },
+    )
+    output = await run(given)
+    found = datum(output, "test_report")
+    assert (found["passed"], found["total"]) == (1, 1), output.text
+    measured = {file["path"]: file["percent"] for file in found["coverage"]["files"]}
+    assert measured == {"__init__.py": 100.0, "cart.py": 100.0}
+    result = await verdict(CHECK, given, output)
+    assert result.passed, result.reason
+
+
 async def test_src_layout_collection_errors_and_threads(tmp_path: Path) -> None:
     package = "import threading\n\n\ndef go(out):\n    t = threading.Thread(target=out.append, args=[1])\n    t.start()\n    t.join()\n    return out\n"  # noqa: E501
     given = project_in(

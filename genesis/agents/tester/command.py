@@ -36,8 +36,16 @@ def pytest_options() -> list[str]:
 
 
 def pytest_environment(project: Path, scratch: Path) -> dict[str, str]:
-    """Variables for pytest: a `src` folder is importable, hypothesis stores in `scratch`."""
+    """Variables for pytest: a `src` folder is importable, hypothesis stores in `scratch`.
+
+    Where the project is a package itself, its tests import it by name from the folder above.
+    """
     folders = [str(project / "src")] if (project / "src").is_dir() else []
+    above = project
+    while (above / "__init__.py").is_file():
+        above = above.parent
+    if above != project:
+        folders.append(str(above))
     inherited = os.environ.get("PYTHONPATH", "")
     return {
         "PYTHONPATH": os.pathsep.join([*folders, *([inherited] if inherited else [])]),
