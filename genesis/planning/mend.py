@@ -21,13 +21,15 @@ from genesis.tasks.task import Task
 def drop_superfluous(dag: TaskDAG, report: ValidationReport) -> tuple[TaskDAG, tuple[str, ...]]:
     """The plan without its duplicate and dead tasks, and what was changed, one sentence each.
 
-    What waited for a duplicate waits for the task it repeats. The plan itself is never changed.
+    What waited for a duplicate waits for the task it repeats. The plan itself is never changed,
+    and stays as it is where nothing of it is of use: the report says so.
     """
     duplicates = {f.task_id: f.other for f in report.of_kind("duplicate")}
     dead = [f.task_id for f in report.of_kind("dead")]
-    if not duplicates and not dead:
+    gone = duplicates | dict.fromkeys(dead, "")
+    if not gone or len(gone) == len(dag):
         return dag, ()
-    mended = without(dag, duplicates | dict.fromkeys(dead, ""))
+    mended = without(dag, gone)
     changes = [f"dropped {i!r}, which repeats {first!r}" for i, first in duplicates.items()]
     changes += [f"dropped {i!r}, whose result nobody uses or asks for" for i in dead]
     return mended, tuple(changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.branch import replace_failed
@@ -180,9 +180,15 @@ def _read(
     try:
         draft, changes = read_draft(said.text)
         tasks, more = drafted_tasks(draft, goal, skills)
-        TaskDAG(tasks, given)
+        dag = TaskDAG(tasks, given)
     except NotJson as error:
         return (), (), said.unusable or str(error)
     except InvalidPlan as error:
         return (), (), str(error)
+    if goal.objections and goal.last is not None and _work(dag) == _work(goal.last):
+        return (), (), "it is the plan that was sent back, in other words at most"
     return tasks, (*changes, *more), ""
+
+
+def _work(dag: TaskDAG) -> list[Task]:
+    return [replace(task, description="") for task in dag]

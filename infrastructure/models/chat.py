@@ -18,7 +18,7 @@ from infrastructure.errors import ModelError, ModelNotConfigured
 from infrastructure.models.failures import UnusableAnswer, as_model_error, cut_answer
 from infrastructure.models.prices import Prices
 from infrastructure.models.providers import OTHER, PROVIDERS, load_chat_model, provider_of
-from infrastructure.models.usage import ModelUsage, estimate_tokens
+from infrastructure.models.usage import MAX_TOKENS, ModelUsage, estimate_tokens
 from infrastructure.text import one_line
 
 if TYPE_CHECKING:
@@ -180,7 +180,9 @@ class ChatModel:
     def _usage(self, turns: list[tuple[str, str]], raw: AIMessage, text: str) -> ModelUsage:
         reported = raw.usage_metadata
         if reported is not None:
-            return self._priced(reported["input_tokens"], reported["output_tokens"])
+            counts = reported["input_tokens"], reported["output_tokens"]
+            if min(counts) >= 0 and max(counts) <= MAX_TOKENS:
+                return self._priced(*counts)
         read = sum(estimate_tokens(content) for _, content in turns)
         usage = self._priced(read, estimate_tokens(text))
         return usage + ModelUsage(estimated=True)

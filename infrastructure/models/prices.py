@@ -13,6 +13,7 @@ from infrastructure.errors import ConfigError
 
 PRICES_FILE = "prices.yaml"
 _TOKENS = 1_000_000
+_MAX_PRICE = 1_000_000.0
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -22,8 +23,8 @@ class Price(BaseModel):
 
     model_config = _STRICT
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0, le=_MAX_PRICE)
+    output: float = Field(ge=0, le=_MAX_PRICE)
 
     def cost(self, input_tokens: int, output_tokens: int) -> float:
         """US dollars of a call."""
@@ -54,7 +55,7 @@ class Prices:
         """The prices of the configuration.
 
         Raises:
-            ConfigError: the file has an unknown key, or a price is not a number from 0 up.
+            ConfigError: the file has an unknown key, or a price is no number from 0 to a million.
         """
         return cls.from_config(read_config(PRICES_FILE))
 

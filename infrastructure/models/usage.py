@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _CHARS_PER_TOKEN = 4
+MAX_TOKENS = 100_000_000  # of one call: no model reads or writes as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class ModelUsage:
         output_tokens: tokens written, those of hidden reasoning included.
         cost_usd: US dollars.
         estimated: whether tokens were guessed from the text's length because the provider
-            reported none, or dollars because the model has no price of its own.
+            reported none or what cannot be, or dollars because the model has no price of its own.
     """
 
     input_tokens: int = 0

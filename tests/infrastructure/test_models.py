@@ -84,6 +84,16 @@ async def test_an_instance_without_usage_is_estimated() -> None:
     assert answer.usage.estimated
 
 
+@pytest.mark.parametrize("tokens", [(-1, 20), (100, -1), (10**9, 20), (100, 10**15)])
+async def test_usage_that_cannot_be_is_estimated(
+    scripted: list[Scripted], tokens: tuple[int, int]
+) -> None:
+    scripted.append(Reply("twelve chars", *tokens))
+    usage = (await ChatModels([NAME], PRICES).require().complete(ASK)).usage
+    assert usage.output_tokens == 3
+    assert usage.estimated
+
+
 async def test_structured_output_is_parsed_and_the_schema_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -330,6 +340,7 @@ def test_prices_are_found_by_name_by_undated_name_and_by_provider() -> None:
         ({"default": {"input": 1}}, "default.output"),
         ({"default": {"input": 1, "output": -1}}, "default.output"),
         ({"default": {"input": math.nan, "output": 1}}, "default.input"),
+        ({"default": {"input": 1e7, "output": 1}}, "default.input"),
         ({"default": {"input": math.inf, "output": 1}}, "default.input"),
         ({"default": {"input": "1", "output": 1}}, "default.input"),
         ({"default": {"input": True, "output": 1}}, "default.input"),

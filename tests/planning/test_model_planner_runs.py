@@ -152,6 +152,15 @@ async def test_a_task_that_nobody_asked_for_is_not_run(
     assert agents[1].calls == 0
 
 
+async def test_a_plan_of_which_nothing_was_asked_for_is_sent_back(
+    run: Run, agents: tuple[FakeAgent, FakeAgent]
+) -> None:
+    result, told, _ = await run(*[{"tasks": [task("a", "pay")]}] * 4)
+    assert result.success, result.errors
+    assert (agents[0].calls, agents[1].calls) == (1, 0)
+    assert "nothing uses what task 'a' makes (receipt)" in told
+
+
 async def test_no_second_plan_is_asked_for_when_the_money_is_gone(run: Run) -> None:
     dear = Reply("prose", input_tokens=0, output_tokens=800)
     result, told, server = await run(dear, request=REQUEST, budget_usd=0.035)
