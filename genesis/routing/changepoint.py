@@ -22,7 +22,8 @@ from typing import NamedTuple
 from infrastructure.memory.memori.latest_attempts import LatestAttempts
 
 _NEGLIGIBLE = 3e-3  # regimes less likely than this are left out
-_MOST_EVIDENCE = 100.0  # natural logarithm; keeps exponentials finite
+_MOST_EVIDENCE = 300.0  # natural logarithm; keeps exponentials and products of two finite
+_LEAST_STILL = 1e-20  # chance of no change; less makes no difference, and zero divides nothing
 _TOGETHER = 8  # latest attempts of each record in which a change of the whole agent is looked for
 _COARSE = frozenset((10, 12, 15, 19, 24))  # longer ago a change need not be dated to the attempt
 
@@ -78,16 +79,16 @@ class Past:
         effective: of each record, expected successes and failures since its latest change.
     """
 
-    __slots__ = ("_common", "_hazards", "_records", "_shared", "_splits", "effective")
+    __slots__ = ("_common", "_hazards", "_odds", "_records", "_splits", "effective")
 
     def __init__(self, records: Sequence[Record], hazards: Hazards) -> None:
         self._records, self._hazards = records, hazards
         self._splits = [_splits(record, hazards.kind) for record in records]
-        self._common, total = self._common_changes()
+        self._common, log_total = self._common_changes()
         alone = sum(splits.log_scale for splits in self._splits)
-        # The chance that the agent changed as a whole, against each record by itself.
-        shared = 1 / (1 + math.exp(min(alone - math.log(total), _MOST_EVIDENCE)))
-        self._shared = shared / total if shared > _NEGLIGIBLE else 0.0
+        # Odds that the agent changed as a whole, against each record by itself.
+        odds = math.exp(min(log_total - alone, _MOST_EVIDENCE))
+        self._odds = odds if odds > _NEGLIGIBLE else 0.0
         self.effective = tuple(map(self._effective, range(len(records))))
 
     def times(self, number: int) -> tuple[float, ...]:
@@ -108,17 +109,15 @@ class Past:
         found = [(1.0, record.successes, record.failures)]
         found += self._own_changes(number, asked)
         total = sum([weight for weight, _, _ in found])
-        if self._shared:
-            common = self._common[number]
-            # So that a change of the whole agent has its share of what is then the whole.
-            together = self._shared * sum(common)
-            scale = total / (1 - together) * self._shared
-            for mass, (successes, failures) in zip(common, splits.after, strict=False):
-                found.append((scale * mass, successes, failures))
-            total /= 1 - together
+        if self._odds:
+            for share, (successes, failures) in zip(
+                self._common[number], splits.after, strict=True
+            ):
+                found.append((total * self._odds * share, successes, failures))
+            total *= 1 + self._odds
         if asked and record.latest.times:
             idle = len(asked) - bisect_right(asked, record.latest.times[-1])
-            still = (1 - self._hazards.idle) ** idle
+            still = max((1 - self._hazards.idle) ** idle, _LEAST_STILL)
             found.append((total * (1 - still) / still, 0, 0))
         return _moments(found, alpha, beta)
 
@@ -140,37 +139,48 @@ class Past:
 
     def _effective(self, number: int) -> tuple[float, float]:
         splits = self._splits[number]
-        if not self._shared:
+        if not self._odds:
             return splits.effective
-        common = self._common[number]
-        own = 1 - self._shared * sum(common)
+        own, together = 1 / (1 + self._odds), self._odds / (1 + self._odds)
         successes, failures = own * splits.effective[0], own * splits.effective[1]
-        for mass, (s, f) in zip(common, splits.after, strict=False):
-            successes += self._shared * mass * s
-            failures += self._shared * mass * f
+        for share, (s, f) in zip(self._common[number], splits.after, strict=True):
+            successes += together * share * s
+            failures += together * share * f
         return successes, failures
 
     def _common_changes(self) -> tuple[list[list[float]], float]:
-        """Weight of a change of the whole agent after all attempts of each record, before its
-        latest one, before the two latest, and so on; and their sum, the same for all records.
+        """Shares of a change of the whole agent after all attempts of each record, before its
+        latest one, before the two latest, and so on; and the log evidence of a change at all.
+        """
+        moments = self._moments_of_change()
+        most = max(evidence for evidence, _ in moments)
+        weights = [math.exp(evidence - most) for evidence, _ in moments]
+        total = sum(weights)
+        shares: list[list[float]] = [[] for _ in self._records]
+        seen, so_far = [0.0] * len(self._records), weights[0]
+        for weight, (_, number) in zip(weights[1:], moments[1:], strict=True):
+            shares[number].append((so_far - seen[number]) / total)
+            seen[number] = so_far
+            so_far += weight
+        for each, before in zip(shares, seen, strict=True):
+            each.append((so_far - before) / total)
+        return shares, math.log(self._hazards.agent * total) + most
+
+    def _moments_of_change(self) -> list[tuple[float, int]]:
+        """When the agent may have changed as a whole, latest first: after all attempts, and before
+        each of the latest of all records; as log evidence and the number of that record.
         """
         events: list[tuple[float, int]] = []
         for number, record in enumerate(self._records):
             events.extend([(time, number) for time in record.latest.times[-_TOGETHER:]])
-        events.sort()
-        masses: list[list[float]] = [[] for _ in self._records]
-        seen = [0.0] * len(self._records)
-        total = hazard = self._hazards.agent
-        together = 0.0
-        for _, number in reversed(events):
-            mass, evidence = masses[number], self._splits[number].evidence
-            mass.append(total - seen[number])
-            seen[number] = total
-            together += evidence[len(mass)] - evidence[len(mass) - 1]
-            total += hazard * math.exp(min(together, _MOST_EVIDENCE))
-        for mass, before in zip(masses, seen, strict=True):
-            mass.append(total - before)
-        return masses, total
+        events.sort(reverse=True)
+        found, passed, together = [(0.0, -1)], [0] * len(self._records), 0.0
+        for _, number in events:
+            evidence, back = self._splits[number].evidence, passed[number]
+            together += evidence[back + 1] - evidence[back]
+            passed[number] = back + 1
+            found.append((together, number))
+        return found
 
 
 def _moments(hypotheses: Iterable[tuple[float, int, int]], alpha: float, beta: float) -> Present:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesis.routing.changepoint import Hazards, Past, Present, Record
@@ -138,3 +139,70 @@ def test_it_is_always_a_rate_of_some_of_the_outcomes(
     assert 0 < found.mean < 1
     assert 0 < found.variance < found.mean * (1 - found.mean)
     assert 0 <= found.since <= one.successes + one.failures + 1e-9
+
+
+@pytest.mark.parametrize("kinds", [1, 20, 40, 80])
+def test_many_kinds_that_fail_at_once_change_the_agent_however_much_they_say(kinds: int) -> None:
+    failing = [
+        record(*(True,) * 31, False, times=[*range(31), 100.0 + n], earlier=(968, 0))
+        for n in range(kinds)
+    ]
+    hazards = Hazards(kind=0.01, agent=0.01, idle=0.002)
+    means = [Past(failing, hazards).present(number, 1.0, 1.0).mean for number in range(kinds)]
+    assert all(0 < mean < 1 for mean in means)
+    if kinds > 1:
+        assert max(means) < 0.5
+
+
+def test_a_change_after_a_long_record_is_found_where_it_was() -> None:
+    assert present(record(*(False,) * 30, earlier=(3000, 0))).since == pytest.approx(30, abs=1)
+
+
+def test_a_record_of_long_ago_says_nothing() -> None:
+    past = Past([record(*(False,) * 10)], Hazards(kind=0.01, agent=0.01, idle=0.5))
+    asked = [float(number) for number in range(2000)]
+    assert past.present(0, 1.6, 0.4, asked).mean == pytest.approx(0.8)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.booleans(), max_size=32), st.integers(0, 10**6), st.integers(0, 10**6)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from([1e-9, 0.01, 0.5]),
+)
+@settings(max_examples=50, deadline=None)
+def test_whatever_the_records_it_is_a_rate(
+    drawn: list[tuple[list[bool], int, int]], hazard: float
+) -> None:
+    records = [record(*latest, earlier=(passed, failed)) for latest, passed, failed in drawn]
+    past = Past(records, Hazards(hazard, hazard, hazard))
+    for number, (one, effective) in enumerate(zip(records, past.effective, strict=True)):
+        found = past.present(number, 1.6, 0.4, one.latest.times)
+        assert 0 < found.mean < 1
+        assert 0 < found.variance < found.mean * (1 - found.mean)
+        counted = (one.successes, one.failures)
+        assert all(-1e-6 <= e <= n * (1 + 1e-9) for e, n in zip(effective, counted, strict=True))
+
+
+@given(st.lists(st.booleans(), max_size=31), st.integers(0, 300), st.integers(0, 300))
+def test_another_success_does_not_lower_it(successes: list[bool], passed: int, failed: int) -> None:
+    before = present(record(*successes, earlier=(passed, failed)))
+    after = present(record(*successes, True, earlier=(passed, failed)))
+    assert after.mean > before.mean - 2e-3
+
+
+@given(st.lists(st.booleans(), max_size=8), st.randoms())
+def test_the_order_matters_only_through_changes(successes: list[bool], rng: random.Random) -> None:
+    shuffled = rng.sample(successes, len(successes))
+    steady = present(record(*shuffled), hazards=STILL).mean
+    assert steady == pytest.approx(present(record(*successes), hazards=STILL).mean, abs=1e-4)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.1, 100))
+def test_without_a_record_it_is_what_was_expected(mean: float, weight: float) -> None:
+    found = Past([record()], TOGETHER).present(0, mean * weight, (1 - mean) * weight)
+    assert found.mean == pytest.approx(mean)
