@@ -14,7 +14,7 @@ from genesis.agents.adapters import (
     RunnableAgent,
     SupportsInvoke,
 )
-from genesis.agents.wire import MAX_COST_USD
+from genesis.agents.card_check import require_card
 from genesis.errors import AgentError, AgentUnavailable, InputError
 from genesis.tasks.checks import PRODUCED, Check, check_produced
 from infrastructure.a2a.agent import Agent, AgentCard, Skill
@@ -22,9 +22,6 @@ from infrastructure.resilience.breaker import Breakers, BreakerState
 
 AgentSource: TypeAlias = Agent | ModuleType | SupportsInvoke | AnyAgentFunction | str
 F = TypeVar("F", bound=AnyAgentFunction)
-
-_MAX_NAME = 80
-_MAX_SKILL_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ class AgentRegistry:
         if isinstance(source, ModuleType):
             agent, checks, checks_of_data = _from_module(source, checks, checks_of_data)
         else:
-            agent = _as_agent(source, name, description, tuple(skills), max_concurrency)
+            agent = _as_agent(source, name, description, skills, max_concurrency)
         self._add(agent, dict(checks or {}), checks_of_data)
 
     def agent(
@@ -203,13 +200,15 @@ class AgentRegistry:
         self, agent: Agent, checks: dict[str, Check], checks_of_data: Mapping[str, str] | None
     ) -> None:
         card = agent.card
-        _require_card(card)
+        require_card(card)
         if card.name in self._agents:
             raise InputError(f"an agent named {card.name!r} is already registered; choose another")
         produced = {datum for skill in card.skills for datum in skill.produces}
         if checks_of_data is None:
             checks_of_data = {check: check for check in checks if check in produced}
         for check, function in checks.items():
+            if not callable(function):
+                raise InputError(f"check {check!r} cannot be called: pass an async function")
             if self._checks.get(check, function) is not function:
                 raise InputError(f"another acceptance check is registered as {check!r}")
         for datum, check in checks_of_data.items():
@@ -244,7 +243,7 @@ def _as_agent(
     source: Agent | SupportsInvoke | AnyAgentFunction,
     name: str,
     description: str,
-    skills: tuple[Skill | str, ...],
+    skills: Iterable[Skill | str],
     max_concurrency: int,
 ) -> Agent:
     if hasattr(source, "card") and hasattr(source, "send"):
@@ -256,6 +255,8 @@ def _as_agent(
             f"agent {called!r} has no skills: pass skills=[Skill(id=..., description=..., "
             "task_types=..., produces=...)]"
         )
+    if isinstance(skills, str):
+        raise InputError(f"agent {called!r}: skills must be a list, not {skills!r:.80}")
     listed = tuple(Skill(s, said or called) if isinstance(s, str) else s for s in skills)
     card = AgentCard(called, said or called, listed, max_concurrency=max_concurrency)
     if hasattr(source, "ainvoke"):
@@ -266,29 +267,3 @@ def _as_agent(
         f"a {type(source).__name__} is no agent: pass a function of an Assignment, a Runnable or "
         "graph, an object with `card` and `send`, or the URL of an A2A agent"
     )
-
-
-def _require_card(card: AgentCard) -> None:
-    if not (0 < len(card.name) <= _MAX_NAME and card.name.isprintable() and card.name.strip()):
-        raise InputError(
-            f"an agent's name must be 1 to {_MAX_NAME} printable characters, not {card.name!r}; "
-            "pass name="
-        )
-    if card.max_concurrency < 1:
-        raise InputError(f"agent {card.name!r}: max_concurrency must be 1 or more")
-    ids = [skill.id for skill in card.skills]
-    if not ids:
-        raise InputError(f"agent {card.name!r} has no skills")
-    for skill in card.skills:
-        if not skill.id.strip() or ids.count(skill.id) > 1:
-            raise InputError(f"agent {card.name!r}: skill id {skill.id!r} is empty or used twice")
-        if any(len(name) > _MAX_SKILL_NAME for name in (skill.id, *skill.task_types)):
-            raise InputError(
-                f"agent {card.name!r}, skill {skill.id!r:.80}: its id and its task types have at "
-                f"most {_MAX_SKILL_NAME} characters each"
-            )
-        if not (0 <= skill.cost_usd <= MAX_COST_USD and 0 < skill.seconds < float("inf")):
-            raise InputError(
-                f"agent {card.name!r}, skill {skill.id!r}: cost_usd must be 0 to "
-                f"{MAX_COST_USD:g} and seconds above 0"
-            )

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import math
 import types
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -117,11 +118,26 @@ def test_no_agent_can_replace_the_check_of_another() -> None:
         ({"skills": [""]}, "is empty"),
         ({"skills": ["a"], "name": "x" * 81}, "printable characters"),
         ({"skills": ["a"], "name": "a\nb"}, "printable characters"),
-        ({"skills": ["a" * 101]}, "at most 100 characters each"),
-        ({"skills": [Skill("a", "A.", ("t" * 101,))]}, "at most 100 characters each"),
+        ({"skills": ["a" * 101]}, "1 to 100 printable characters"),
+        ({"skills": [Skill("a", "A.", ("t" * 101,))]}, "1 to 100 printable characters"),
         ({"skills": ["a"], "max_concurrency": 0}, "max_concurrency"),
         ({"skills": [Skill("a", "d", cost_usd=-1)]}, "cost_usd"),
         ({"skills": [Skill("a", "d", seconds=0)]}, "seconds"),
+        ({"skills": [Skill("a", "d", cost_usd=math.nan)]}, "cost_usd"),
+        ({"skills": [Skill("a", "d", cost_usd=cast("Any", "1"))]}, "cost_usd"),
+        ({"skills": [Skill("a", "d", seconds=cast("Any", None))]}, "seconds"),
+        ({"skills": [3]}, "a skill is a Skill or its id, not 3"),
+        ({"skills": "answer"}, r"skills must be a list, not 'answer'"),
+        ({"skills": [Skill(cast("Any", 3), "d")]}, "skill id 3"),
+        ({"skills": [Skill("a\n", "d")]}, "skill id"),
+        ({"skills": [Skill("a", "d", cast("Any", "code"))]}, "task_types must be a tuple of names"),
+        ({"skills": [Skill("a", "d", (), cast("Any", "raw"))]}, "requires must be a tuple of name"),
+        ({"skills": [Skill("a", "d", (), (), ("",))]}, "produces has the name ''"),
+        ({"skills": [Skill("a", "d", (), (), ("x\x1b[31m",))]}, "produces has the name"),
+        ({"skills": ["a"], "name": 3}, "printable characters, not 3"),
+        ({"skills": ["a"], "max_concurrency": "4"}, "max_concurrency"),
+        ({"skills": ["a"], "max_concurrency": math.nan}, "max_concurrency"),
+        ({"skills": ["a"], "checks": {"a": 3}}, "check 'a' cannot be called"),
     ],
 )
 def test_what_cannot_be_an_agent_is_refused(described: dict[str, Any], reason: str) -> None:
