@@ -162,6 +162,7 @@ class PlanPreview:
         ladders: who would try each task, in which order.
         findings: what validation found, in words.
         changed_by_memory: what routing would have done otherwise without memory.
+        notes: what was taken for granted about the files that the request means, in words.
     """
 
     task_type: str
@@ -173,6 +174,7 @@ class PlanPreview:
     ladders: tuple[Ladder, ...]
     findings: tuple[str, ...]
     changed_by_memory: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def preview_of(state: RunState) -> PlanPreview:
@@ -193,6 +195,7 @@ def preview_of(state: RunState) -> PlanPreview:
         ladders=tuple(state.ladders.values()),
         findings=tuple(f.message for f in state.report.findings) if state.report else (),
         changed_by_memory=state.changed_by_memory,
+        notes=state.given.notes,
     )
 
 

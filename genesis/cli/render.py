@@ -24,6 +24,7 @@ from genesis.events import (
     PlanPriced,
     PlanSentBack,
     PlanValidated,
+    RunAccepted,
     TaskTypeInferred,
 )
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
@@ -75,7 +76,10 @@ class RunView:
 
     def show(self, event: object) -> None:
         """Draw what the event changes; events that change nothing to see are passed over."""
-        if isinstance(event, TaskTypeInferred):
+        if isinstance(event, RunAccepted):
+            for note in () if event.parent_run_id else event.notes:
+                self._say(f"note: {note}")
+        elif isinstance(event, TaskTypeInferred):
             self._say(f"task type {event.task_type} ({event.reason})")
         elif isinstance(event, MemoryRecalled):
             self._say(_recalled(event))

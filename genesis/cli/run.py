@@ -91,11 +91,13 @@ def plan_command(request: str, model: str | None, workspace: str | None, *, as_j
 
 
 async def _plan(request: str, model: str | None, workspace: str | None, *, as_json: bool) -> None:
-    out, _ = consoles()
+    out, err = consoles()
     settings = cli_settings(workspace=workspace, model=model)
     async with GenesisOrchestrator(settings=settings) as orchestrator:
         preview = await orchestrator.plan(request_text(request))
     if as_json:
         print_json(preview)
     else:
+        for note in preview.notes:
+            err.print(f"note: {note}", markup=False, soft_wrap=True)
         out.print(plan_tree(preview.plan, preview.ladders), soft_wrap=False)

@@ -109,6 +109,16 @@ def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(cli: Cli) -> None:
     assert "\x1b[" not in done.stdout + done.stderr
 
 
+def test_what_is_taken_for_granted_is_said(cli: Cli) -> None:
+    request = "How many rows are there in the data?"
+    for command in ("plan", "run"):
+        done = cli(command, request)
+        assert done.returncode == 0, done.stderr
+        assert "note: no data file is named in full: data.csv" in done.stderr
+        assert "note:" not in done.stdout
+    assert "data.csv" in cli.json("plan", request)["notes"][0]
+
+
 def test_the_plan_is_shown_and_nothing_is_run(cli: Cli) -> None:
     plan = cli.json("plan", QUESTION)
     assert plan["task_type"] == "data_analysis"
