@@ -145,7 +145,7 @@ class _Reader:
         try:
             return cast("object", loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType] - untyped
         except ValueError as error:  # a date that is none, a number of too many digits
-            self._refuse(node, one_line(str(error)))
+            self._refuse(node, f"{one_line(str(error))}; put it in quotes where text is meant")
 
     def _require_tag(self, node: yaml.Node, tag: str) -> None:
         if node.tag != tag:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from typing import NoReturn, cast
 
@@ -28,6 +29,8 @@ from infrastructure.jsonvalue import JsonValue
 from infrastructure.text import one_line
 
 _OF_TASK = ("task_type", "operation", "produces", "requires")
+# What YAML makes of words like "no", "1" and "2024-01-31" that are not in quotes.
+_READ_OTHERWISE = (bool, int, float, date)
 _OF_MOMENT = ("tenant", "given", "agent_unhealthy", "agent_healthy")
 
 
@@ -175,4 +178,6 @@ def _problem(error: ErrorDetails) -> str:
         return f"{said}"
     if error["type"] == "missing":
         return error["msg"]
+    if error["type"] == "string_type" and isinstance(error["input"], _READ_OTHERWISE):
+        return f"must be text: put it in quotes (found {one_line(str(error['input']))[:80]})"
     return f"{error['msg']} (found {one_line(repr(error['input']))[:80]})"

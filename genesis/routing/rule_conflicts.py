@@ -6,12 +6,15 @@ conditions exclude each other, or when each of its effects is settled before its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 from genesis.routing.conditions import at_least_as_wide, contradiction, may_meet
 from genesis.routing.effects import Effect, Rule
+
+_MAX_TRIED = 1_000  # values times rules, to prove that several rules settle one together
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +89,62 @@ def unreachable(rules: Sequence[Rule]) -> list[Problem]:
     for place, rule in enumerate(ordered):
         above = ordered[:place]
         settled = [_settled_by(effect, rule, above) for effect in rule.effects]
-        if all(by is not None for by in settled):
-            names = " and ".join(
-                dict.fromkeys(f"{by.name!r} (line {by.line})" for by in settled if by is not None)
+        if all(settled):
+            names = list(
+                dict.fromkeys(f"{by.name!r} (line {by.line})" for rules in settled for by in rules)
             )
+            verbs = "comes first and holds" if len(names) == 1 else "come first and hold"
             reason = (
-                f"the rule can never change anything: rule {names} comes first and holds "
+                f"the rule can never change anything: rule {' and '.join(names)} {verbs} "
                 "whenever this one does; remove it, or give it a higher priority"
             )
             found.append(Problem(rule, f"then.{rule.effects[0].action}", reason))
     return sorted(found, key=lambda problem: problem.rule.line)
 
 
-def _settled_by(effect: Effect, rule: Rule, above: Sequence[Rule]) -> Rule | None:
-    """A rule above that makes the effect void whatever the task and the moment; None: unproved."""
-    for place, other in enumerate(above):
+def _settled_by(effect: Effect, rule: Rule, above: Sequence[Rule]) -> list[Rule]:
+    """Rules above, of which one makes the effect void whatever the task and the moment.
+
+    None when that is not proved.
+    """
+    voiding = [
+        place
+        for place, other in enumerate(above)
+        if any(
+            _repeats(stronger, effect) or _forbids(stronger, effect) for stronger in other.effects
+        )
+    ]
+    alone = _voided_by(effect, rule, above, voiding)
+    if alone is not None:
+        return [alone]
+    found: list[Rule] = []
+    for case in _cases(rule, _MAX_TRIED // len(voiding)) if len(voiding) > 1 else ():
+        by = _voided_by(effect, case, above, voiding)
+        if by is None:
+            return []
+        found.append(by)
+    return found
+
+
+def _cases(rule: Rule, most: int) -> list[Rule]:
+    """The rule for each value that its conditions name; none where there are too many."""
+    named = (*rule.when.of_task, *rule.when.of_moment)
+    if math.prod(len(values) for _, values in named) > most:
+        return []
+    tasks = len(rule.when.of_task)
+    found: list[Rule] = []
+    for chosen in product(*(sorted(values) for _, values in named)):
+        one = tuple((key, frozenset([v])) for (key, _), v in zip(named, chosen, strict=True))
+        when = replace(rule.when, of_task=one[:tasks], of_moment=one[tasks:])
+        found.append(replace(rule, when=when))
+    return found
+
+
+def _voided_by(
+    effect: Effect, rule: Rule, above: Sequence[Rule], voiding: Sequence[int]
+) -> Rule | None:
+    for place in voiding:
+        other = above[place]
         if not at_least_as_wide(other.when, rule.when):
             continue
         for stronger in other.effects:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, cast
 
 from pydantic import (
@@ -24,7 +25,7 @@ _MAX_RULES = 1_000
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str | int | float) else value
+    return [value] if isinstance(value, str | int | float | date) else value
 
 
 def _phrase(value: str) -> str:

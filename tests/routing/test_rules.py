@@ -147,6 +147,20 @@ def test_an_effect_explains_itself() -> None:
         ),
         (["{name: r, priority: high, then: {prefer: a}, because: x}"], "priority"),
         (["{name: r, priority: .nan, then: {prefer: a}, because: x}"], "priority"),
+        (
+            ["{name: r, when: {tenant: no}, then: {prefer: a}, because: x}"],
+            "text: put it in quotes",
+        ),
+        (["{name: r, when: {tenant: 123}, then: {prefer: a}, because: x}"], "put it in quotes"),
+        (["{name: 2020-12-25, then: {prefer: a}, because: x}"], "name: must be text: put it in"),
+        (
+            ["{name: r, when: {tenant: 2020-12-25}, then: {prefer: a}, because: x}"],
+            r"when\.tenant\.?0?: must be text: put it in quotes .found 2020-12-25",
+        ),
+        (
+            ["{name: r, when: {tenant: 2020-13-45}, then: {prefer: a}, because: x}"],
+            "line 2: month must be .*; put it in quotes where text is meant",
+        ),
         (["{name: r, when: {task_type: []}, then: {prefer: a}, because: x}"], "task_type"),
         (["{name: r, then: {prefer: 3}, because: x}"], "then"),
         (["{name: r, then: {prefer: a}, because: x}"] * 2, "line 3, rule 'r': name: .*line 2"),

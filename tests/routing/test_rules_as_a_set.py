@@ -157,6 +157,19 @@ def test_a_rule_that_stronger_ones_settle_is_refused(high: str, low: str) -> Non
     assert "can never change anything: rule 'high' (line 2)" in said
 
 
+def test_a_rule_that_several_settle_together_is_refused() -> None:
+    above = [
+        f"{{name: {name}, priority: 2, when: {{{when}}}, then: {{forbid: a}}, because: x}}"
+        for name, when in (("one", "tenant: t"), ("two", "tenant: [u, v], task_type: [x, y]"))
+    ]
+    low = "{{name: low, when: {{tenant: [t, u], task_type: {}}}, then: {{prefer: a}}, because: x}}"
+    said = _refusal(*above, low.format("[y, x]"))
+    assert "line 4, rule 'low': then.prefer: the rule can never change anything" in said
+    assert "rule 'one' (line 2) and 'two' (line 3) come first" in said
+    kept = [*above, low.format("[x, z]")]
+    assert RuleBook.parse("rules:\n" + "".join(f"  - {rule}\n" for rule in kept), "r.yaml")
+
+
 @pytest.mark.parametrize(
     ("high", "low"),
     [
