@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from genesis.events import RunAccepted, RunEnded, RunEvent, event_to_json
 from genesis.execution.events import AttemptEnded, AttemptProgress, ExecutionEvent, TaskStarted
 from infrastructure.clock import Clock
+from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject
+
+log = logging.getLogger("genesis.memory")
 
 # Takes the run, its events, and the number of the first of them.
 Append: TypeAlias = Callable[[str, Sequence[JsonObject], int], Awaitable[object]]
@@ -88,3 +92,10 @@ class Journal:
                 # storing them again harmless.
                 self._waiting[:0] = events
                 raise
+
+    async def flush_or_wait(self) -> None:
+        """`flush`, where a store that fails costs the journal for now, never the answer."""
+        try:
+            await self.flush()
+        except StoreError as error:
+            log.error("the journal of run %s waits for the next write: %s", self._run_id, error)

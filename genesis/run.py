@@ -102,6 +102,8 @@ async def _run_below(above: RunContext, sub: SubRequest) -> TaskOutput:
     above.journal.add(
         SubRequestStarted(above.scope.run_id, sub.task.id, clock.now(), sub.number, sub.run_id)
     )
+    # Whatever ends this process, who looks at the run above finds the one below.
+    await above.journal.flush_or_wait()
     request = Request(
         text=sub.task.description,
         run_id=sub.run_id,

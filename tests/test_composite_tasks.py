@@ -637,3 +637,34 @@ async def test_a_run_that_a_defect_ends_keeps_what_was_verified(make: Make) -> N
     assert statuses(result) == {"research": "completed", "compose": "completed"}
     assert "by compose" in result.output
     assert workflow.success is False
+
+
+async def test_what_runs_below_can_be_found_while_it_is_at_work(make: Make) -> None:
+    async with make() as orchestrator:
+        world = World(orchestrator, {"count": Hang()})
+        asking = asyncio.create_task(orchestrator.execute_orchestrated_request(REQUEST))
+        await world.agents["count"].started.wait()
+        (run,) = await orchestrator.services.memory.runs()
+        # All that is left when the process dies now.
+        told = str(await orchestrator.explain(run.run_id))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert f"research: goes one level down as run {run.run_id}~research~1" in told
+
+
+async def test_a_deadline_below_leaves_the_reasons_at_every_level(make: Make) -> None:
+    async with make(OUTER, DEEPER, max_request_depth=3, max_replans=2) as orchestrator:
+        World(orchestrator, {"merge": Hang()})
+        await orchestrator.plan(REQUEST)  # what is slow at the first request only
+        result = await orchestrator.execute_orchestrated_request(REQUEST, timeout_s=1.0)
+        memory = orchestrator.services.memory
+        below = await memory.run(f"{result.run_id}~research~1")
+    assert not result.success
+    assert "task 'research' failed" in result.errors[0]
+    assert "agent 'merge' did not end the task" in result.errors[0]
+    assert "deadline" in result.errors[-1]
+    # Without time left nothing is planned again.
+    assert statuses(result) == {"research": "failed", "compose": "skipped"}
+    assert below is not None
+    assert len(list(below.result["errors"])) == 2  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,9 +12,6 @@ from genesis.context import RunContext
 from genesis.execution.scheduler import run_dag
 from genesis.state import RunState
 from genesis.tasks.task import Task, TaskResult, TaskStatus
-from infrastructure.errors import StoreError
-
-log = logging.getLogger("genesis.memory")
 
 
 async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -28,37 +24,21 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
         return {"errors": (*state.errors, too_many)}
     context.reached.begin(state)
     # What was decided is durable before any agent is asked to act on it.
-    await _flush(context)
+    await context.journal.flush_or_wait()
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
         result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
         context.reached.results[task.id] = result
-        await _flush(context)
+        await context.journal.flush_or_wait()
         return result
 
     results = await run_dag(
         state.plan.dag, run_task, state.results, context.services.settings.max_parallel_tasks
     )
     added: dict[str, Any] = {"results": results}
-    reasons = tuple(
-        f"task {result.task_id!r} failed: {result.error}"
-        for result in results.values()
-        if result.status is TaskStatus.FAILED
-    )
+    reasons = tuple(r.why_failed for r in results.values() if r.status is TaskStatus.FAILED)
     if not reasons:
         return added
     if state.rounds >= context.services.settings.max_replans:
         return {**added, "errors": (*state.errors, *reasons)}
     return {**added, "objections": reasons, "rounds": state.rounds + 1}
-
-
-async def _flush(context: RunContext) -> None:
-    """Store the events so far; a store that fails costs the journal, never the answer."""
-    try:
-        await context.journal.flush()
-    except StoreError as error:
-        log.error(
-            "Step 5: the journal of run %s waits for the next write: %s",
-            context.scope.run_id,
-            error,
-        )

@@ -16,6 +16,8 @@ from genesis.planning.planner import Goal, Plan, first_plan
 from genesis.state import RunState
 from genesis.tasks.task import TaskStatus
 
+_LATE = "planning was not done when the run's deadline passed"
+
 
 async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Add the plan of the first planner that has one: learnt, model, template, own skills.
@@ -23,6 +25,8 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
     `objections` when it must be made again, `errors` when that was tried often enough.
     """
     context = runtime.context
+    if context.seconds_left <= 0:
+        return _failed(state, _LATE)
     goal = replace(
         state.goal(),
         budget=context.scope.budget,
@@ -30,13 +34,12 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
         levels_left=context.level.levels_left,
     )
     try:
-        async with asyncio.timeout(max(0.0, context.seconds_left)):
+        async with asyncio.timeout(context.seconds_left):
             plan = await _plan(goal, context)
     except PlanningError as error:
-        return {"errors": (*state.errors, *state.objections, str(error)), "objections": ()}
+        return _failed(state, str(error))
     except TimeoutError:
-        late = "planning was not done when the run's deadline passed"
-        return {"errors": (*state.errors, *state.objections, late), "objections": ()}
+        return _failed(state, _LATE)
     objections = context.level.objections(context.scope.run_id, state.request, plan.dag)
     added = {"plan": plan, **_carried_over(state, plan), "objections": objections}
     if not objections:
@@ -45,6 +48,10 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
     if state.rounds >= context.services.settings.max_replans:
         return {**added, "objections": (), "errors": (*state.errors, *objections)}
     return {**added, "rounds": state.rounds + 1}
+
+
+def _failed(state: RunState, why: str) -> dict[str, Any]:
+    return {"errors": (*state.errors, *state.objections, why), "objections": ()}
 
 
 async def _plan(goal: Goal, context: RunContext) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -39,6 +40,7 @@ async def store_end(
         to_its_end: False when it was ended from outside: that says nothing about its plan, while
             the attempts that were made say of their agents what they say of them anyway.
     """
+    state = replace(state, errors=_with_causes(state))
     ended = RunEnded(
         run_id=context.scope.run_id,
         success=state.success,
@@ -52,8 +54,16 @@ async def store_end(
         await context.services.memory.finish(_finished(state, context, ended, to_its_end))
     except StoreError as error:
         log.error("Step 6: storing run %s failed: %s", context.scope.run_id, error)
-        return {"unstored": f"the run was not stored: {error}"}
-    return {"recorded": True}
+        return {"errors": state.errors, "unstored": f"the run was not stored: {error}"}
+    return {"errors": state.errors, "recorded": True}
+
+
+def _with_causes(state: RunState) -> tuple[str, ...]:
+    """Why the run failed, with what it tried to do another way and in the end could not."""
+    if not state.errors:
+        return ()
+    given_up = (result.why_failed for _, result in state.abandoned)
+    return tuple(dict.fromkeys((*given_up, *state.errors)))
 
 
 def _finished(

@@ -188,6 +188,11 @@ class TaskResult:
         return self.attempts[-1].model if self.attempts else ""
 
     @property
+    def why_failed(self) -> str:
+        """What is said of a task that failed."""
+        return f"task {self.task_id!r} failed: {self.error}"
+
+    @property
     def cost_usd(self) -> float:
         """Money of all attempts, US dollars."""
         return sum(attempt.usage.cost_usd for attempt in self.attempts)
