@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import orjson
 
 from genesis.errors import InputError
 from genesis.planning.data_names import MAX_OF_A_KIND, kind_of, numbered
-from genesis.planning.mentions import Mention, mentions
+from genesis.planning.mentions import Mention, data_meant, mentions, source_meant
 from genesis.planning.workspace import DATA_SUFFIXES, Workspace, is_data_file
 from genesis.tasks.phrases import Phrases, prose, words_of
 from infrastructure.jsonvalue import JsonObject, JsonValue
@@ -22,6 +22,7 @@ MAX_REQUEST_CHARS = 100_000
 PATH_DATA = ("dataset", "source", "project", "script")
 _MAX_CONTROL_SHARE = 0.01
 _SHOWN_CHARS = 120
+_LISTED = 10
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 _RUN_TESTS = Phrases(
@@ -98,7 +99,8 @@ def find_given(
 
     Raises:
         InputError: the request is empty, too long or not text, a file that it names does not
-            exist (names the nearest ones), or a datum of `context` is of no use.
+            exist (names the nearest ones), "the data" or "the module" can mean several, or a
+            datum of `context` is of no use.
         WorkspaceError: a path leads outside the workspace; names it.
     """
     check_request(request)
@@ -213,6 +215,10 @@ class _Finder:
         named = self._names_data or "dataset" in self.data or "dataset" in by_caller
         if self._task_type == "data_analysis" and not named and not self.data:
             self._one_data_file(self.workspace.root)
+        if not by_caller:
+            data, source = data_meant(self._request), source_meant(self._request)
+            self._take_only("dataset", data, "data file", self.workspace.data_files)
+            self._take_only("source", source, "package or module", self.workspace.sources)
         asks_tests = self._task_type == "testing" or bool(
             _RUN_TESTS.first_in(prose(self._request, {}))
         )
@@ -220,6 +226,34 @@ class _Finder:
         if asks_tests and not named and self.workspace.has_tests(self.workspace.root):
             self.data["project"] = str(self.workspace.root)
             self.notes.append("no project is named: the workspace's own tests are meant")
+
+    def _take_only(
+        self, name: str, said: str, kind: str, find: Callable[[Path], list[Path]]
+    ) -> None:
+        """Take the only file that 'the data' or 'the module' can mean.
+
+        Raises:
+            InputError: there are several; names them.
+        """
+        if not said or name in self.data:
+            return
+        found = find(self.workspace.root)
+        if len(found) > 1:
+            raise InputError(
+                f"the request speaks of {said!r} and names no {kind}, and there are "
+                f"several: {self._listed(found)}; name the one that is meant"
+            )
+        if not found:
+            self.notes.append(f"{said!r} is nowhere: there is no {kind} in {self.workspace.root}")
+            return
+        self._set(name, found[0])
+        self.notes.append(
+            f"no {kind} is named in full: {self.workspace.shown(found[0])} is the only one"
+        )
+
+    def _listed(self, found: Sequence[Path]) -> str:
+        shown = ", ".join(self.workspace.shown(path) for path in found[:_LISTED])
+        return f"{shown} and {len(found) - _LISTED} more" if len(found) > _LISTED else shown
 
     def _one_data_file(self, folder: Path) -> None:
         found = self.workspace.data_files(folder)
@@ -232,9 +266,7 @@ class _Finder:
                 f"no data file is named in full: {self.workspace.shown(chosen)} {why}"
             )
         elif found:
-            shown = ", ".join(self.workspace.shown(path) for path in found[:10])
-            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-            self.notes.append(f"no data file is named and there are several: {shown}{more}")
+            self.notes.append(f"no data file is named and there are several: {self._listed(found)}")
 
 
 def _from_context(context: Mapping[str, JsonValue], workspace: Workspace) -> dict[str, JsonValue]:

@@ -37,6 +37,19 @@ _STOP = frozenset(
 )
 _LOOK_BACK = 120
 _MAX_WORDS_IN_NAME = 6
+# A file or package that is meant by its kind alone.
+_CLAUSE_ENDS = r"\s*(?=$|[.,;:!?\n]|\b(?:and|then|but|as well|plus)\b)"
+_THE_DATA = re.compile(
+    r"\b(?:profile|analy[sz]e|describe|explore|inspect|examine|check|summari[sz]e|chart|plot"
+    r"|visuali[sz]e)\s+(?P<it>(?:the|my|our|this|these)\s+(?:data\s?set|data(?:\s?file)?"
+    rf"|csv(?:\s?file)?|table|spreadsheet)){_CLAUSE_ENDS}",
+    re.IGNORECASE,
+)
+_THE_SOURCE = re.compile(
+    r"\bdocument\s+(?P<it>(?:the|my|our|this)\s+(?:module|package|library|code(?:\s?base)?"
+    rf"|source(?:\s+code)?)){_CLAUSE_ENDS}",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,21 @@ class _Quotation:
     start: int
     end: int
     text: str
+
+
+def data_meant(request: str) -> str:
+    """The data file that a request means by its kind alone ("the data"); empty for none."""
+    return _outside_quotations(_THE_DATA, request)
+
+
+def source_meant(request: str) -> str:
+    """The package or module that it means by its kind alone ("the module"); empty for none."""
+    return _outside_quotations(_THE_SOURCE, request)
+
+
+def _outside_quotations(words: re.Pattern[str], request: str) -> str:
+    found = words.search(_QUOTED.sub("''", request))
+    return found["it"] if found else ""
 
 
 def mentions(request: str) -> Iterator[Mention]:

@@ -155,6 +155,20 @@ class Workspace:
             for path in self._walk(folder)
         )
 
+    def sources(self, folder: Path) -> list[Path]:
+        """Packages in a folder and its `src`, or modules where there are none; no tests."""
+        entries = [Path(e.path) for e in (*_entries(folder / "src"), *_entries(folder))]
+        known = [path for path in entries if path.name not in _PASSED_OVER | _GENERIC]
+        packages = sorted(path for path in known if (path / "__init__.py").is_file())
+        return packages or sorted(
+            path
+            for path in known
+            if path.suffix == ".py"
+            and path.name not in ("setup.py", "conftest.py")
+            and not path.name.startswith("test_")
+            and not path.stem.endswith("_test")
+        )
+
     def data_files(self, folder: Path) -> list[Path]:
         """Data files in a folder and below: tables, or other kinds where there are none."""
         found = sorted(

@@ -165,6 +165,57 @@ def test_of_several_data_files_the_one_called_by_its_stem_is_taken(workspace: Pa
     assert "sales.csv has that name" in given.notes[0]
 
 
+def test_the_data_and_the_module_are_the_only_ones_there_are(tmp_path: Path) -> None:
+    for name in ("trips.tsv", "src/shop/__init__.py", "src/shop/cart.py", "tests/test_shop.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    request = "Profile the data, then document the module, and run the tests"
+    given = find_given(request, tmp_path, task_type="testing")
+    assert given.data == {
+        "dataset": str(tmp_path / "trips.tsv"),
+        "source": str(tmp_path / "src/shop"),
+        "project": str(tmp_path),
+    }
+    assert any("trips.tsv is the only one" in note for note in given.notes)
+    assert any("src/shop is the only one" in note for note in given.notes)
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("Profile the data, then run the tests", r"'the data'.*big\.jsonl\.gz, .*sales\.csv.*name"),
+        ("Document our package", r"'our package'.*shop.*src/billing.*name"),
+    ],
+)
+def test_of_several_that_may_be_meant_none_is_left_out_in_silence(
+    workspace: Path, request_: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        find_given(request_, workspace)
+    assert find_given(request_, workspace, {"table": 1}).data.get("dataset") is None
+    assert "dataset" in find_given(f"{request_} of sales.csv", workspace).data
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Analyse the data flow of a web site",
+        "Summarise the data protection law",
+        "Document the module system of Python",
+        "Explain the data",
+        "Translate 'profile the data' into French",
+    ],
+)
+def test_words_that_mean_no_file_of_the_workspace(workspace: Path, request_: str) -> None:
+    assert find_given(request_, workspace).data == {}
+
+
+def test_that_nothing_is_there_to_be_meant_is_said(tmp_path: Path) -> None:
+    given = find_given("Profile the data", tmp_path)
+    assert given.data == {}
+    assert "'the data' is nowhere" in given.notes[0]
+
+
 def test_of_two_named_files_the_first_is_taken_and_said(workspace: Path) -> None:
     given = find_given("Analyse data/big.jsonl.gz and sales.csv", workspace)
     assert given.data["dataset"] == str(workspace / "data/big.jsonl.gz")
