@@ -668,3 +668,46 @@ async def test_a_deadline_below_leaves_the_reasons_at_every_level(make: Make) ->
     assert statuses(result) == {"research": "failed", "compose": "skipped"}
     assert below is not None
     assert len(list(below.result["errors"])) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("other_store", [False, True])
+async def test_what_is_said_of_the_whole_holds_for_its_parts(make: Make, other_store: bool) -> None:
+    store = InMemoryStore() if other_store else None
+
+    async def counted(orchestrator: GenesisOrchestrator) -> dict[str, tuple[int, int]]:
+        recall = await orchestrator.services.memory.recall("general")
+        return {o.agent: (o.successes, o.failures) for o in recall.outcomes}
+
+    agents = ("orchestrator", "fetch", "count", "merge", "compose")
+    async with make(store=store) as orchestrator:
+        World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        part = f"{result.run_id}~research~1"
+        # Nobody knows which check was fooled, here or one level down.
+        await orchestrator.record_feedback(result.run_id, success=False)
+        assert await counted(orchestrator) == dict.fromkeys(agents, (0, 1))
+        assert (await orchestrator.services.memory.recall("general")).cases == ()
+    async with make(store=store) as orchestrator:
+        assert await counted(orchestrator) == dict.fromkeys(agents, (0, 1))
+        # Of a part somebody may know more.
+        await orchestrator.record_feedback(part, success=True)
+        below = dict.fromkeys(("fetch", "count", "merge"), (1, 0))
+        assert await counted(orchestrator) == {**dict.fromkeys(agents, (0, 1)), **below}
+        await orchestrator.record_feedback(result.run_id, success=False)
+        assert await counted(orchestrator) == {**dict.fromkeys(agents, (0, 1)), **below}
+        await orchestrator.record_feedback(result.run_id, success=True)
+        assert await counted(orchestrator) == dict.fromkeys(agents, (1, 0))
+
+
+async def test_a_failed_whole_called_right_leaves_its_parts_as_they_were_checked(
+    make: Make,
+) -> None:
+    async with make(max_replans=0) as orchestrator:
+        World(orchestrator, {"compose": Fail("cannot compose")})
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        for success in (True, False):
+            await orchestrator.record_feedback(result.run_id, success=success)
+            recall = await orchestrator.services.memory.recall("general")
+            counts = {o.agent: (o.successes, o.failures) for o in recall.outcomes}
+            assert counts.pop("compose") == ((1, 0) if success else (0, 1))
+            assert set(counts.values()) == {(1, 0)}

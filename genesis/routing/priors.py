@@ -13,7 +13,7 @@ from genesis.routing.changepoint import Hazards
 from infrastructure.config import ConfigFile, config_error, find_config, read_config
 
 PRIORS_FILE = "routing_priors.yaml"
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Success(BaseModel):

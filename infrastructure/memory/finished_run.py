@@ -120,6 +120,10 @@ def checked_feedback(
 def apply_feedback(tx: Tx, said: RunFeedback) -> RunFeedback:
     """Correct a run and all that counts it; returns all that was said about it so far.
 
+    A verified run that is called wrong makes its parts count as wrong too, since nobody knows which
+    check was fooled; otherwise they count as their checks found. What was said about a part itself
+    stays.
+
     Raises:
         InputError: an unknown or unfinished run.
     """
@@ -132,7 +136,19 @@ def apply_feedback(tx: Tx, said: RunFeedback) -> RunFeedback:
         outcomes.correct_outcomes(
             tx, said.run_id, recorded=run.recorded_success, success=said.success
         )
+        _correct_parts(tx, said.run_id, called_wrong=run.recorded_success and not said.success)
     return merged
+
+
+def _correct_parts(tx: Tx, run_id: str, *, called_wrong: bool) -> None:
+    for part_id in run_sources.with_parts(tx, [run_id]):
+        part, own = runs.get_run(tx, part_id), runs.get_feedback(tx, part_id)
+        if part_id == run_id or part is None or part.recorded_success is None:
+            continue
+        if own is None or own.success is None:
+            counted = part.recorded_success and not called_wrong
+            plan_cases.correct_plan(tx, part_id, counted)
+            outcomes.correct_outcomes(tx, part_id, recorded=part.recorded_success, success=counted)
 
 
 def known_run(tx: Tx, run_id: str) -> RunRecord | None:

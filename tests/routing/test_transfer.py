@@ -115,6 +115,8 @@ def test_the_configuration_says_what_is_assumed(
         ("success: {median: 0.5}", "allowed: mean, weight"),
         ("changes: {kind: .nan}", "changes.kind"),
         ("transfer: {groups: testing}", "transfer.groups"),
+        ("transfer: {alike: yes}", "transfer.alike"),
+        ("success: {weight: '2'}", "success.weight"),
         ("hope: 1", "allowed: success, changes, transfer"),
         ("[]", "must hold the keys"),
     ],

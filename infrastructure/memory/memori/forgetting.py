@@ -11,6 +11,8 @@ were never kept:
 - A plan keeps its latest few requests; one that a forgotten request pushed out does not come back.
 - What a later run did with what it had recalled is that run's own; `run:ID` as a source names the
   runs that took over the plan of run ID.
+- The answer of a run keeps what a part of it handed in when the part alone is forgotten; forget the
+  run.
 
 The words and vectors of the items leave the stored search index in the same transaction, together
 with all others that were replaced or deleted before; archives are packed anew without the
