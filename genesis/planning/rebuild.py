@@ -140,7 +140,6 @@ def _task(
         produces = _in_order(flow.produces[place], kept | _used(step, operation, problem, found))
     makers = [problem.maker(found, datum) for datum in requires if datum not in flow.given]
     needs = {names[maker] for maker in makers if maker is not None}
-    called = {task.datum(name): name for name in task.requires} if own else {}
     serves = not operation.task_types or (task.task_type or kind) in operation.task_types
     return replace(
         task,
@@ -149,11 +148,16 @@ def _task(
         if serves
         else operation.task_types[0],
         operation=task.operation if _does(task, operation) else operation.name,
-        requires=tuple(called.get(datum, datum) for datum in requires),
+        requires=tuple(n for d in requires for n in (_called(d, task) if own else [d])),
         produces=produces,
         depends_on=_in_order(task.depends_on, needs),
         bindings=task.bindings if own else (),
     )
+
+
+def _called(datum: str, task: Task) -> list[str]:
+    """The names under which a task is handed a datum."""
+    return [name for name in task.requires if task.datum(name) == datum] or [datum]
 
 
 def _parent(place: int | None, flow: DataFlow, names: Mapping[int, str]) -> str:

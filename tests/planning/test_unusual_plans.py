@@ -83,6 +83,14 @@ def test_a_task_that_takes_another_datum_of_the_kind_is_held_to_that_one() -> No
     assert (tuple(repaired.dag), repaired.changes) == ((bound, CLEANS), ())
 
 
+def test_two_names_for_one_datum_are_both_handed_over() -> None:
+    join = Operation("join", ("left", "right"), ("both",))
+    joins = task("j", "join", ("left", "right"), ("both",))
+    bound = replace(joins, bindings=(("left", "raw"), ("right", "raw")))
+    repaired = repair(draft(bound, asked=("both",)), [join])
+    assert (tuple(repaired.dag), repaired.changes) == ((bound,), ())
+
+
 def test_a_bound_task_that_another_operation_takes_over_is_bound_no_more() -> None:
     quick = Operation("load_fast", ("raw",), ("table",), 1, 1.0)
     bound = replace(LOADS, bindings=(("raw", "raw_2"),))
