@@ -7,7 +7,6 @@ task types where agents do alike (`transfer`), and that on a mild optimism which
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from genesis.routing.transfer import Guess
 from infrastructure.memory.memori.latest_attempts import NONE, LatestAttempts
 
 _DECLARED_WEIGHT = 1.0  # attempts that a skill's declared price and time count for
+_MOST_WEIGHT = 1e6  # attempts; no record could be told from a prior of far more
 _ALPHA = 0.10  # outside of the credible interval
 
 
@@ -45,7 +45,7 @@ class Prior:
 
     Attributes:
         mean: share of verified successes, 0 to 1.
-        weight: attempts that it counts for, more than 0.
+        weight: attempts that it counts for, more than 0 and at most a million.
 
     Raises:
         ValueError: the mean or the weight cannot be.
@@ -55,7 +55,7 @@ class Prior:
     weight: float
 
     def __post_init__(self) -> None:
-        if not (0 <= self.mean <= 1 and 0 < self.weight < math.inf):
+        if not (0 <= self.mean <= 1 and 0 < self.weight <= _MOST_WEIGHT):
             raise ValueError(f"a prior of mean {self.mean} and weight {self.weight} cannot be")
 
 

@@ -132,8 +132,9 @@ class Past:
         for at, odds, successes, failures in splits.likely:
             hazard = kind
             if at > recent:
+                # Between attempts of one moment, such as those of one run, there is nothing.
                 others = bisect_left(asked, times[at]) - bisect_right(asked, times[at - 1])
-                hazard = min(kind + idle * others, 0.5)
+                hazard = min(kind + idle * max(others, 0), 0.5)
             found.append((hazard * odds, successes, failures))
         return found
 

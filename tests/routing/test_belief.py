@@ -106,7 +106,9 @@ def test_a_prior_takes_the_place_of_optimism_and_yields_to_a_record() -> None:
     assert known.estimate("data_analysis", "answer_questions", "a", prior=expected).mean > 0.85
 
 
-@pytest.mark.parametrize(("mean", "weight"), [(-0.1, 1), (1.1, 1), (0.5, 0), (float("nan"), 1)])
+@pytest.mark.parametrize(
+    ("mean", "weight"), [(-0.1, 1), (1.1, 1), (0.5, 0), (float("nan"), 1), (0.5, 1e300)]
+)
 def test_an_impossible_prior_is_refused(mean: float, weight: float) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         Prior(mean, weight)

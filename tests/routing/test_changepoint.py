@@ -188,6 +188,20 @@ def test_whatever_the_records_it_is_a_rate(
         assert all(-1e-6 <= e <= n * (1 + 1e-9) for e, n in zip(effective, counted, strict=True))
 
 
+@given(st.lists(st.booleans(), min_size=1, max_size=32), st.integers(0, 500))
+def test_attempts_of_one_moment_are_no_less_likely_to_differ(
+    successes: list[bool], others: int
+) -> None:
+    # All attempts of a run are stored with the moment of its end.
+    one = record(*successes, times=(5.0,) * len(successes))
+    hazards = Hazards(kind=0.01, agent=0.01, idle=0.02)
+    asked = [5.0] * (len(successes) + others)
+    found = Past([one], hazards).present(0, 1.0, 1.0, asked)
+    alone = Past([one], hazards).present(0, 1.0, 1.0)
+    assert found.mean == pytest.approx(alone.mean)
+    assert found.variance == pytest.approx(alone.variance)
+
+
 @given(st.lists(st.booleans(), max_size=31), st.integers(0, 300), st.integers(0, 300))
 def test_another_success_does_not_lower_it(successes: list[bool], passed: int, failed: int) -> None:
     before = present(record(*successes, earlier=(passed, failed)))
