@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from genesis.tasks.task import Task
 
 
-def derive_edges(tasks: Iterable[Task]) -> tuple[Task, ...]:
+def derive_edges(tasks: Iterable[Task], settled: Collection[str] = ()) -> tuple[Task, ...]:
     """The tasks with every edge that their `requires` and `produces` imply.
 
     Edges that are there stay. Of several makers of a datum the one listed last before the user
     counts, else the first. An edge that would close a circle is left out, so that a datum which
     is given and made again ("project") is read as given by whoever comes before its maker.
+
+    Args:
+        tasks: in the order in which they are listed.
+        settled: data for which nobody has to wait more than they do already.
     """
     listed = list(tasks)
     depends = {task.id: list(task.depends_on) for task in listed}
     for position, task in enumerate(listed):
         for name in task.requires:
-            if name in dict(task.bindings):
-                continue  # it is said which datum is meant, and that one is given
+            if name in settled or name in dict(task.bindings):
+                continue  # a binding says which datum is meant, and that one is given
             maker = _maker(listed, position, name)
             if maker is None or maker.id in depends[task.id]:
                 continue

@@ -117,7 +117,7 @@ def _with(
                 instead[one.id].append(task.id)
     changes += [f"dropped {task.id!r}, whose data others make" for task in open_lost]
     linked = [_relinked(task, instead) for task in tasks.values()]
-    return TaskDAG(derive_edges(linked), dag.given), tuple(changes)
+    return TaskDAG(derive_edges(linked, settled=dag.given), dag.given), tuple(changes)
 
 
 def _task(operation: Operation, old: Task | None, beside: Task, taken: Collection[str]) -> Task:

@@ -82,6 +82,19 @@ def test_what_is_asked_for_and_not_made_is_added_cheaply() -> None:
     assert dag["cheap"].depends_on == ("fetch",)
 
 
+def test_a_task_that_takes_what_is_given_does_not_wait_for_one_that_makes_it_again() -> None:
+    fetch = replace(FETCH, requires=("query",))
+    catalogue = agents(
+        skill("fetch_live", ("query",), ("facts",)),
+        skill("fetch_more", ("query",), ("facts_too",)),
+        skill("rewrite", ("facts_too",), ("query", "answer")),
+    )
+    other = task("other", "fetch_more", ("query",), ("facts_too",))
+    dag, changes = mended(TaskDAG([other, fetch], ["query"]), catalogue, "answer", "facts")
+    assert changes == ("added 'rewrite', which makes query, answer",)
+    assert (dag["fetch"], dag["other"]) == (fetch, other)
+
+
 def test_what_the_agents_cannot_make_stays_as_it_is() -> None:
     plan = TaskDAG([FETCH, USE])
     catalogue = agents(
