@@ -47,6 +47,9 @@ bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/store.py --n 1000 --backend postgres
 	$(BIN)/python benchmarks/compaction.py
 	$(BIN)/python benchmarks/plan_repair.py --n 100
+	$(BIN)/python benchmarks/planning_steps.py --runs 100
+	$(BIN)/python benchmarks/steps_with_memory.py --requests 60
+	$(BIN)/python benchmarks/learning_curve.py --requests 60 --seeds 1
 
 slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000
