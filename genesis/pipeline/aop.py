@@ -10,7 +10,8 @@ from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import PlanValidated, TasksRouted
-from genesis.planning.agent_catalogue import agent_catalogue
+from genesis.planning.agent_catalogue import AgentCatalogue, agent_catalogue
+from genesis.planning.deliverables import FALLBACK
 from genesis.planning.findings import ValidationReport
 from genesis.planning.mend import drop_superfluous, fill_gaps
 from genesis.planning.validation import Limits, validate
@@ -18,6 +19,7 @@ from genesis.routing.experience import experienced
 from genesis.routing.ladder import Route
 from genesis.state import RunState
 from genesis.tasks.dag import TaskDAG
+from genesis.tasks.task import SUB_REQUEST
 
 
 async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _mended(
     # What plans take and cost is judged by what the agents took and cost, not by what they say.
     cards = experienced(services.registry.cards, state.belief())
     catalogue = agent_catalogue(cards, has_model=has_model)
-    asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
+    asked = _asked(state, context, catalogue)
     finished = {task_id for task_id, r in state.results.items() if r.output is not None}
     limits = Limits(
         max_tasks=services.settings.max_plan_tasks,
@@ -68,6 +70,23 @@ def _mended(
         if added and (again := judged(filled)).accepted:
             return filled, again, (*changes, *added)
     return dag, report, changes
+
+
+def _asked(
+    state: RunState, context: RunContext, catalogue: AgentCatalogue
+) -> tuple[str, ...] | None:
+    """What the plan must make; None for whatever its last tasks make.
+
+    Words that name nothing that is known ask for an answer. Where no agent gives one, what a
+    plan comes to by the agents there are is the answer.
+    """
+    asked = context.services.deliverables.asked(state.request, state.task_type, state.given.data)
+    answers = (
+        not operation.produces or FALLBACK in operation.produces
+        for operation in catalogue.operations
+        if operation.name != SUB_REQUEST
+    )
+    return None if asked == (FALLBACK,) and not any(answers) else asked
 
 
 def _routes(dag: TaskDAG, state: RunState, context: RunContext) -> Mapping[str, Route]:

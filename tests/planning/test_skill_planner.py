@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
-from genesis.testing import FakeAgent
+from genesis.testing import FakeAgent, FakeModel
 from infrastructure.config import load_flags, load_settings
 
 Make = Callable[[], GenesisOrchestrator]
@@ -130,3 +130,26 @@ async def test_other_requests_do_not_reach_it(make: Make, tmp_path: Path) -> Non
         result = await orchestrator.execute_orchestrated_request("How many rows are in prices.csv?")
     assert result.success, result.errors
     assert [task.agent for task in result.tasks] == ["data_analyst"]
+
+
+async def test_a_model_may_plan_with_own_skills_whatever_the_words(tmp_path: Path) -> None:
+    look = Skill("research", "Looks things up.", produces=("facts",))
+    sum_up = Skill("condense", "Condenses facts.", requires=("facts",), produces=("brief",))
+    plan = {
+        "tasks": [
+            {"id": "a", "description": "Look it up", "operation": "research"},
+            {"id": "b", "description": "Say it", "operation": "condense", "depends_on": ["a"]},
+        ]
+    }
+    settings = load_settings({}, workspace=tmp_path, data_dir=tmp_path, db_path=":memory:")
+    agents = [
+        FakeAgent("reader", {"facts": "high at noon"}, skills=[look]),
+        FakeAgent("teller", "The tide is high at noon.", skills=[sum_up]),
+    ]
+    async with GenesisOrchestrator(
+        agents=agents, model=FakeModel(plan), settings=settings, flags=load_flags({})
+    ) as orchestrator:
+        result = await orchestrator.execute_orchestrated_request("Something about tides, please")
+    assert result.success, result.errors
+    assert result.plan_source == "model"
+    assert result.output.endswith("The tide is high at noon.")
