@@ -22,7 +22,7 @@ from infrastructure.models.failures import UnusableAnswer
 from infrastructure.models.prices import Price, Prices
 
 ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "Which city?")]
-PRICES = Prices(Price(input=1_000_000, output=2_000_000), {})
+PRICES = Prices(Price(input=500_000, output=1_000_000), {})
 
 
 class City(BaseModel):
@@ -33,7 +33,7 @@ async def test_a_model_says_its_script_and_then_its_last_line() -> None:
     model = FakeModel("one", Said("two", 3, 4), name="openai:x", prices=PRICES)
     answers = [await model.complete(ASKED) for _ in range(3)]
     assert [answer.text for answer in answers] == ["one", "two", "two"]
-    assert (answers[1].usage.input_tokens, answers[1].usage.cost_usd) == (3, 11.0)
+    assert (answers[1].usage.input_tokens, answers[1].usage.cost_usd) == (3, 5.5)
     assert answers[0].usage.output_tokens == 1
     assert answers[0].model == "openai:x"
     assert (model.calls, model.asked[0]) == (3, ASKED)
