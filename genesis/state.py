@@ -122,6 +122,7 @@ class RunState:
             objections=self.objections,
             finished=finished,
             failed=failed,
+            abandoned=self.abandoned,
             last=self.plan.dag if self.plan else None,
         )
 

@@ -8,7 +8,7 @@ one task like any other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -68,7 +68,8 @@ def replace_failed(goal: Goal, ways: Ways) -> tuple[TaskDAG, tuple[str, ...]]:
     """The last plan with each failed task replaced by another way of making its data.
 
     Finished tasks keep their ids, so that their results still stand; tasks that waited for a
-    failed one keep theirs and wait for its replacement.
+    failed one keep theirs and wait for its replacement. What failed earlier in the run is no other
+    way, and its ids are not given again.
 
     Args:
         goal: with `last`, `failed` and `finished`.
@@ -83,11 +84,13 @@ def replace_failed(goal: Goal, ways: Ways) -> tuple[TaskDAG, tuple[str, ...]]:
     if goal.last is None:
         raise PlanningError("there is no last plan of which a branch could be planned again")
     tasks = {task.id: task for task in goal.last}
+    gone = {task.id for task, _ in goal.abandoned}
     changes: list[str] = []
     for result in _to_replace(goal):
         failed = tasks[result.task_id]
-        new, *helpers = _other_way(failed, goal.last, tasks, ways)
-        tasks = _with(tasks, failed, new, helpers)
+        way, *helpers = _other_way(failed, goal, tasks, ways)
+        new = _in_place_of(failed, way, gone | tasks.keys())
+        tasks = _with(tasks, failed, new, helpers, gone)
         first = f", after {', '.join(repr(h.operation) for h in helpers)}" if helpers else ""
         changes.append(
             f"{failed.id!r} failed and is done by {new.operation!r} as {new.id!r} instead{first}"
@@ -114,22 +117,25 @@ def _to_replace(goal: Goal) -> list[TaskResult]:
     ]
 
 
-def _other_way(
-    failed: Task, last: TaskDAG, tasks: Mapping[str, Task], ways: Ways
-) -> tuple[Task, ...]:
+def _other_way(failed: Task, goal: Goal, tasks: Mapping[str, Task], ways: Ways) -> tuple[Task, ...]:
     """The task that does it instead, and before it whatever else that one needs."""
-    waiting = last.descendants(failed.id) | {failed.id}
-    obtainable = last.given.union(*(t.produces for t in tasks.values() if t.id not in waiting))
+    assert goal.last is not None
+    waiting = goal.last.descendants(failed.id) | {failed.id}
+    obtainable = goal.last.given.union(
+        *(task.produces for task in tasks.values() if task.id not in waiting)
+    )
+    made = set(failed.produces)
+    tried = [failed, *(task for task, _ in goal.abandoned if made & set(task.produces))]
     found: list[tuple[Task, ...]] = []
     for way in ways(failed.produces[0]) if failed.produces else ():
-        if not _is_other(way, failed) or not set(way.produces) >= set(failed.produces):
+        if not set(way.produces) >= made or not all(_is_other(way, task) for task in tried):
             continue
         helpers = _helpers(way, obtainable, ways, failed)
         if helpers is not None:
-            found.append((_in_place_of(failed, way, tasks), *helpers))
+            found.append((way, *helpers))
     if not found:
-        made = ", ".join(failed.produces) or "its answer"
-        raise PlanningError(f"nothing else makes {made}, so task {failed.id!r} stays failed")
+        asked = ", ".join(failed.produces) or "its answer"
+        raise PlanningError(f"nothing else makes {asked}, so task {failed.id!r} stays failed")
     return min(found, key=len)
 
 
@@ -158,10 +164,10 @@ def _helpers(
     return tuple(found)
 
 
-def _in_place_of(failed: Task, way: Task, tasks: Mapping[str, Task]) -> Task:
+def _in_place_of(failed: Task, way: Task, taken: Collection[str]) -> Task:
     return replace(
         way,
-        id=_fresh_id(failed.id, tasks),
+        id=_fresh_id(failed.id, taken),
         produces=failed.produces,
         depends_on=(),
         parent=failed.parent,
@@ -172,7 +178,11 @@ def _in_place_of(failed: Task, way: Task, tasks: Mapping[str, Task]) -> Task:
 
 
 def _with(
-    tasks: Mapping[str, Task], failed: Task, new: Task, helpers: Sequence[Task]
+    tasks: Mapping[str, Task],
+    failed: Task,
+    new: Task,
+    helpers: Sequence[Task],
+    gone: Collection[str],
 ) -> dict[str, Task]:
     changed: dict[str, Task] = {}
     for task in tasks.values():
@@ -180,18 +190,18 @@ def _with(
             changed[task.id] = _rewired(task, failed.id, new.id)
             continue
         for helper in reversed(helpers):
-            taken = {**tasks, **changed}
+            taken = {*tasks, *changed, *gone}
             free = helper.id if helper.id not in taken else _fresh_id(helper.id, taken)
             changed[free] = replace(helper, id=free, depends_on=(), parent="")
         changed[new.id] = new
     return changed
 
 
-def _fresh_id(task_id: str, tasks: Mapping[str, Task]) -> str:
+def _fresh_id(task_id: str, taken: Collection[str]) -> str:
     """The task's id with the next free number: "load", "load.2", "load.3"."""
     stem = _NUMBERED.sub("", task_id)[:_MAX_STEM]
     number = 2
-    while f"{stem}.{number}" in tasks:
+    while f"{stem}.{number}" in taken:
         number += 1
     return f"{stem}.{number}"
 

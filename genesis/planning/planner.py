@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from genesis.errors import GenesisError, PlanningError
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import TaskResult
+from genesis.tasks.task import Task, TaskResult
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.resilience.budget import Budget
 
@@ -51,7 +51,8 @@ class Goal:
         past: plans of similar requests, most similar first.
         objections: why the last plan was sent back, one sentence each.
         finished: results that must be kept when a failed branch is planned again.
-        failed: tasks of the last plan that failed, with their results.
+        failed: results of the tasks of the last plan that failed.
+        abandoned: tasks that failed before and were replaced, with their results.
         last: the plan that was sent back or failed in part; None the first time.
         budget: pays for planning; the run's own.
         seconds_left: until the run's deadline; None without one.
@@ -65,6 +66,7 @@ class Goal:
     objections: tuple[str, ...] = ()
     finished: tuple[TaskResult, ...] = ()
     failed: tuple[TaskResult, ...] = ()
+    abandoned: tuple[tuple[Task, TaskResult], ...] = ()
     last: TaskDAG | None = None
     budget: Budget = field(default_factory=Budget)
     seconds_left: float | None = None

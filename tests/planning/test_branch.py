@@ -11,7 +11,12 @@ from genesis.errors import PlanningError
 from genesis.planning.branch import plan_again, replace_failed
 from genesis.planning.planner import Goal, Plan, PlanRefused
 from genesis.tasks.dag import TaskDAG
-from genesis.tasks.task import Task, TaskOutput, TaskResult, TaskStatus
+from genesis.tasks.task import (
+    Task,
+    TaskOutput,
+    TaskResult,
+    TaskStatus,
+)
 
 
 def task(task_id: str, requires: str = "", produces: str = "", *waits: str) -> Task:
@@ -158,3 +163,19 @@ async def test_what_nobody_can_replace_is_named() -> None:
     with pytest.raises(PlanRefused, match="nothing else makes figures") as refused:
         await plan_again([first], goal("facts", "figures"))
     assert refused.value.cost_usd == pytest.approx(3 * 0.25)
+
+
+def test_what_failed_before_is_not_tried_again_and_names_are_not_given_twice() -> None:
+    first, second = task("facts", "", "facts"), task("archive", "", "facts")
+    known = ways(first, second, task("guess", "", "facts"))
+    last = TaskDAG([replace(second, id="facts.2")])
+    broken = Goal("r", "general", last=last, failed=failed("facts.2"))
+    dag, _ = replace_failed(broken, lambda datum: known[datum])
+    assert [one.operation for one in dag] == ["facts"]
+    once_more = replace(broken, abandoned=((first, *failed("facts")),))
+    dag, _ = replace_failed(once_more, lambda datum: known[datum])
+    assert [(one.id, one.operation) for one in dag] == [("facts.3", "guess")]
+    # The replacement of the one branch does not take the name that another once had.
+    once_more = replace(broken, abandoned=((task("facts.3", "", "words"), *failed("facts.3")),))
+    dag, _ = replace_failed(once_more, lambda datum: known[datum])
+    assert [one.id for one in dag] == ["facts.4"]
