@@ -20,6 +20,7 @@ from genesis.execution.slots import AgentSlots
 from genesis.planning.learnt import LearntPlanner
 from genesis.planning.model import ModelPlanner
 from genesis.planning.planner import Planner
+from genesis.planning.reader import RequestReader
 from genesis.planning.skill_planner import SkillPlanner
 from genesis.planning.template import TemplateBook, TemplatePlanner
 from genesis.planning.wanted import WantedData
@@ -96,7 +97,9 @@ def assemble(
     embedder = BuiltinEmbedder()
     inferrer = TaskTypeInferrer(embedder)
     book = TemplateBook.load(
-        cards=lambda: _own_cards(registry), infer=lambda text: inferrer.infer(text).task_type
+        cards=lambda: _own_cards(registry),
+        infer=lambda text: inferrer.infer(text).task_type,
+        reader=RequestReader(embedder),
     )
 
     def wanting(request: str, data: Collection[str]) -> Services:

@@ -21,7 +21,8 @@ _BREAK = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"\s*(?:(?:please|kindly|also|first|firstly|secondly|now|just|both|let's|help me"
+    r"\s*(?:(?:please|pls|plz|kindly|hey|hi|hello|ok|okay"
+    r"|also|first|firstly|secondly|now|just|both|let's|help me"
     r"|(?:[-*\u2022]|\(?\d{1,2}[.)])(?=\s)|(?:can|could|would|will) you(?: please)?(?: also)?"
     r"|i(?:'d| would) like(?: you)? to|i (?:want|need)(?: you)? to)(?:\b|(?<=[.)*-]))[,\s]*)*",
     re.IGNORECASE,

@@ -14,6 +14,7 @@ from genesis.planning.data_names import kinds_of
 from genesis.planning.forms import form_of, thing_at
 from genesis.planning.own_skills import OwnSkills
 from genesis.planning.parts import Part, Reading, split
+from genesis.planning.reader import Meaning, RequestReader, names_path
 from genesis.tasks.phrases import Phrases, prose
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.jsonvalue import JsonObject
@@ -89,6 +90,8 @@ class Deliverables:
         open_ended: of these, those that ask for work in words.
         neutral: of the open-ended, those that say nothing of what is asked for ("make").
         infer: the task type of a passage; None reads every passage as of the request's type.
+        reader: reads requests by examples, before declared phrases are looked for; None goes by
+            phrases alone.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class Deliverables:
         open_ended: Sequence[str] = (),
         neutral: Sequence[str] = (),
         infer: Callable[[str], str] | None = None,
+        reader: RequestReader | None = None,
     ) -> None:
         self._own = own
+        self._reader = reader
         self._known = {
             datum: _Deliverable(
                 frozenset(config.needs),
@@ -152,23 +157,61 @@ class Deliverables:
         return held[1]
 
     def _parts(self, request: str, task_type: str, given: JsonObject) -> tuple[Part, ...]:
-        infer = self._infer
+        def infer(text: str) -> str:
+            return self._infer(text) if self._infer is not None else task_type
+
+        by_example = self._reader is not None and self._by_example(request, task_type, given)
+
+        def wanted(text: str, of_type: str, data: JsonObject) -> tuple[str, ...]:
+            return self._wanted(text, of_type, data, by_example)
+
+        def found(text: str, of_type: Callable[[], str], data: JsonObject) -> tuple[str, ...]:
+            return self._found(text, of_type, data, by_example)
+
+        def type_of(text: str) -> str:
+            return self._type(text, infer(text), given) if by_example else infer(text)
+
         reading = Reading(
             openings=self._openings,
             open_ended=self._open_ended,
-            type_of=infer if infer is not None else lambda _: task_type,
-            found=self._found,
-            wanted=self._wanted,
+            type_of=type_of,
+            found=found,
+            wanted=wanted,
             family=lambda datum: self._families.get(datum, datum),
             needs=self.needs,
         )
         data = {name: name for name in given}
-        whole = Part("", task_type, data, self._wanted(request, task_type, given))
-        found = split(request, given, reading)
-        if len(found) == 1 and set(found[0].asked) > set(whole.asked):
+        of_type = self._type(request, task_type, given) if by_example else task_type
+        whole = Part("", of_type, data, wanted(request, task_type, given))
+        cut = split(request, given, reading)
+        if len(cut) == 1 and set(cut[0].asked) > set(whole.asked):
             # Its first words tell what it is about better than all of them together.
-            return (Part("", found[0].task_type, data, found[0].asked),)
-        return found if len(found) > 1 else (whole,)
+            return (Part("", cut[0].task_type, data, cut[0].asked),)
+        return cut if len(cut) > 1 else (whole,)
+
+    def _by_example(self, request: str, task_type: str, given: JsonObject) -> bool:
+        """Whether a request may be read by examples: not against a type that the user gave."""
+        meaning = self._meaning(request, given)
+        if meaning is None or self._infer is None or meaning.task_type == task_type:
+            return self._infer is not None
+        return self._infer(request) == task_type
+
+    def _meaning(self, text: str, given: Iterable[str]) -> Meaning | None:
+        """What a passage asks for by its likeness to examples, if some plan makes that."""
+        if self._reader is None:
+            return None
+        meaning = self._reader.read(text, kinds_of(given))
+        known = {*self._known, FALLBACK}
+        return meaning if meaning is not None and known.issuperset(meaning.asks) else None
+
+    def _type(self, text: str, task_type: str, given: JsonObject) -> str:
+        """The task type of a passage: that of its reading, unless its own fits what is asked."""
+        meaning = self._meaning(text, given)
+        if meaning is None or self._own.asked(prose(text, given), given):
+            return task_type
+        config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
+        fits = {*config.always, *config.principal}.issuperset(meaning.asks)
+        return task_type if fits and set(config.always) <= set(meaning.asks) else meaning.task_type
 
     def assumed(self, part: Part, request: str, given: JsonObject) -> bool:
         """Whether it is rather the task type than the words that says what a part asks for.
@@ -178,6 +221,8 @@ class Deliverables:
         """
         text = prose(without_lead(part.words or request), given).strip()
         at_hand = kinds_of(part.data)
+        if self._meaning(part.words or request, part.data) is not None:
+            return False
         found, _ = self._by_phrases(text, lambda: part.task_type, at_hand)
         if not found and not self._own.asked(text, given):
             return True
@@ -224,8 +269,13 @@ class Deliverables:
         skill = self._own.making(datum)
         return frozenset(skill.requires) if skill is not None else frozenset()
 
-    def _wanted(self, text: str, task_type: str, given: JsonObject) -> tuple[str, ...]:
+    def _wanted(
+        self, text: str, task_type: str, given: JsonObject, by_example: bool
+    ) -> tuple[str, ...]:
         """What a passage asks for, by its words or by its task type: at least one datum."""
+        meaning = self._meaning(text, given) if by_example else None
+        if meaning is not None and not self._own.asked(prose(text, given), given):
+            return meaning.asks
         config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
         at_hand = kinds_of(given) | frozenset(config.always)
         bare = prose(text, given)
@@ -242,12 +292,24 @@ class Deliverables:
                 chosen.append(served or self._principal(config.principal, at_hand, bare))
         return tuple(dict.fromkeys(chosen))
 
-    def _found(self, text: str, task_type: Callable[[], str], given: JsonObject) -> tuple[str, ...]:
+    def _found(
+        self, text: str, task_type: Callable[[], str], given: JsonObject, by_example: bool
+    ) -> tuple[str, ...]:
         """What the words of a passage ask for; may be nothing."""
         bare = prose(text, given)
         own = self._own.asked(bare, given)
         found, _ = self._by_phrases(bare, task_type, kinds_of(given))
+        if found and not own and by_example:
+            found = self._better_read(text, found, given)
         return self._with_own(own, found, bare)
+
+    def _better_read(self, text: str, found: list[str], given: JsonObject) -> list[str]:
+        """What a clause asks for by its likeness to examples, where those tell."""
+        meaning = self._meaning(text, given)
+        # 'And who made it?' goes on with what was asked of the data before.
+        if meaning is None or (any(map(self._from_words, meaning.asks)) and not names_path(text)):
+            return found
+        return list(meaning.asks)
 
     def _with_own(self, own: Sequence[str], found: Sequence[str], text: str) -> tuple[str, ...]:
         """What own skills make, and what is asked for beside it.

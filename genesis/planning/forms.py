@@ -19,7 +19,27 @@ _MAKE = frozenset(
 )
 _EXPLAIN = frozenset(
     {"explain", "describe", "tell", "clarify", "define", "teach", "introduce", "outline"}
-    | {"what", "what's", "how", "why"}
+    | {"what", "what's", "whats", "how", "why", "which", "who", "whose", "when", "where"}
+)
+_ASK = frozenset(
+    {"is", "are", "was", "were", "do", "does", "did", "has", "have", "can", "could", "should"}
+    | {"will", "would", "may", "might"}
+)
+# These say only that something is done: what is done is the thing, 'run a linter'.
+_DO = frozenset({"run", "do", "perform", "conduct", "execute"})
+# These say what becomes of a text or file, whichever it is.
+_TRANSFORM = frozenset(
+    stems(
+        "translate summarise summarize proofread paraphrase rephrase reword shorten condense"
+        " transcribe lint review typeset spellcheck"
+    )
+)
+_SAME_THING = (
+    frozenset({"email", "mail"}),
+    frozenset({"function", "method", "routine"}),
+    frozenset({"script", "program"}),
+    frozenset({"post", "blogpost"}),
+    frozenset({"cv", "resume", "résumé"}),
 )
 _COUNT = frozenset({"many", "much", "often"})
 _NO_VERB = frozenset(
@@ -59,11 +79,18 @@ def form_of(request: str) -> Form:
     verb = words[0]
     if verb == "how" and len(words) > 1 and words[1] in _COUNT:
         return Form("count", "")
-    if verb in _EXPLAIN:
-        return Form("explain", "")
+    if verb in _EXPLAIN or verb in _ASK:
+        return Form("explain" if verb in _EXPLAIN else "ask", "")
     act = "make" if verb in _MAKE else stems(verb)[0]
+    if act in _TRANSFORM:
+        return Form(act, "")
     named = words_of(thing_at(text, text.lower().index(verb) + len(verb)))
-    return Form(act, named[-1] if named else "")
+    thing = named[-1] if named else ""
+    if verb in _DO and thing:
+        done = stems(thing)[0]
+        act = done if done in _TRANSFORM else done.removesuffix("er")
+        return Form(act, "") if act in _TRANSFORM else Form(stems(verb)[0], thing)
+    return Form(act, thing)
 
 
 def thing_at(text: str, start: int) -> str:
@@ -81,9 +108,17 @@ def difference(one: Form, other: Form) -> str:
     return ""
 
 
+def settled(one: Form, other: Form) -> bool:
+    """Whether two forms leave no doubt that the same work is asked for, whatever it is about."""
+    if difference(one, other):
+        return False
+    made = one.act == other.act == "make" and bool(one.thing) and bool(other.thing)
+    return made or (one.act == other.act and one.act in _TRANSFORM)
+
+
 def _alike(one: str, other: str) -> bool:
     """Equal but for one slip of the keyboard in a long word."""
-    if stems(one) == stems(other):
+    if stems(one) == stems(other) or any({one, other} <= same for same in _SAME_THING):
         return True
     if min(len(one), len(other)) < _LONG or one[0] != other[0]:
         return False

@@ -8,7 +8,7 @@ from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.adapt import Adaptation, Declared, adapt, parts_of
 from genesis.planning.branch import replace_failed
 from genesis.planning.deliverables import Deliverables
-from genesis.planning.forms import difference, form_of
+from genesis.planning.forms import difference, form_of, settled
 from genesis.planning.parts import Part
 from genesis.planning.planner import Goal, PastPlan, Plan
 from genesis.tasks.dag import TaskDAG
@@ -111,16 +111,18 @@ class LearntPlanner:
 
     def _other_words(self, past: PastPlan, old: TaskDAG, goal: Goal, parts: Sequence[Part]) -> str:
         """Why the words ask for something else, where words decide; empty when they do not."""
-        undeclared = [task for task in old if not self._is_declared(task)]
-        in_words = bool(undeclared) or any(map(self._deliverables.in_words, parts))
-        if in_words and past.similarity < self._min_similarity:
-            return f"its request is only {past.similarity:.0%} similar"
+        undeclared = any(not self._is_declared(task) for task in old)
         passages = [words for words in parts_of(old) if words] or [past.request]
         for part, words in zip(parts, passages, strict=False):
+            in_words = undeclared or self._deliverables.in_words(part)
+            before, now = form_of(words), form_of(part.words or goal.request)
             if in_words or self._assumed(part, goal, past, words):
-                other = difference(form_of(words), form_of(part.words or goal.request))
+                other = difference(before, now)
                 if other:
                     return other
+            doubt = undeclared or (in_words and not settled(before, now))
+            if doubt and past.similarity < self._min_similarity:
+                return f"its request is only {past.similarity:.0%} similar"
         return ""
 
     def _assumed(self, part: Part, goal: Goal, past: PastPlan, words: str) -> bool:

@@ -13,6 +13,7 @@ from genesis.planning.own_skills import OwnSkills
 from genesis.planning.part_plan import plan_parts, told
 from genesis.planning.parts import Part
 from genesis.planning.planner import Goal, Plan
+from genesis.planning.reader import RequestReader
 from genesis.planning.template_config import Step, made_before, named_data, read_templates
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.phrases import Phrases
@@ -72,6 +73,7 @@ class TemplateBook:
         file: ConfigFile | None = None,
         cards: Callable[[], Sequence[AgentCard]] = lambda: (),
         infer: Callable[[str], str] | None = None,
+        reader: RequestReader | None = None,
     ) -> TemplateBook:
         """Read and check the configuration.
 
@@ -79,6 +81,7 @@ class TemplateBook:
             file: what was read; None reads `config/plan_templates.yaml`.
             cards: the registered agents now.
             infer: the task type of a passage of a request.
+            reader: reads requests by examples; None reads by declared phrases alone.
 
         Raises:
             ConfigError: names the file, the key, and what is allowed.
@@ -110,6 +113,7 @@ class TemplateBook:
             open_ended=read.open_ended,
             neutral=read.neutral,
             infer=infer,
+            reader=reader,
         )
         return cls(templates, read.given, own, deliverables)
 
