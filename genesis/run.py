@@ -25,6 +25,7 @@ from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_
 from genesis.state import RunState
 from genesis.tasks.inference import Inference
 from genesis.tasks.task import Task, TaskOutput
+from infrastructure.config import Settings
 from infrastructure.errors import GenesisError
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.runs import RunRecord
@@ -200,24 +201,14 @@ async def _begin(
     async def run_below(sub: SubRequest) -> TaskOutput:
         return await _run_below(context, sub)
 
-    scope = RunScope(
-        run_id=request.run_id,
-        request=request.text,
-        given=given.data,
-        workspace=settings.workspace.resolve(),
-        artifacts_dir=settings.data_dir.resolve() / "runs" / request.run_id,
-        budget=Budget(request.budget_usd),
-        deadline=started + request.timeout_s,
-        emit=journal.add,
-        run_below=run_below,
-    )
+    scope = scope_of(request, given.data, settings, started)
     level = Level(TreeSize(settings.max_plan_tasks), settings.max_request_depth)
     if request.above is not None and request.sub is not None:
         scope = _scope_below(scope, request.above.scope, request.sub)
         level = request.above.level.below(request.above.scope.run_id, request.sub.task)
     context = RunContext(
         services=services,
-        scope=scope,
+        scope=replace(scope, emit=journal.add, run_below=run_below),
         journal=journal,
         session_id=request.session_id,
         vector=vector,
@@ -236,6 +227,26 @@ async def _begin(
         )
     )
     return context, RunState(request.text, inferred, given)
+
+
+def scope_of(request: Request, given: JsonObject, settings: Settings, started: float) -> RunScope:
+    """What an attempt needs to know of a request.
+
+    Args:
+        request: of its own, not a part of another.
+        given: the data that come with it.
+        settings: places.
+        started: on the clock's `monotonic()`, seconds.
+    """
+    return RunScope(
+        run_id=request.run_id,
+        request=request.text,
+        given=given,
+        workspace=settings.workspace.resolve(),
+        artifacts_dir=settings.data_dir.resolve() / "runs" / request.run_id,
+        budget=Budget(request.budget_usd),
+        deadline=started + request.timeout_s,
+    )
 
 
 def _scope_below(scope: RunScope, above: RunScope, sub: SubRequest) -> RunScope:

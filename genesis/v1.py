@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from genesis.context import Services
-from genesis.execution.scope import RunScope
 from genesis.planning.given import check_request, find_given
 from genesis.result import OrchestrationResult, task_report
 from genesis.routing.ladder import Ladder, Rung
-from genesis.run import Request
+from genesis.run import Request, scope_of
 from genesis.tasks.task import Task, TaskResult, TaskStatus
 from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.resilience.budget import Budget
 
 VERSION = "1.0"
 
@@ -34,15 +32,7 @@ async def answer_v1(request: Request, services: Services, note: str = "") -> Orc
     given = find_given(request.text, settings.workspace, request.given, task_type=task_type)
     asked = services.deliverables.asked(request.text, task_type, given.data)
     chosen = _choose(task_type, frozenset(given.data), frozenset(asked), services)
-    scope = RunScope(
-        run_id=request.run_id,
-        request=request.text,
-        given=given.data,
-        workspace=settings.workspace.resolve(),
-        artifacts_dir=settings.data_dir.resolve() / "runs" / request.run_id,
-        budget=Budget(request.budget_usd),
-        deadline=started + request.timeout_s,
-    )
+    scope = scope_of(request, given.data, settings, started)
     if chosen is None:
         task = Task("answer", request.text, task_type)
         what = f"no agent serves {task_type} with what the request gives"
