@@ -170,12 +170,16 @@ class Catalogue:
         """The operations that can do the task."""
         operation = self._by_name.get(task.operation)
         if operation is None:
-            return () if task.operation else [one for one in self.operations if _fits(task, one)]
+            if task.operation or not task.produces:
+                return ()
+            return [one for one in self.operations if _fits(task, one)]
         return (operation,) if _fits(task, operation) else ()
 
     def inability(self, task: Task) -> tuple[Inability, str, str]:
         """Why nothing can do the task: the kind, the datum concerned (or ""), and the reason."""
         operation = self._by_name.get(task.operation)
+        if operation is None and not task.operation:
+            return "unknown_operation", "", "and it names no operation of the catalogue"
         if operation is None:
             return "unknown_operation", "", f"which is not in the catalogue of {len(self)}"
         foreign = [n for n in task.produces if operation.produces and n not in operation.produces]

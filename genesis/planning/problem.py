@@ -39,6 +39,7 @@ class Problem:
         operations: what each step does.
         places: of the tasks whose own steps these are, by step.
         steps, goals: the same by numbers.
+        known: the steps whose operations the plan has already.
 
     Raises:
         InvalidPlan: no operation makes what is wanted; says which datum lacks what.
@@ -50,6 +51,7 @@ class Problem:
         self.operations: list[Operation] = []
         self.places: dict[int, int] = {}
         self.steps: list[Step] = []
+        self.known: set[int] = set()
         used = {task.operation for task in flow.tasks}
         wanted = [datum for datum in flow.asked if datum not in flow.said(catalogue.by_name)]
         effects = {
@@ -74,6 +76,8 @@ class Problem:
     def _add(self, operation: Operation, produces: Iterable[int], used: Collection[str]) -> None:
         requires = [self._number(d) for d in operation.requires if d not in self._given]
         tie = _A_STEP + (0 if operation.name in used else _NEW)
+        if operation.name in used:
+            self.known.add(len(self.steps))
         self.steps.append(
             Step(
                 tuple(requires),

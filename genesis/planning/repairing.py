@@ -118,6 +118,7 @@ def _choose(problem: Problem, objective: Objective, limits: Limits) -> Selection
         fits=lambda chosen: (
             len(chosen) <= limits.max_tasks and _depth(problem, chosen) <= limits.max_depth
         ),
+        known=problem.known,
     )
     found = select(problem.steps, problem.goals, wish)
     if found.steps is None:

@@ -33,12 +33,14 @@ class Wish:
         deadline: largest makespan, nanoseconds; None for any.
         budget: largest price; None for any.
         fits: whether a set of steps keeps to all other limits.
+        known: steps of a plan that is there; what comes out is no worse than that.
     """
 
     soonest: bool
     deadline: int | None = None
     budget: int | None = None
     fits: Callable[[Collection[int]], bool] = lambda _: True
+    known: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class _Search:
         if self.wish.soonest and self.wish.budget is None:
             deadline = end
         self._usable = self._timely(everything, soonest, deadline)
+        self._consider(self.wish.known, deadline)
         self._consider(soonest.steps_for(self.goals, self.steps), deadline)
         stack: list[tuple[frozenset[int], frozenset[int]]] = [(frozenset(), frozenset())]
         for _ in range(min(MAX_NODES, max(10, _MAX_WORK // max(len(self._usable), 1)))):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from plan_samples import task
@@ -111,6 +112,48 @@ def test_an_operation_that_answers_anything_makes_what_its_task_says() -> None:
     # What it needs is put right as anywhere.
     mended = repair(draft(replace(says, depends_on=()), asked=("summary",)), [LOAD, say])
     assert mended.dag["s"] == replace(says, depends_on=("load",))
+
+
+def test_a_task_that_says_nothing_of_what_it_does_is_told_and_left_out() -> None:
+    plan = draft(LOADS, CLEANS, task("x"))
+    (found,) = validate(plan, CATALOGUE).findings
+    assert (found.kind, found.task_id) == ("unknown_operation", "x")
+    assert "names no operation of the catalogue" in found.message
+    assert tuple(repair(plan, CATALOGUE).dag) == (LOADS, CLEANS)
+
+
+@pytest.mark.parametrize(("seed", "objective"), [(6, "time"), (7, "cost")])
+def test_a_valid_plan_is_never_refused_nor_made_worse_where_the_search_gives_up(
+    seed: int, objective: Literal["time", "cost"]
+) -> None:
+    """Choosing few makers that share what they need: too many ways to try them all."""
+    chance = random.Random(seed)
+    shared = [Operation(datum, (), (datum,), 1, 1.0) for datum in _BASES]
+    chosen = [
+        Operation(f"own{n}", tuple(chance.sample(_BASES[:5], 3)), (f"p{n}",), 9, 5.0)
+        for n in range(25)
+    ]
+    makers = [
+        Operation(f"make{n}.{way}", tuple(chance.sample(_BASES, 3)), (f"p{n}",), 1, 1.0)
+        for n in range(25)
+        for way in range(5)
+    ]
+    makers += chosen
+    asked = tuple(f"p{n}" for n in range(25))
+    needed = {datum for one in chosen for datum in one.requires}
+    tasks = [task(o.produces[0], o.name, (), o.produces) for o in shared if o.produces[0] in needed]
+    tasks += [task(o.produces[0], o.name, o.requires, o.produces, o.requires) for o in chosen]
+    dag, catalogue = TaskDAG(tasks), Catalogue([*shared, *makers])
+    before = validate(dag, catalogue, asked=asked)
+    repaired = repair(dag, catalogue, objective, asked=asked, limits=Limits(max_tasks=len(tasks)))
+    assert len(repaired.dag) <= len(tasks)
+    if objective == "cost":
+        assert repaired.usd <= before.usd + 1e-9
+    else:
+        assert repaired.schedule.makespan <= before.seconds + 1e-9
+
+
+_BASES = [f"b{n}" for n in range(25)]
 
 
 @pytest.mark.parametrize(
