@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from genesis.agents.data_analyst.columns import ColumnFacts
 from genesis.agents.data_analyst.ingest import Table, quoted
 from genesis.agents.data_analyst.query import Query
 from genesis.agents.data_analyst.sql import fetch, plain
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.text import counted
 
 TOP_VALUES = 5
 
@@ -63,7 +66,14 @@ def summary(profile: JsonObject) -> str:
     ]
     names = ", ".join(f"{c['name']} ({c['kind']})" for c in columns if isinstance(c, dict))
     missing = f"Missing values: {', '.join(gaps)}." if gaps else "No values are missing."
+    return f"{profile['file']}: {size_of(profile)}. Columns: {names}. {missing}"
+
+
+def size_of(profile: JsonObject) -> str:
+    """How many rows, columns and duplicates, in words."""
+    columns = cast("list[JsonValue]", profile["columns"])
+    rows, duplicates = cast("int", profile["rows"]), cast("int", profile["duplicates"])
     return (
-        f"{profile['file']}: {profile['rows']} rows, {len(columns)} columns: {names}. {missing} "
-        f"{profile['duplicates']} duplicate rows."
+        f"{counted(rows, 'row')}, {counted(len(columns), 'column')}, "
+        f"{counted(duplicates, 'duplicate row')}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from genesis.agents.data_analyst.phrase import number
+from genesis.agents.data_analyst.profile import size_of
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
 MAX_TABLE_ROWS = 60
@@ -16,8 +17,7 @@ def markdown(profile: JsonObject, answers: JsonObject, chart: str) -> str:
     parts = [
         f"# {_text(profile['file'])}",
         f"Source: `{profile['file']}`, SHA-256 `{profile['sha256']}`.",
-        f"{profile['rows']} rows, {len(_list(profile['columns']))} columns, "
-        f"{profile['duplicates']} duplicate rows.",
+        f"{size_of(profile)}.",
         f"![Chart]({chart})",
         "## Answers",
         *(_answer(item) for item in _list(answers["answers"])),
