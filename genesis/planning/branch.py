@@ -170,7 +170,6 @@ def _in_place_of(failed: Task, way: Task, taken: Collection[str]) -> Task:
         id=_fresh_id(failed.id, taken),
         produces=failed.produces,
         depends_on=(),
-        parent=failed.parent,
         acceptance=failed.acceptance or way.acceptance,
         request=failed.request,
         bindings=tuple(pair for pair in failed.bindings if pair[0] in way.requires),
@@ -192,7 +191,7 @@ def _with(
         for helper in reversed(helpers):
             taken = {*tasks, *changed, *gone}
             free = helper.id if helper.id not in taken else _fresh_id(helper.id, taken)
-            changed[free] = replace(helper, id=free, depends_on=(), parent="")
+            changed[free] = replace(helper, id=free, depends_on=())
         changed[new.id] = new
     return changed
 

@@ -71,8 +71,6 @@ class DataFlow:
             it is given, absent when nothing makes it.
         repeated: places of tasks whose id an earlier one has.
         unknown: (place, id) of dependencies that are no task.
-        parents: the place of each task's parent.
-        orphans: places of tasks whose parent is no task, or in the end the task itself.
         cut: (place, place) of the edges left out because of circles, one list for each circle.
         absent: (place, datum, place) of edges that the data ask for and that are not there.
         missing: (place, datum) that nothing makes for this task.
@@ -89,8 +87,6 @@ class DataFlow:
     sources: list[dict[str, list[int]]] = field(default_factory=list[dict[str, list[int]]])
     repeated: list[int] = field(default_factory=list[int])
     unknown: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    parents: dict[int, int] = field(default_factory=dict[int, int])
-    orphans: list[int] = field(default_factory=list[int])
     cut: list[list[tuple[int, int]]] = field(default_factory=list[list[tuple[int, int]]])
     absent: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])
     missing: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
@@ -127,7 +123,6 @@ def trace(plan: PlanDraft, catalogue: Catalogue | None = None) -> DataFlow:
         for datum in made:
             flow.makers.setdefault(datum, []).append(place)
     _link(flow)
-    _find_parents(flow)
     _follow(flow)
     if not flow.asked:
         flow.asked = _final(flow)
@@ -170,26 +165,6 @@ def _link(flow: DataFlow) -> None:
     flow.order, left = sorted_by_need(flow.needs)
     if left:
         _open_circles(flow, left)
-
-
-def _find_parents(flow: DataFlow) -> None:
-    places: dict[str, int] = {}
-    for place, task in enumerate(flow.tasks):
-        places.setdefault(task.id, place)
-    for place, task in enumerate(flow.tasks):
-        if task.parent in places and task.parent:
-            flow.parents[place] = places[task.parent]
-        elif task.parent:
-            flow.orphans.append(place)
-    for place in list(flow.parents):
-        seen: set[int] = set()
-        above = place
-        while above in flow.parents and above not in seen:
-            seen.add(above)
-            above = flow.parents[above]
-        if above == place:
-            del flow.parents[place]
-            flow.orphans.append(place)
 
 
 def _open_circles(flow: DataFlow, left: Sequence[int]) -> None:

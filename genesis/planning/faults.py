@@ -33,7 +33,6 @@ def structure(flow: DataFlow, catalogue: Catalogue | None) -> list[Finding]:
         )
         for p in flow.repeated
     ]
-    found += [_orphan(flow, place) for place in flow.orphans]
     found += [_cycle(flow, edges) for edges in flow.cut]
     # A task that waits for what is gone and lacks a datum has one fault, told as what it lacks.
     lacking = {place for place, _ in flow.missing}
@@ -64,18 +63,6 @@ def structure(flow: DataFlow, catalogue: Catalogue | None) -> list[Finding]:
     if catalogue is not None and catalogue.by_name:
         found += _needless(flow)
     return found
-
-
-def _orphan(flow: DataFlow, place: int) -> Finding:
-    task = flow.tasks[place]
-    name, parent = shown(task.id), shown(task.parent)
-    if task.parent == task.id:
-        message = f"task {name} is its own parent"
-    elif any(one.id == task.parent for one in flow.tasks):
-        message = f"task {name} is its own parent, by way of {parent}"
-    else:
-        message = f"task {name} has the parent {parent}, which is not a task"
-    return Finding("malformed", "error", task.id, "", message, task.parent)
 
 
 def _cycle(flow: DataFlow, edges: Sequence[tuple[int, int]]) -> Finding:

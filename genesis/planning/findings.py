@@ -65,7 +65,7 @@ class Finding:
 
     Attributes:
         kind: what is wrong:
-            malformed: no task at all, or an id or a parent that is none.
+            malformed: no task at all, or an id that is none.
             repeated_id: an id that an earlier task has.
             unknown_dependency: the task waits for what is no task.
             cycle: the task waits, directly or not, for itself.

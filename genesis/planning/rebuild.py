@@ -56,11 +56,6 @@ def rebuild(
         _task(step, flow, problem, found, places.get(step), names, kind[0][0] if kind else "")
         for step in found.order
     ]
-    ids = {place: names[step] for step, place in places.items()}
-    tasks = [
-        replace(task, parent=_parent(places.get(step), flow, ids))
-        for step, task in zip(found.order, tasks, strict=True)
-    ]
     dag = TaskDAG(tasks, flow.given)
     changes = _changes(flow, repeated, places, {step: dag[names[step]] for step in found.order})
     return Rebuilt(dag, tuple(changes), {name: step for step, name in names.items()})
@@ -160,11 +155,6 @@ def _called(datum: str, task: Task) -> list[str]:
     return [name for name in task.requires if task.datum(name) == datum] or [datum]
 
 
-def _parent(place: int | None, flow: DataFlow, names: Mapping[int, str]) -> str:
-    """The id that the parent of the task at a place has now; empty where it is gone."""
-    return "" if place is None else names.get(flow.parents.get(place, -1), "")
-
-
 def _does(task: Task, operation: Operation) -> bool:
     return task.operation == operation.name or not operation.produces
 
@@ -231,8 +221,6 @@ def _altered(old: Task, new: Task, flow: DataFlow, place: int) -> list[str]:
     if old.task_type != new.task_type:
         types = f"{shown(new.task_type)} instead of {shown(old.task_type)}"
         found.append(f"{name} has the task type {types}")
-    if old.parent and not new.parent:
-        found.append(f"{name} no longer has the parent {shown(old.parent)}")
     if not found and old != new:
         found.append(f"{name} declares what its operation requires and makes")
     return found

@@ -129,8 +129,6 @@ def without(dag: TaskDAG, gone: Mapping[str, str]) -> TaskDAG:
 
 
 def _waiting_for(task: Task, gone: str, instead: Sequence[str]) -> Task:
-    if task.parent == gone:
-        task = replace(task, parent="")
     if gone not in task.depends_on:
         return task
     kept: Collection[str] = [d for d in task.depends_on if d != gone]

@@ -22,8 +22,8 @@ class TaskDAG:
 
     Built once and immutable: a changed plan is a new TaskDAG, so a rejected change cannot leave
     traces in the plan it was made from. Valid means: ids are well formed and unique, dependencies
-    and parents are known, neither go round in a circle, and whatever a task requires is given or
-    produced upstream.
+    are known and do not go round in a circle, and whatever a task requires is given or produced
+    upstream.
 
     Args:
         tasks: at least one, at most `MAX_TASKS`.
@@ -40,7 +40,6 @@ class TaskDAG:
         listed = list(islice(tasks, MAX_TASKS + 1))
         self.given = frozenset(given)
         self._by_id = _by_id(listed)
-        _check_parents(self._by_id)
         self._order = _topological(self._by_id)
         self._check_data()
 
@@ -149,24 +148,6 @@ def _by_id(tasks: Sequence[Task]) -> dict[str, Task]:
     return found
 
 
-def _check_parents(tasks: Mapping[str, Task]) -> None:
-    sound: set[str] = set()
-    for task in tasks.values():
-        line: dict[str, None] = {}
-        current = task
-        while current.parent and current.id not in sound:
-            line[current.id] = None
-            if current.parent in line:
-                raise InvalidPlan(f"task {current.id!r} is its own parent: {_shown(list(line))}")
-            if current.parent not in tasks:
-                raise InvalidPlan(
-                    f"task {current.id!r} has the parent {current.parent[:80]!r}, which is not a "
-                    "task"
-                )
-            current = tasks[current.parent]
-        sound.update(line)
-
-
 def _topological(tasks: Mapping[str, Task]) -> tuple[str, ...]:
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks.values()})
     try:
@@ -192,7 +173,6 @@ def _task_to_json(task: Task) -> JsonObject:
         "requires": list(task.requires),
         "produces": list(task.produces),
         "depends_on": list(task.depends_on),
-        "parent": task.parent,
         "acceptance": [{"check": a.check, "params": a.params} for a in task.acceptance],
         "timeout_s": task.timeout_s,
         **({"request": task.request} if task.request else {}),
@@ -225,7 +205,6 @@ def _task_from_json(value: JsonObject) -> Task:
         requires=_names(value, "requires"),
         produces=_names(value, "produces"),
         depends_on=_names(value, "depends_on"),
-        parent=str(value.get("parent") or ""),
         acceptance=tuple(
             Acceptance(str(a["check"]), cast("JsonObject", a.get("params") or {}))
             for a in acceptance

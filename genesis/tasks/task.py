@@ -36,7 +36,6 @@ class Task:
         requires: named data it needs, given with the request or produced by a dependency.
         produces: named data it must make.
         depends_on: ids of tasks that must have succeeded before.
-        parent: id of the composite task that it was expanded from; empty at the top.
         acceptance: checks that must all pass before the task counts as done.
         timeout_s: seconds that one attempt may take; None takes the setting's default.
         request: the part of the request that it serves, where the request asks for several
@@ -52,7 +51,6 @@ class Task:
     requires: tuple[str, ...] = ()
     produces: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
-    parent: str = ""
     acceptance: tuple[Acceptance, ...] = ()
     timeout_s: float | None = None
     request: str = ""

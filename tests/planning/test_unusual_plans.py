@@ -1,4 +1,4 @@
-"""Judging and repairing plans with what few plans have: parents, bindings, open answers."""
+"""Judging and repairing plans with what few plans have: bindings, open answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from plan_samples import task
 
 from genesis.errors import InputError
 from genesis.planning import Catalogue, Limits, Operation, PlanDraft, repair, validate
-from genesis.planning.mend import drop_superfluous
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import Task
 
@@ -38,42 +37,6 @@ def test_an_operation_that_does_not_serve_the_tasks_type_cannot_do_it() -> None:
     assert repaired.dag["c"] == replace(CLEANS, task_type="cleaning")
     assert repaired.changes == ("'c' has the task type 'cleaning' instead of 'data_analysis'",)
     assert repair(repaired.dag, catalogue).changes == ()
-
-
-@pytest.mark.parametrize(
-    ("parent", "message"),
-    [("gone", "parent 'gone', which is not a task"), ("l", "'l' is its own parent")],
-)
-def test_a_parent_that_is_none_is_told_and_left_out(parent: str, message: str) -> None:
-    plan = draft(replace(LOADS, parent=parent), CLEANS)
-    (found,) = validate(plan, CATALOGUE).findings
-    assert (found.kind, found.task_id) == ("malformed", "l")
-    assert message in found.message
-    repaired = repair(plan, CATALOGUE)
-    assert list(repaired.dag) == [LOADS, CLEANS]
-    assert repaired.changes == (f"'l' no longer has the parent {parent!r}",)
-
-
-def test_parents_in_a_circle_are_told_once() -> None:
-    plan = draft(replace(LOADS, parent="c"), replace(CLEANS, parent="l"))
-    found = validate(plan, CATALOGUE).findings
-    assert [one.kind for one in found] == ["malformed"]
-    assert validate(repair(plan, CATALOGUE).dag, CATALOGUE, asked=["tidy"]).findings == ()
-
-
-def test_a_parent_that_keeps_its_task_under_another_id_is_followed() -> None:
-    plan = draft(replace(LOADS, id="the first"), replace(CLEANS, parent="the first"))
-    assert repair(plan, CATALOGUE).dag["c"].parent == "the_first"
-
-
-def test_a_dead_task_goes_though_it_is_the_parent_of_another() -> None:
-    other = Operation("peek", ("raw",), ("glance",))
-    parent = task("p", "peek", ("raw",), ("glance",))
-    dag = TaskDAG([parent, replace(LOADS, parent="p")], GIVEN)
-    report = validate(dag, [LOAD, other], asked=["table"])
-    assert [(one.kind, one.task_id) for one in report.findings] == [("dead", "p")]
-    assert list(repair(dag, [LOAD, other], asked=["table"]).dag) == [LOADS]
-    assert list(drop_superfluous(dag, report)[0]) == [LOADS]
 
 
 def test_a_task_that_takes_another_datum_of_the_kind_is_held_to_that_one() -> None:
