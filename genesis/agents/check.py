@@ -74,7 +74,7 @@ def check_registry(
         *(_unreachable(url, problem) for url, problem in (unreachable or {}).items()),
         *_nobody(tasks, cards, has_model),
         *_unknown_checks(book, registry),
-        *check_rules(rules, tasks, cards),
+        *check_rules(rules, tasks, cards, book.given),
         *check_team(rules, tasks, cards),
         *_differing_skills(cards),
         *_unverified(tasks, cards, registry),

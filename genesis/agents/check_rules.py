@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import combinations
 
 from genesis.agents.findings import DeclaredTask, RegistryFinding
-from genesis.routing.conditions import known, may_meet
+from genesis.routing.conditions import Facts, known, may_meet
 from genesis.routing.distinct import distinct
 from genesis.routing.effects import Effect, Rule
 from genesis.routing.rules import RuleBook
@@ -19,10 +20,19 @@ _CORRECT = "correct the name in routing_rules.yaml, or register the agent"
 
 
 def check_rules(
-    rules: RuleBook, tasks: Sequence[DeclaredTask], cards: Sequence[AgentCard]
+    rules: RuleBook,
+    tasks: Sequence[DeclaredTask],
+    cards: Sequence[AgentCard],
+    given: Collection[str],
 ) -> Iterator[RegistryFinding]:
-    """Targets that are not there or cannot do it, conditions that cannot hold, quarrels."""
+    """Targets that are not there or cannot do it, conditions that cannot hold, quarrels.
+
+    Args:
+        given: data that requests are known to come with.
+    """
     names = {card.name for card in cards}
+    known_names = _known_names(tasks, cards, given)
+    yield from _nobody_left(rules, tasks, cards)
     for rule, effect in rules.missing_targets(cards):
         yield RegistryFinding(
             "warning" if effect.action == "forbid" else "error",
@@ -34,10 +44,69 @@ def check_rules(
         )
     for rule in rules.rules:
         yield from _never_now(rule, names)
+        yield from _misnamed(rule, known_names)
         yield from _unable(rule, tasks, cards)
     for first, second in combinations(rules.rules, 2):
         if first.priority == second.priority and may_meet(first.when, second.when):
             yield from _quarrels(first, second, cards)
+
+
+def _known_names(
+    tasks: Sequence[DeclaredTask], cards: Sequence[AgentCard], given: Collection[str]
+) -> Mapping[str, set[str]]:
+    """The names that conditions of a kind can mean."""
+    skills = [skill for card in cards for skill in card.skills]
+    declared = [task for _, task in tasks]
+    made = {name for one in (*skills, *declared) for name in one.produces}
+    needed = {name for one in (*skills, *declared) for name in one.requires}
+    return {
+        "operation": {skill.id for skill in skills} | {task.operation for task in declared},
+        "produces": made,
+        "requires": made | needed | set(given),
+        "given": needed | set(given),
+        "inputs": needed | set(given),
+    }
+
+
+def _misnamed(rule: Rule, known_names: Mapping[str, set[str]]) -> Iterator[RegistryFinding]:
+    """Conditions on operations and data of which nobody knows."""
+    conditions = [*rule.when.of_task, *rule.when.of_moment]
+    conditions += [("inputs", frozenset({wanted.name})) for wanted in rule.when.inputs]
+    for key, wanted in conditions:
+        for name in sorted(wanted - known_names.get(key, wanted)):
+            near = get_close_matches(name, known_names[key], n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            yield RegistryFinding(
+                "warning",
+                "rule",
+                rule.name,
+                f"line {rule.line_of(f'when.{key}')}: no agent, declared plan or kind of request "
+                f"knows the name {name!r} under {key}{meant}",
+                "correct the name in routing_rules.yaml, unless requests bring it by `context`",
+            )
+
+
+def _nobody_left(
+    rules: RuleBook, tasks: Sequence[DeclaredTask], cards: Sequence[AgentCard]
+) -> Iterator[RegistryFinding]:
+    """Tasks that rules keep from everybody who can do them, whatever the request says."""
+    always = rules.now(Facts(healthy=frozenset(card.name for card in cards)))
+    for plan, task in tasks:
+        effects = always.effects(task)
+        able = [card for card, _ in skills_for(task, cards)]
+        barred = [ruled["forbid"] for card in able if "forbid" in (ruled := effects.on(card))]
+        # Whom a rule requires and nobody is, is told by itself.
+        real = all(any(effect.target.means(card) for card in cards) for effect in barred)
+        if able and real and len(barred) == len(able):
+            names = ", ".join(dict.fromkeys(repr(effect.rule) for effect in barred))
+            yield RegistryFinding(
+                "error",
+                "operation",
+                task.operation or task.id,
+                f"nobody is left for a {task.task_type} task of the plan {plan!r}: the rules "
+                f"{names} keep it from {', '.join(card.name for card in able)}",
+                "let one of them do it, or register another agent for it",
+            )
 
 
 def _never_now(rule: Rule, names: set[str]) -> Iterator[RegistryFinding]:

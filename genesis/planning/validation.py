@@ -206,5 +206,8 @@ def _over(count: int, weighed: Weighed, limits: Limits) -> Iterable[Finding]:
             "left before the deadline"
         )
     if limits.usd is not None and weighed.usd > limits.usd + _TOLERANCE:
-        messages.append(f"it costs at least ${weighed.usd:.4f} and ${limits.usd:.4f} is left")
+        messages.append(
+            f"it costs at least ${weighed.usd:.4f} and ${limits.usd:.4f} is left of the budget; "
+            "raise it, or ask for less"
+        )
     return [Finding("limit", "error", "", "", message) for message in messages]

@@ -164,10 +164,25 @@ def test_a_skill_whose_data_nobody_gives_or_makes() -> None:
             "maker can do none of the declared tasks that it is about (judge_it)",
         ),
         (
-            _rule("then: {forbid: {capability: make_it}}")
-            + "\n  - {name: s, then: {prefer: maker}, because: x}",
+            _rule("when: {tenant: acme}, then: {forbid: {capability: make_it}}")
+            + "\n  - {name: s, when: {tenant: acme}, then: {prefer: maker}, because: x}",
             "warning",
             "line 3: prefer maker disagrees with forbid agents with 'make_it' of rule 'r' (line 2)",
+        ),
+        (
+            _rule("when: {operation: make_itt}, then: {prefer: maker}"),
+            "warning",
+            "knows the name 'make_itt' under operation; did you mean 'make_it'?",
+        ),
+        (
+            _rule("when: {given: topik}, then: {prefer: maker}"),
+            "warning",
+            "knows the name 'topik' under given; did you mean 'topic'?",
+        ),
+        (
+            _rule("when: {inputs: {spoon: {suffix: .csv}}}, then: {prefer: maker}"),
+            "warning",
+            "knows the name 'spoon' under inputs",
         ),
     ],
 )
@@ -175,6 +190,16 @@ def test_rules_that_do_not_fit(rules: str, severity: str, message: str) -> None:
     finding = _only(_checked(BOTH, rules))
     assert (finding.severity, finding.kind) == (severity, "rule")
     assert message in finding.message
+
+
+def test_a_task_that_rules_keep_from_everybody() -> None:
+    rules = _rule("when: {operation: make_it}, then: {forbid: maker}")
+    finding = _only(_checked(BOTH, rules))
+    assert (finding.severity, finding.subject) == ("error", "make_it")
+    assert "the rules 'r' keep it from maker" in finding.message
+    assert _checked({**BOTH, "other": [MAKE]}, rules).sound
+    sometimes = _rule("when: {operation: make_it, tenant: acme}, then: {forbid: maker}")
+    assert _checked(BOTH, sometimes).findings == ()
 
 
 _SEPARATE = (
