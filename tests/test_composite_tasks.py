@@ -711,3 +711,16 @@ async def test_a_failed_whole_called_right_leaves_its_parts_as_they_were_checked
             counts = {o.agent: (o.successes, o.failures) for o in recall.outcomes}
             assert counts.pop("compose") == ((1, 0) if success else (0, 1))
             assert set(counts.values()) == {(1, 0)}
+
+
+async def test_what_is_said_of_a_part_holds_for_its_own_parts(make: Make) -> None:
+    async with make(OUTER, DEEPER, max_request_depth=3) as orchestrator:
+        World(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        await orchestrator.record_feedback(f"{result.run_id}~research~1", success=False)
+        for success in (False, True):
+            await orchestrator.record_feedback(result.run_id, success=success)
+            recall = await orchestrator.services.memory.recall("general")
+            counts = {o.agent: (o.successes, o.failures) for o in recall.outcomes}
+            assert counts["fetch"] == counts["merge"] == (0, 1)
+            assert counts["compose"] == ((1, 0) if success else (0, 1))

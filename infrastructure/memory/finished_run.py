@@ -141,14 +141,16 @@ def apply_feedback(tx: Tx, said: RunFeedback) -> RunFeedback:
 
 
 def _correct_parts(tx: Tx, run_id: str, *, called_wrong: bool) -> None:
-    for part_id in run_sources.with_parts(tx, [run_id]):
-        part, own = runs.get_run(tx, part_id), runs.get_feedback(tx, part_id)
-        if part_id == run_id or part is None or part.recorded_success is None:
-            continue
-        if own is None or own.success is None:
-            counted = part.recorded_success and not called_wrong
+    for part_id in run_sources.runs_of(tx, run_sources.PARENT + run_id):
+        said, part = runs.get_feedback(tx, part_id), runs.get_run(tx, part_id)
+        if said is not None and said.success is not None:
+            continue  # that holds for its own parts too
+        if part is not None and part.recorded_success is not None:
+            recorded = part.recorded_success
+            counted = recorded and not called_wrong
             plan_cases.correct_plan(tx, part_id, counted)
-            outcomes.correct_outcomes(tx, part_id, recorded=part.recorded_success, success=counted)
+            outcomes.correct_outcomes(tx, part_id, recorded=recorded, success=counted)
+        _correct_parts(tx, part_id, called_wrong=called_wrong)
 
 
 def known_run(tx: Tx, run_id: str) -> RunRecord | None:
