@@ -167,6 +167,18 @@ def _name_at(data: object, path: KeyPath) -> str:
     return str(named or "(no name)")
 
 
+# What pydantic says of these speaks of its own classes, or leaves open what to do.
+_IN_OUR_WORDS = {
+    "missing": "is missing: every entry needs it",
+    "model_type": "must be keys with values, {key: value}",
+    "model_attributes_type": "must be keys with values, {key: value}",
+    "dict_type": "must be keys with values, {key: value}",
+    "list_type": "must be a list, [one, another]",
+    "int_type": "must be a whole number",
+    "string_type": "must be text",
+}
+
+
 def _problem(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         allowed = allowed_under(error["loc"][:-1])
@@ -176,8 +188,13 @@ def _problem(error: ErrorDetails) -> str:
     said = error.get("ctx", {}).get("error")
     if said is not None:
         return f"{said}"
-    if error["type"] == "missing":
-        return error["msg"]
     if error["type"] == "string_type" and isinstance(error["input"], _READ_OTHERWISE):
         return f"must be text: put it in quotes (found {one_line(str(error['input']))[:80]})"
-    return f"{error['msg']} (found {one_line(repr(error['input']))[:80]})"
+    if error["type"] in _IN_OUR_WORDS:
+        found = "" if error["type"] == "missing" else f" (found {_shown(error['input'])})"
+        return _IN_OUR_WORDS[error["type"]] + found
+    return f"{error['msg']} (found {_shown(error['input'])})"
+
+
+def _shown(value: object) -> str:
+    return one_line(repr(value))[:80]

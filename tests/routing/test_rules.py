@@ -123,7 +123,7 @@ def test_an_effect_explains_itself() -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        (["{name: r, then: {prefer: a}}"], r"r\.yaml, line 2, rule 'r': because: Field required"),
+        (["{name: r, then: {prefer: a}}"], r"r\.yaml, line 2, rule 'r': because: is missing"),
         (["{name: r, then: {}, because: x}"], "then: does nothing; allowed: assign, prefer"),
         (["{name: r, then: {asign: a}, because: x}"], r"then\.asign: is unknown; allowed: assign"),
         (["{name: r, when: {tpye: x}, then: {prefer: a}, because: x}"], "allowed: task_type"),
@@ -215,7 +215,7 @@ def test_the_line_is_that_of_the_wrong_key() -> None:
         RuleBook.parse(text, "r.yaml")
     with pytest.raises(ConfigError, match=r"r\.yaml, line 11, rule 'r': then\.assign: must be an"):
         RuleBook.parse(text.replace("- 7", "- e"), "r.yaml")
-    with pytest.raises(ConfigError, match=r"r\.yaml, line 2, rule 'r': because: Field required"):
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 2, rule 'r': because: is missing"):
         RuleBook.parse("rules:\n  - name: r\n    then: {forbid: a}\n", "r.yaml")
 
 
@@ -231,7 +231,7 @@ _BOMB = "rules: &a0 [x]\n" + "".join(
         ("rules: 3", "line 1: rules: "),
         ("- x", "must hold the keys rules, separate, persons"),
         ("", "must hold the keys"),
-        ("{}", "rules: Field required"),
+        ("{}", "rules: is missing"),
         ("rules: []\nmore: 1", "line 2: more: is unknown; allowed: rules"),
         ("a: 1", "line 1: a: is unknown; allowed: rules, separate, persons"),
         ("rules: []\nrules: []", r"line 2: the key 'rules' is given twice, first in line 1"),
