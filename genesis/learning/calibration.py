@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from genesis.routing.calibrate import TERMS, Calibration, score_terms
+from genesis.routing.calibrate import OWN_TERM, TERMS, Calibration, score_terms
 
 Floats = NDArray[np.float64]
 
 STRENGTHS: Final = (0.003, 0.03, 0.3, 3.0)  # inverse penalties, scikit-learn's C
+_OTHERS_SCALE: Final = 0.3
+_ERRORS: Final = 0.5  # standard errors by which a richer fit must be better
 _FOLDS: Final = 5
 _SUREST: Final = 1e-6
 _STEPS: Final = 1000
@@ -30,48 +32,78 @@ class Group:
     count: int
 
 
-def fit_calibration(scores: Floats, outcomes: Floats, *, seed: int) -> tuple[Calibration, Floats]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What was fitted.
+
+    Attributes:
+        calibration: on all examples.
+        held_out: the probabilities that it gives out of fold, [n, options].
+        strength: inverse of the penalty, scikit-learn's C.
+    """
+
+    calibration: Calibration
+    held_out: Floats
+    strength: float
+
+
+def fit_calibration(scores: Floats, outcomes: Floats, *, seed: int) -> Fitted:
     """Fit on scores that have not seen their outcomes.
+
+    The penalty is that of the least log loss out of fold. The other options' scores count only
+    where that loss says that they help, and are held back then, too: few examples mislead.
 
     Args:
         scores: raw, [n, options].
         outcomes: 1, 0, or NaN for what was not tried, [n, options].
         seed: draws the folds.
-
-    Returns:
-        The calibration, with the penalty of the least log loss out of fold; and the
-        probabilities that it gives out of fold, [n, options].
     """
     order = np.random.default_rng(seed).permutation(len(scores))
     folds = np.array_split(order, min(_FOLDS, len(order)))
-    tried = [_out_of_fold(scores, outcomes, folds, strength) for strength in STRENGTHS]
-    best = int(np.argmin([_log_loss(said, outcomes) for said in tried]))
-    return _fitted(scores, outcomes, STRENGTHS[best]), tried[best]
+    alone, among = (_best(scores, outcomes, folds, scale) for scale in (0.0, _OTHERS_SCALE))
+    gains = _losses(alone.held_out, outcomes) - _losses(among.held_out, outcomes)
+    helps = gains.mean() > _ERRORS * gains.std() / np.sqrt(len(gains))
+    return among if helps else alone
+
+
+def _best(
+    scores: Floats, outcomes: Floats, folds: Sequence[NDArray[np.intp]], others: float
+) -> Fitted:
+    tried = [_out_of_fold(scores, outcomes, folds, strength, others) for strength in STRENGTHS]
+    best = int(np.argmin([_losses(said, outcomes).mean() for said in tried]))
+    calibration = _fitted(scores, outcomes, STRENGTHS[best], others)
+    return Fitted(calibration, tried[best], STRENGTHS[best])
 
 
 def _out_of_fold(
-    scores: Floats, outcomes: Floats, folds: Sequence[NDArray[np.intp]], strength: float
+    scores: Floats,
+    outcomes: Floats,
+    folds: Sequence[NDArray[np.intp]],
+    strength: float,
+    others: float,
 ) -> Floats:
     said = np.zeros_like(scores)
     for unseen in folds:
         seen = np.setdiff1d(np.arange(len(scores)), unseen)
-        said[unseen] = _fitted(scores[seen], outcomes[seen], strength).apply(scores[unseen])
+        said[unseen] = _fitted(scores[seen], outcomes[seen], strength, others).apply(scores[unseen])
     return said
 
 
-def _log_loss(said: Floats, outcomes: Floats) -> float:
+def _losses(said: Floats, outcomes: Floats) -> Floats:
+    """Log loss of each outcome that is known, [known]."""
     sure = np.clip(np.where(outcomes > 0, said, 1 - said), _SUREST, 1)
-    return -float(np.log(sure)[~np.isnan(outcomes)].mean())
+    return -np.log(sure)[~np.isnan(outcomes)]
 
 
-def _fitted(scores: Floats, outcomes: Floats, strength: float) -> Calibration:
+def _fitted(scores: Floats, outcomes: Floats, strength: float, others: float) -> Calibration:
+    """With the terms of other options scaled down: the smaller, the dearer under the penalty."""
     mean, spread = scores.mean(axis=0), scores.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    made = score_terms((scores - mean) / spread)
+    scale = np.where(np.arange(TERMS) == OWN_TERM, 1.0, others)
+    made = score_terms((scores - mean) / spread) * scale
     fits = [_logistic(made[:, o], outcomes[:, o], strength) for o in range(scores.shape[1])]
-    return Calibration(
-        mean, spread, np.array([terms for terms, _ in fits]), np.array([at for _, at in fits])
-    )
+    factors = np.array([of_terms for of_terms, _ in fits]) * scale
+    return Calibration(mean, spread, factors, np.array([offset for _, offset in fits]))
 
 
 def groups(expected: Floats, happened: Floats) -> list[Group]:

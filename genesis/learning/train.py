@@ -1,8 +1,9 @@
 """Train a routing policy on what happened.
 
 In three steps: kernel ridge regression scores each option at each example without having seen
-it; logistic regression on all options' scores makes them probabilities; how outcomes go together
-beyond these is learnt last (`genesis.learning.joint`).
+it; logistic regression on these makes them probabilities, corrected for options that were tried
+at some examples only; how outcomes go together beyond these is learnt last. All of this is in
+`genesis.learning.expectations`; prices are learnt here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genesis.errors import InputError
-from genesis.learning.calibration import calibration_error, fit_calibration
+from genesis.learning.calibration import calibration_error
 from genesis.learning.examples import (
     Example,
     option_names,
@@ -24,9 +25,8 @@ from genesis.learning.examples import (
     success_table,
     vectors,
 )
-from genesis.learning.joint import fit_joint
+from genesis.learning.expectations import RIDGES, Expectations, fit_expectations
 from genesis.learning.kernel import Fit, fit_ridges, gaussian
-from genesis.routing.calibrate import Calibration
 from genesis.routing.features import form
 from genesis.routing.policy import Card, RoutingPolicy, Scaling, Weights
 from infrastructure.embeddings.embedder import Embedder
@@ -37,7 +37,6 @@ MOST_EXAMPLES: Final = 2_000
 # Of form and vector in a squared distance: the best on questions of many subjects, and flat there.
 _FORM_WEIGHT: Final = 0.5
 _VECTOR_WEIGHT: Final = 1.0
-_RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)  # growing
 _SOFT_SHARE: Final = 0.1
 _LEAST_USD: Final = 1e-9
 
@@ -49,7 +48,7 @@ class Training:
     Attributes:
         policy: trained on all examples.
         labelled: the examples that it was trained on.
-        held_out: P(verified), each example left out, [labelled, options].
+        held_out: P(verified) where an option is tried, each example left out, [labelled, options].
         outcomes: 1, 0, or NaN for what was not tried, [labelled, options].
     """
 
@@ -120,16 +119,20 @@ def train(
     scaling = _scaling(table.forms, table.vectors.shape[1])
     points = scaling.rows(table.forms, table.vectors)
     kernel = gaussian(points)
-    scores, prices = _fitted(kernel, table.outcomes, table.usd)
-    calibration, held_out = fit_calibration(scores.unseen, table.outcomes, seed=seed)
-    tried = ~np.isnan(table.outcomes)
-    weights = _weights(scaling, points, tried, scores, calibration, prices)
-    policy = RoutingPolicy(
-        _card(options, embedder, table.outcomes, held_out),
-        weights,
-        fit_joint(held_out, table.outcomes, seed=seed),
+    # Outcomes and prices together: one decomposition of the kernel does for both.
+    soft, logs = _log_prices(table.usd)
+    fits = fit_ridges(kernel, np.hstack([table.outcomes, logs]), RIDGES)
+    found = fit_expectations(
+        kernel, table.outcomes, [fit.part(slice(len(options))) for fit in fits], seed=seed
     )
-    return Training(policy, labelled, held_out, table.outcomes)
+    prices = _prices([fit.part(slice(len(options), None)) for fit in fits], logs, soft)
+    tried = ~np.isnan(table.outcomes)
+    policy = RoutingPolicy(
+        _card(options, embedder, table.outcomes, found.held_out),
+        _weights(scaling, points, tried, found, prices),
+        found.joint,
+    )
+    return Training(policy, labelled, found.held_out, table.outcomes)
 
 
 def _scaling(forms: Floats, dimensions: int) -> Scaling:
@@ -138,51 +141,27 @@ def _scaling(forms: Floats, dimensions: int) -> Scaling:
     return Scaling(forms.mean(axis=0), np.where(spread > 0, spread, 1.0), weights)
 
 
-def _fitted(kernel: Floats, outcomes: Floats, usd: Floats) -> tuple[Fit, _Prices]:
-    """Scores and prices, each with its own penalty, from one decomposition of the kernel."""
+def _log_prices(usd: Floats) -> tuple[Floats, Floats]:
+    """What softens each option's prices, US dollars, and the logarithms of those softened."""
     soft = np.maximum(_SOFT_SHARE * np.nanmean(usd, axis=0), _LEAST_USD)
-    logs = np.log(usd + soft)
-    fits = fit_ridges(kernel, np.hstack([outcomes, logs]), _RIDGES)
-    options = outcomes.shape[1]
-    scores = [fit.part(slice(options)) for fit in fits]
-    prices = [fit.part(slice(options, None)) for fit in fits]
-    priced = min(prices, key=lambda fit: _mean_square(fit.unseen - logs))
+    return soft, np.log(usd + soft)
+
+
+def _prices(fits: Sequence[Fit], logs: Floats, soft: Floats) -> _Prices:
+    best = min(fits, key=lambda fit: float(np.nanmean(np.square(fit.unseen - logs))))
     # The mean of prices is more than exp of the mean of their logarithms (Duan, 1983).
-    smear = np.log(np.nanmean(np.exp(logs - priced.unseen), axis=0))
-    return scores[_smoothest(scores, outcomes)], _Prices(priced.dual, priced.mean + smear, soft)
-
-
-def _smoothest(fits: Sequence[Fit], outcomes: Floats) -> int:
-    """The place of the greatest penalty that is not clearly worse than the best.
-
-    Clearly: by more than one standard error of the difference (Breiman et al., 1984, whose rule
-    this is). What counts is how far apart the options are predicted: a router compares them.
-    """
-    errors = np.array([_errors(fit.unseen - outcomes) for fit in fits])
-    off = errors - errors[errors.mean(axis=1).argmin()]
-    good = off.mean(axis=1) <= off.std(axis=1) / np.sqrt(off.shape[1])
-    return int(np.flatnonzero(good)[-1])
-
-
-def _errors(gaps: Floats) -> Floats:
-    """Each example's squared error, what all its tried options share left out, [n]."""
-    tried = (~np.isnan(gaps)).sum(axis=1)
-    common = np.where(tried > 1, np.nansum(gaps, axis=1) / tried, 0.0)
-    return np.nansum(np.square(gaps - common[:, None]), axis=1)
-
-
-def _mean_square(gaps: Floats) -> float:
-    return float(np.nansum(gaps * gaps)) / max(int((~np.isnan(gaps)).sum()), 1)
+    smear = np.log(np.nanmean(np.exp(logs - best.unseen), axis=0))
+    return _Prices(best.dual, best.mean + smear, soft)
 
 
 def _weights(
     scaling: Scaling,
     points: NDArray[np.float32],
     tried: NDArray[np.bool_],
-    scores: Fit,
-    calibration: Calibration,
+    found: Expectations,
     prices: _Prices,
 ) -> Weights:
+    scores, calibration = found.scores, found.calibration
     return Weights(
         form_mean=scaling.mean,
         form_spread=scaling.spread,

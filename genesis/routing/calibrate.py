@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 TERMS: Final = 5
+OWN_TERM: Final = 0  # the place of the one that needs no other option
 _SUREST: Final = 30.0  # logits; beyond, exp overflows or says nothing more
 
 
@@ -31,9 +32,12 @@ class Calibration:
 
     def apply(self, scores: Floats) -> Floats:
         """P(verified), [n, options], of raw scores, [n, options]."""
+        return 1 / (1 + np.exp(-self.logits(scores)))
+
+    def logits(self, scores: Floats) -> Floats:
+        """Of these probabilities."""
         made = score_terms((scores - self.mean) / self.spread)
-        logits = (made * self.terms).sum(axis=2) + self.offset
-        return 1 / (1 + np.exp(-np.clip(logits, -_SUREST, _SUREST)))
+        return np.clip((made * self.terms).sum(axis=2) + self.offset, -_SUREST, _SUREST)
 
 
 def score_terms(scores: Floats) -> Floats:

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 _SURELY: Final = 1e-4  # no expectation is surer than this
 _STEPS: Final = 30
 _EXACT: Final = 1e-9
-_LOGISTIC: Final = np.pi / 8  # how a spread of the trait flattens a logistic curve, about
+LOGISTIC: Final = np.pi / 8  # how a spread of the trait flattens a logistic curve, about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +104,7 @@ def with_marginal(slopes: Floats, weights: Floats, marginal: Floats) -> Floats:
     wanted = np.clip(marginal, _SURELY, 1 - _SURELY)
     centred = slopes - (slopes @ weights)[..., None]
     spread = np.square(centred) @ weights
-    offset = np.log(wanted / (1 - wanted)) * np.sqrt(1 + _LOGISTIC * spread)
+    offset = np.log(wanted / (1 - wanted)) * np.sqrt(1 + LOGISTIC * spread)
     found = _logistic(centred + offset[..., None])
     for _ in range(_STEPS):
         gap = found @ weights - wanted

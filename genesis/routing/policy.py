@@ -93,7 +93,7 @@ class Weights:
         points: the examples' rows, float32 [n, forms + dimensions].
         tried: 1 where an example tried an option, float32 [n, o].
         success: dual weights of the scores, float32 [n, o].
-        success_mean: each option's share of successes, [o].
+        success_mean: each option's share of successes, at all tasks, [o].
         score_mean, score_spread, terms, offset: see `Calibration`.
         price: dual weights of log(usd + soft), float32 [n, o].
         price_mean: its mean, [o].
@@ -166,10 +166,10 @@ class RoutingPolicy:
         score, log_usd, support = sums.astype(np.float64).reshape(3, len(self.options))
         marginal = self._calibration.apply((weights.success_mean + score)[None])[0]
         usd = np.maximum(np.exp(weights.price_mean + log_usd) - weights.price_soft, 0.0)
-        success, states = marginal[:, None], np.ones(1)
+        success, states, rate = marginal[:, None], np.ones(1), weights.success_mean
         if self.joint is not None:
-            success, states = self.joint.states(marginal)
-        return Outlook(self.options, success, states, usd, support, weights.success_mean)
+            (success, states), rate = self.joint.states(marginal), self.joint.rate
+        return Outlook(self.options, success, states, usd, support, rate)
 
     def _likeness(self, row: Rows) -> Rows:
         """The kernel of one row with every example's, float32 [n]."""

@@ -20,7 +20,7 @@ def drawn(n: int, seed: int = 0) -> tuple[Floats, Floats]:
 
 
 def test_probabilities_keep_their_word_on_what_was_not_seen() -> None:
-    calibration, _ = fit_calibration(*drawn(2000), seed=0)
+    calibration = fit_calibration(*drawn(2000), seed=0).calibration
     scores, outcomes = drawn(4000, seed=1)
     said = calibration.apply(scores)
     for option in range(2):
@@ -32,25 +32,36 @@ def test_an_option_is_judged_in_the_light_of_the_others() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(2000, 2))
     outcomes = (rng.random((2000, 2)) < 1 / (1 + np.exp(-2 * scores[:, :1]))).astype(np.float64)
-    calibration, _ = fit_calibration(scores, outcomes, seed=0)
+    calibration = fit_calibration(scores, outcomes, seed=0).calibration
     low, high = calibration.apply(np.array([[-2.0, 0.0], [2.0, 0.0]]))[:, 1]
     assert low < 0.15
     assert high > 0.85
+
+
+def test_few_examples_do_not_let_options_mislead_each_other() -> None:
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(80, 8))
+    outcomes = (rng.random((80, 8)) < 1 / (1 + np.exp(-hidden))).astype(np.float64)
+    calibration = fit_calibration(hidden, outcomes, seed=0).calibration
+    at_once = np.vstack([np.zeros(8), np.append(0.0, np.full(7, 2.0))])
+    alone, among = calibration.apply(at_once)[:, 0]
+    assert among == pytest.approx(alone, abs=0.05)
 
 
 def test_what_never_failed_is_not_held_for_sure() -> None:
     scores, outcomes = drawn(20)
     outcomes[:, 0] = 1.0
     outcomes[5:, 1] = np.nan
-    calibration, out_of_fold = fit_calibration(scores, outcomes, seed=0)
+    fitted = fit_calibration(scores, outcomes, seed=0)
+    calibration = fitted.calibration
     assert ((calibration.apply(scores) > 0) & (calibration.apply(scores) < 1)).all()
     assert calibration.apply(scores)[:, 0] == pytest.approx(20.5 / 21)
-    assert np.isfinite(out_of_fold).all()
+    assert np.isfinite(fitted.held_out).all()
 
 
 def test_no_spread_in_the_scores_gives_what_is_usual() -> None:
     outcomes = np.array([[1.0], [0.0], [1.0], [1.0]] * 25)
-    calibration, _ = fit_calibration(np.zeros((100, 1)), outcomes, seed=0)
+    calibration = fit_calibration(np.zeros((100, 1)), outcomes, seed=0).calibration
     assert calibration.apply(np.zeros((1, 1)))[0, 0] == pytest.approx(0.75, abs=0.01)
 
 
