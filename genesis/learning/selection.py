@@ -118,7 +118,7 @@ def unselected(scores: Floats, outcomes: Floats, fitted: Fitted) -> Unselected:
     return Unselected(
         calibration,
         LatentTrait(
-            np.full(scores.shape[1], best.loading, dtype=np.float64),
+            best.loading * np.ones(scores.shape[1]),
             seen.levels,
             seen.weights,
             np.nanmean(outcomes, axis=0),

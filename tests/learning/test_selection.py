@@ -42,7 +42,7 @@ def escalated(outcomes: Floats) -> Floats:
     n=st.integers(600, 900),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_expectations_are_nearer_to_the_truth(loading: float, n: int, seed: int) -> None:
     marginal, outcomes = tasks(n, loading, seed)
     seen = escalated(outcomes)
