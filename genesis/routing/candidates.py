@@ -13,7 +13,6 @@ from genesis.routing.rules import Action, Effect, RuleEffects
 from genesis.tasks.capability import best_skill
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
-from infrastructure.text import counted
 
 _PREFERRED = 2.0
 
@@ -141,12 +140,7 @@ def _reason(
     else:
         made = ", ".join(task.produces) if skill.produces else f"{task.task_type} tasks"
         parts.append(f"its {skill.id!r} serves {made}")
-    if record.n:
-        parts.append(
-            f"expected {record.mean:.0%} verified from {counted(record.n, 'attempt')} of this kind"
-        )
-    else:
-        parts.append(f"no record of this kind, {record.mean:.0%} assumed")
+    parts.append(f"{record.mean:.0%} verified expected ({record.basis})")
     if running:
         parts.append(f"busy with {running} of {card.max_concurrency}")
     return "; ".join(parts)
