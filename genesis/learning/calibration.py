@@ -131,4 +131,8 @@ def _logistic(terms: Floats, outcome: Floats, strength: float) -> tuple[Floats, 
         return np.zeros(TERMS), float(np.log(share / (1 - share)))
     model: Any = LogisticRegression(C=strength, max_iter=_STEPS)
     model.fit(terms[known], labels)
+    # A score without its example leans away from the outcome, a little. Where texts tell nothing,
+    # that is all there is to it, and a falling curve would be learnt from it.
+    if model.coef_[0][OWN_TERM] < 0:
+        return np.zeros(TERMS), float(np.log(share / (1 - share)))
     return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])

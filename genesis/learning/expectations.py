@@ -55,33 +55,35 @@ def fit_expectations(
         fits: of the outcomes to the kernel, one for each of `RIDGES`.
         seed: draws folds.
     """
-    complete = not np.isnan(outcomes).any()
-    scores = _smoothest(fits, outcomes) if complete else _best(fits, outcomes)
+    scores = _chosen(fits, outcomes)
     fitted = fit_calibration(scores.unseen, outcomes, seed=seed)
-    if complete:
+    if not np.isnan(outcomes).any():
         joint = fit_joint(fitted.held_out, outcomes, seed=seed)
         return Expectations(scores, fitted.calibration, joint, fitted.held_out)
     tried = fitted
     found = unselected(scores.unseen, outcomes, fitted)
     for _ in range(_ROUNDS - 1):
-        scores = _best(fit_ridges(kernel, found.completed, RIDGES), outcomes)
+        scores = _chosen(fit_ridges(kernel, found.completed, RIDGES), outcomes)
         fitted = fit_calibration(scores.unseen, outcomes, seed=seed)
         found = unselected(scores.unseen, outcomes, fitted)
     return Expectations(scores, found.calibration, found.joint, tried.held_out)
 
 
-def _best(fits: Sequence[Fit], outcomes: Floats) -> Fit:
-    """With the penalty of the least squared error at what was tried, each example left out."""
+def _chosen(fits: Sequence[Fit], outcomes: Floats) -> Fit:
+    """With the penalty that tells options apart, or, where that is hardly seen, that errs least."""
+    compared = np.logical_not(np.isnan(outcomes).any(axis=1))
+    if 2 * compared.sum() > len(outcomes):
+        return _smoothest(fits, outcomes, compared)
     return min(fits, key=lambda fit: float(np.nanmean(np.square(fit.unseen - outcomes))))
 
 
-def _smoothest(fits: Sequence[Fit], outcomes: Floats) -> Fit:
+def _smoothest(fits: Sequence[Fit], outcomes: Floats, compared: NDArray[np.bool_]) -> Fit:
     """With the greatest penalty that is not clearly worse than the best.
 
     Clearly: by more than one standard error of the difference (Breiman et al., 1984, whose rule
     this is). What counts is how far apart the options are predicted: a router compares them.
     """
-    errors = np.array([_errors(fit.unseen - outcomes) for fit in fits])
+    errors = np.array([_errors((fit.unseen - outcomes)[compared]) for fit in fits])
     off = errors - errors[errors.mean(axis=1).argmin()]
     good = off.mean(axis=1) <= off.std(axis=1) / np.sqrt(off.shape[1])
     return fits[int(np.flatnonzero(good)[-1])]

@@ -60,6 +60,7 @@ class _Seen:
         terms: an option's own standardised score, and 1, [n, options, 2].
         outcomes: 1, 0, or NaN for what was not tried, [n, options].
         usual: the calibration's offsets, [options].
+        slopes: its factors of an option's own score, [options].
         penalty: of the corrections, [2].
         levels, weights: of the trait, [levels].
     """
@@ -68,6 +69,7 @@ class _Seen:
     terms: Floats
     outcomes: Floats
     usual: Floats
+    slopes: Floats
     penalty: Floats
     levels: Floats
     weights: Floats
@@ -135,6 +137,7 @@ def _seen(scores: Floats, outcomes: Floats, fitted: Fitted) -> _Seen:
         np.stack([(scores - known.mean) / known.spread, np.ones_like(scores)], axis=2),
         outcomes,
         known.offset,
+        known.terms[:, OWN_TERM],
         np.array([1 / fitted.strength, _UNPENALISED]),
         levels,
         weights / weights.sum(),
@@ -180,7 +183,10 @@ def _maximisation(seen: _Seen, option: int, posterior: Floats, model: _Model) ->
     bend = (shares * success * (1 - success)).sum(axis=1)
     curvature = (terms * bend[:, None]).T @ terms + np.diag(seen.penalty)
     step = cast("Floats", np.linalg.solve(curvature, slope))
-    return corrections + np.clip(step, -_FARTHEST, _FARTHEST)
+    corrections = corrections + np.clip(step, -_FARTHEST, _FARTHEST)
+    # A better score never makes success less likely.
+    level = -model.gain * seen.slopes[option]
+    return np.array([max(corrections[0], level), corrections[1]])
 
 
 def _logistic(logits: Floats) -> Floats:

@@ -106,3 +106,17 @@ def test_a_never_failing_option_and_one_tried_once_are_no_trouble() -> None:
     said = training.policy.outlook("task 3").marginal
     assert np.isfinite(said).all()
     assert ((said > 0) & (said < 1)).all()
+
+
+def test_one_outcome_that_is_missing_changes_little() -> None:
+    rng = np.random.default_rng(0)
+    _, outcomes = tasks(200, 1.0, seed=0)
+    texts = ["word " * int(size) for size in rng.integers(1, 60, 200)]
+    made = [
+        Example(text, {f"option {o}": Observed(row[o] > 0) for o in range(4)})
+        for text, row in zip(texts, outcomes, strict=True)
+    ]
+    less = Example(made[7].text, dict(list(made[7].outcomes.items())[:3]))
+    policies = [train(each).policy for each in (made, [*made[:7], less, *made[8:]])]
+    said = [[policy.outlook(text).marginal for text in texts[:50]] for policy in policies]
+    assert said[1] == pytest.approx(np.array(said[0]), abs=0.05)

@@ -124,3 +124,15 @@ def test_a_vector_that_is_not_the_embedders_is_refused(vector: np.ndarray) -> No
     made = [Example(e.text, e.outcomes, vector.astype(np.float32)) for e in examples(4)]
     with pytest.raises(InputError, match="example 0: its vector"):
         train_policy(made, embedder=BuiltinEmbedder())
+
+
+def test_texts_that_tell_nothing_give_what_is_usual() -> None:
+    rng = np.random.default_rng(0)
+    made = [
+        Example("word " * size, {"a": Observed(bool(rng.random() < 0.2))})
+        for size in rng.integers(1, 60, 200).tolist()
+    ]
+    usual = np.mean([example.outcomes["a"].success for example in made])
+    policy = train_policy(made)
+    for size in (2, 20, 50):
+        assert policy.outlook("word " * size).marginal[0] == pytest.approx(usual, abs=0.12)
