@@ -21,6 +21,7 @@ from infrastructure.jsonvalue import JsonObject
 
 FALLBACK = "answer"
 _KEPT_READINGS = 128
+_CLEAR_LEAD = 0.3  # of a clause that only goes on
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
@@ -124,6 +125,8 @@ class Deliverables:
             for datum, config in known.items()
         }
         self._asked = dict(asked)
+        of_types = (d for one in asked.values() for d in (*one.always, *one.principal))
+        self._declared = frozenset([*known, *of_types])
         self._families = dict(families or {})
         self._includes = dict(includes or {})
         self._openings = Phrases([*openings, *open_ended])
@@ -191,22 +194,27 @@ class Deliverables:
 
     def _by_example(self, request: str, task_type: str, given: JsonObject) -> bool:
         """Whether a request may be read by examples: not against a type that the user gave."""
-        meaning = self._meaning(request, given)
+        meaning = self._meaning(request, given, task_type)
         if meaning is None or self._infer is None or meaning.task_type == task_type:
             return self._infer is not None
         return self._infer(request) == task_type
 
-    def _meaning(self, text: str, given: Iterable[str]) -> Meaning | None:
-        """What a passage asks for by its likeness to examples, if some plan makes that."""
+    def _meaning(self, text: str, given: Iterable[str], task_type: str = "") -> Meaning | None:
+        """What a passage asks for by its likeness to examples, if some plan makes that.
+
+        Where nothing that its task type asks for can be made, the best guess is taken.
+        """
         if self._reader is None:
             return None
-        meaning = self._reader.read(text, kinds_of(given))
-        known = {*self._known, FALLBACK}
-        return meaning if meaning is not None and known.issuperset(meaning.asks) else None
+        at_hand = kinds_of(given)
+        config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
+        possible = [d for d in (*config.always, *config.principal) if self.needs(d) <= at_hand]
+        meaning = self._reader.read(text, at_hand, guess=not possible)
+        return meaning if meaning is not None and self._declared >= set(meaning.asks) else None
 
     def _type(self, text: str, task_type: str, given: JsonObject) -> str:
         """The task type of a passage: that of its reading, unless its own fits what is asked."""
-        meaning = self._meaning(text, given)
+        meaning = self._meaning(text, given, task_type)
         if meaning is None or self._own.asked(prose(text, given), given):
             return task_type
         config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
@@ -273,7 +281,7 @@ class Deliverables:
         self, text: str, task_type: str, given: JsonObject, by_example: bool
     ) -> tuple[str, ...]:
         """What a passage asks for, by its words or by its task type: at least one datum."""
-        meaning = self._meaning(text, given) if by_example else None
+        meaning = self._meaning(text, given, task_type) if by_example else None
         if meaning is not None and not self._own.asked(prose(text, given), given):
             return meaning.asks
         config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
@@ -307,9 +315,11 @@ class Deliverables:
         """What a clause asks for by its likeness to examples, where those tell."""
         meaning = self._meaning(text, given)
         # 'And who made it?' goes on with what was asked of the data before.
-        if meaning is None or (any(map(self._from_words, meaning.asks)) and not names_path(text)):
+        clear = meaning is not None and (meaning.lead > _CLEAR_LEAD or names_path(text))
+        if meaning is None or not clear:
             return found
-        return list(meaning.asks)
+        in_words = any(map(self._from_words, meaning.asks)) and not names_path(text)
+        return found if in_words else list(meaning.asks)
 
     def _with_own(self, own: Sequence[str], found: Sequence[str], text: str) -> tuple[str, ...]:
         """What own skills make, and what is asked for beside it.

@@ -19,19 +19,45 @@ _MAKE = frozenset(
 )
 _EXPLAIN = frozenset(
     {"explain", "describe", "tell", "clarify", "define", "teach", "introduce", "outline"}
-    | {"what", "what's", "whats", "how", "why", "which", "who", "whose", "when", "where"}
+    | {"what", "what's", "whats", "how", "why"}
 )
 _ASK = frozenset(
     {"is", "are", "was", "were", "do", "does", "did", "has", "have", "can", "could", "should"}
     | {"will", "would", "may", "might"}
 )
+_WHICH = frozenset({"which", "who", "whose", "when", "where"})
+_COUNT = frozenset({"many", "much", "often"})
 # These say only that something is done: what is done is the thing, 'run a linter'.
-_DO = frozenset({"run", "do", "perform", "conduct", "execute"})
-# These say what becomes of a text or file, whichever it is.
+_DO = frozenset({"run", "do", "perform", "conduct", "execute"}) | _MAKE
+# These say what becomes of a text or file, whichever it is; the nouns stand for the verbs.
 _TRANSFORM = frozenset(
     stems(
-        "translate summarise summarize proofread paraphrase rephrase reword shorten condense"
-        " transcribe lint review typeset spellcheck"
+        "translate summarise proofread paraphrase rephrase reword shorten condense transcribe lint"
+        " review typeset spellcheck"
+    )
+)
+_DOINGS = {"linter": "lint", "review": "review", "translation": "translate", "summary": "summarise"}
+_SAME_ACT = tuple(
+    frozenset(stems(verbs))
+    for verbs in (
+        "remove delete drop erase strip discard purge",
+        "add insert append",
+        "fix repair correct mend",
+        "convert transform turn",
+        "rename relabel",
+        "replace substitute swap",
+        "clean tidy",
+        "merge join combine",
+        "sort order",
+        "fill impute",
+        "rewrite refactor restructure",
+        "find locate search detect",
+        "check verify validate",
+        "show list display print",
+        "suggest propose recommend brainstorm",
+        "plan schedule organise",
+        "anonymise pseudonymise mask redact",
+        "summarise summarize",
     )
 )
 _SAME_THING = (
@@ -41,7 +67,6 @@ _SAME_THING = (
     frozenset({"post", "blogpost"}),
     frozenset({"cv", "resume", "résumé"}),
 )
-_COUNT = frozenset({"many", "much", "often"})
 _NO_VERB = frozenset(
     {"the", "a", "an", "my", "our", "your", "this", "that", "these", "those"}
     | {"i", "we", "it", "there", "in", "on", "for"}
@@ -51,7 +76,7 @@ _THING = re.compile(
     r"(?:(?:a|an|the|some|any|my|our|your|this|these|those|another|\d+)\s+)*"
     r"(?P<thing>(?:[^\W_]+['\u2019-]?[^\W_]*\s+){0,7}?[^\W_]+(?:-[^\W_]+)*)"
     r"(?=\s*(?:$|[,.;:!?(\n]|\s(?:to|for|about|on|of|that|which|who|whose|with|without|in|into|from"
-    r"|by|and|or|as|so|at|between|after|before|when|where|why|how|asking|saying|[a-z]{3,}ing)\b))",
+    r"|by|over|through|against|via|per|under|and|or|as|so|at|between|after|before|when|where|why|how|asking|saying|[a-z]{3,}ing)\b))",
     re.IGNORECASE,
 )
 _LONG = 5
@@ -63,7 +88,7 @@ class Form:
 
     Attributes:
         act: what is to be done, as a group of verbs or the verb's stem; empty if unknown.
-        thing: what is to be made or worked on, one word; empty if unknown or any.
+        thing: what is to be made or worked on, in its words; empty if unknown or any.
     """
 
     act: str
@@ -79,18 +104,16 @@ def form_of(request: str) -> Form:
     verb = words[0]
     if verb == "how" and len(words) > 1 and words[1] in _COUNT:
         return Form("count", "")
+    if verb in _WHICH:
+        return Form(verb, "")
     if verb in _EXPLAIN or verb in _ASK:
         return Form("explain" if verb in _EXPLAIN else "ask", "")
-    act = "make" if verb in _MAKE else stems(verb)[0]
-    if act in _TRANSFORM:
+    thing = thing_at(text, text.lower().index(verb) + len(verb)).lower()
+    doing = _DOINGS.get(_head(thing), "") if verb in _DO else ""
+    act = stems(doing or verb)[0]
+    if act in _TRANSFORM or _alike_acts(act, stems("summarise")[0]):
         return Form(act, "")
-    named = words_of(thing_at(text, text.lower().index(verb) + len(verb)))
-    thing = named[-1] if named else ""
-    if verb in _DO and thing:
-        done = stems(thing)[0]
-        act = done if done in _TRANSFORM else done.removesuffix("er")
-        return Form(act, "") if act in _TRANSFORM else Form(stems(verb)[0], thing)
-    return Form(act, thing)
+    return Form("make" if verb in _MAKE else act, thing)
 
 
 def thing_at(text: str, start: int) -> str:
@@ -101,19 +124,37 @@ def thing_at(text: str, start: int) -> str:
 
 def difference(one: Form, other: Form) -> str:
     """In what two forms differ, in words; empty when they may be the same."""
-    if one.act and other.act and not _alike(one.act, other.act):
+    if one.act and other.act and not _alike_acts(one.act, other.act):
         return f"it asks to {one.act}, this one to {other.act}"
-    if one.thing and other.thing and not _alike(one.thing, other.thing):
+    if one.thing and other.thing and not _alike_things(one, other):
         return f"it asks for another thing ({one.thing}, this one {other.thing})"
     return ""
 
 
 def settled(one: Form, other: Form) -> bool:
     """Whether two forms leave no doubt that the same work is asked for, whatever it is about."""
-    if difference(one, other):
+    if not one.act or not other.act or difference(one, other):
         return False
-    made = one.act == other.act == "make" and bool(one.thing) and bool(other.thing)
-    return made or (one.act == other.act and one.act in _TRANSFORM)
+    return bool(one.thing and other.thing) or one.act in _TRANSFORM
+
+
+def _alike_acts(one: str, other: str) -> bool:
+    return _alike(one, other) or any({one, other} <= same for same in _SAME_ACT)
+
+
+def _alike_things(one: Form, other: Form) -> bool:
+    """The same thing is to be made, or to be worked on: 'the dates', 'the date column'."""
+    if _alike(_head(one.thing), _head(other.thing)):
+        return True
+    if one.act == "make":
+        return False
+    first, second = stems(one.thing), stems(other.thing)
+    return first[-1] in second or second[-1] in first
+
+
+def _head(thing: str) -> str:
+    words = words_of(thing)
+    return words[-1] if words else ""
 
 
 def _alike(one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from genesis.planning.clauses import Clause, clauses
 from genesis.planning.data_names import is_named, kind_of
-from genesis.tasks.phrases import Phrases
+from genesis.tasks.phrases import Phrases, words_of
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
 _TOGETHER = Phrases(
@@ -22,6 +22,7 @@ _TOGETHER = Phrases(
         *("match*", "concat*", "union", "both together", "in one", "each other"),
     ]
 )
+_MIN_WORDS = 2
 _JOINT = r"(?:(?:\s*,)?\s+(?:and|or|as well as)\s+|\s*,\s*)"
 _OF = r"(?:in|of|for|from|on|that of|those of|the one of)"
 _BACK = Phrases(
@@ -161,6 +162,8 @@ class _Splitter:
     ) -> Sequence[str]:
         """What a clause asks for by itself; nothing when it only goes on."""
         given = {kind: self.given[name] for kind, name in data.items()}
+        if self.drafts and not named and len(words_of(text)) < _MIN_WORDS:
+            return ()  # '..., can you check?'
         found = self.reading.found(text, lambda: self.reading.type_of(text), given)
         if found:
             return found

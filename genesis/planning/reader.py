@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genesis.planning.clauses import without_lead
+from genesis.planning.forms import form_of
 from genesis.tasks.infer_readout import KernelReadout
 from genesis.tasks.infer_text import stems
 from genesis.tasks.phrases import Phrases
@@ -30,14 +31,14 @@ from infrastructure.errors import ConfigError, ModelError
 
 EXAMPLES_FILE = "request_examples.yaml"
 
-_TOPICS_PER_EXAMPLE = 3
+_TOPICS_PER_EXAMPLE = 2
 _HASHED = 1024
 _MEANING_SCALE = 1.2
 _WORDS_SCALE = 1.1
 _LETTERS_SCALE = 0.6
 _OPENING_SCALE = 0.7
 _MIN_LEAD = 0.05
-_MIN_FREE_LEAD = 0.35  # where nothing is at hand, the task type tells much
+_MIN_FREE_LEAD = 0.25  # where nothing is at hand, the task type tells much
 _MAX_LACKING = 0.4
 _MAX_CHARS = 400
 _KEPT_FITS = 2
@@ -67,6 +68,7 @@ class ReadingConfig(BaseModel):
         needs: data that must be at hand.
         task_type: of such requests.
         changes: of the verbs of change, those with which such requests may begin.
+        things: what such requests ask to be made; who asks for one of them asks for no other kind.
         examples: requests of the kind.
     """
 
@@ -76,6 +78,7 @@ class ReadingConfig(BaseModel):
     needs: list[str] = Field(default_factory=list)
     task_type: str
     changes: list[str] = Field(default_factory=list)
+    things: list[str] = Field(default_factory=list)
     examples: list[str] = Field(min_length=1)
 
 
@@ -130,6 +133,9 @@ class RequestReader:
         self._admitted = {
             name: Phrases(reading.changes) for name, reading in self._read.readings.items()
         }
+        self._things = {
+            name: Phrases(reading.things) for name, reading in self._read.readings.items()
+        }
         self._kinds = {kind for one in self._read.readings.values() for kind in one.needs}
         self._min_lead = min_lead
         self._lock = threading.Lock()
@@ -137,18 +143,24 @@ class RequestReader:
         self._unavailable = False
         self._scores = lru_cache(maxsize=_KEPT_SCORES)(self._scored)
 
-    def read(self, text: str, at_hand: Collection[str]) -> Meaning | None:
+    def read(self, text: str, at_hand: Collection[str], *, guess: bool = False) -> Meaning | None:
         """What a text asks for; None where the examples do not tell.
 
         Args:
             text: the user's words, or a passage of them.
             at_hand: the kinds of data that come with the request.
+            guess: the best reading is taken however little it leads.
         """
         readings = self._read.readings
-        least = self._min_lead if self._kinds.intersection(at_hand) else _MIN_FREE_LEAD
+        free = not self._kinds.intersection(at_hand)
+        least = _MIN_FREE_LEAD if free else self._min_lead
         marked = marked_text(text, at_hand)
         scores = self._scores(marked)
-        if self._changes.begins(marked):
+        form = form_of(text)
+        made = {n for n, things in self._things.items() if things.ends(form.thing)}
+        if form.act == "make" and made:
+            scores = {n: score for n, score in scores.items() if n in made}
+        elif not free and self._changes.begins(marked):
             scores = {n: score for n, score in scores.items() if self._admitted[n].begins(marked)}
         possible = {n: s for n, s in scores.items() if set(readings[n].needs) <= set(at_hand)}
         if not possible:
@@ -156,7 +168,7 @@ class RequestReader:
         best, *others = sorted(possible, key=lambda name: -possible[name])
         lead = possible[best] - max([0.0, *(possible[name] for name in others[:1])])
         lacking = max(scores.values()) - possible[best]
-        if lead < least or lacking > _MAX_LACKING:
+        if (lead < least and not guess) or lacking > (0.0 if free else _MAX_LACKING):
             return None
         found = readings[best]
         return Meaning(best, tuple(found.asks), found.task_type, lead)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genesis.planning.forms import difference, form_of
+from genesis.planning.forms import difference, form_of, settled
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,31 @@ def test_the_same_is_asked_of_something_else(one: str, other: str) -> None:
 )
 def test_another_thing_is_asked_in_nearly_the_same_words(one: str, other: str, why: str) -> None:
     assert why in difference(form_of(one), form_of(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Write a polite email to the choir", "draft a friendly mail to my doctor"),
+        ("Translate 'good night' into Czech", "please translate 'see you' to Welsh"),
+        ("Lint pool.py", "Run a linter over feed.py"),
+        ("Remove the duplicate rows from zoo.csv", "delete duplicated rows in pool.csv"),
+        ("Clean the dates in zoo.csv", "clean up the date column of pool.csv"),
+    ],
+)
+def test_the_same_work_on_something_else_is_settled(one: str, other: str) -> None:
+    assert settled(form_of(one), form_of(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Write a poem about the sea", "Write an email about the sea"),
+        ("Explain the rules of chess", "Explain why the sky is blue"),
+        ("Which functions have no tests?", "Which functions have no type hints?"),
+        ("Rename the columns of zoo.csv", "Remove the columns of zoo.csv"),
+        ("Recommend a laptop", "Recommend a course"),
+    ],
+)
+def test_other_work_or_a_question_is_not_settled(one: str, other: str) -> None:
+    assert not settled(form_of(one), form_of(other))
