@@ -166,10 +166,10 @@ class RoutingPolicy:
         score, log_usd, support = sums.astype(np.float64).reshape(3, len(self.options))
         marginal = self._calibration.apply((weights.success_mean + score)[None])[0]
         usd = np.maximum(np.exp(weights.price_mean + log_usd) - weights.price_soft, 0.0)
-        success, states, rate = marginal[:, None], np.ones(1), weights.success_mean
+        success, states = marginal[:, None], np.ones(1)
         if self.joint is not None:
-            (success, states), rate = self.joint.states(marginal), self.joint.rate
-        return Outlook(self.options, success, states, usd, support, rate)
+            success, states = self.joint.states(marginal)
+        return Outlook(self.options, success, states, usd, support, weights.success_mean)
 
     def _likeness(self, row: Rows) -> Rows:
         """The kernel of one row with every example's, float32 [n]."""
