@@ -207,10 +207,21 @@ class Deliverables:
         if self._reader is None:
             return None
         at_hand = kinds_of(given)
+        if self._names_own(prose(text, {}), at_hand):
+            return None
         config = self._asked.get(task_type) or AskedConfig(principal=[FALLBACK])
         possible = [d for d in (*config.always, *config.principal) if self.needs(d) <= at_hand]
         meaning = self._reader.read(text, at_hand, guess=not possible)
         return meaning if meaning is not None and self._declared >= set(meaning.asks) else None
+
+    def _names_own(self, text: str, at_hand: frozenset[str]) -> bool:
+        """Whether a phrase asks for a datum that the examples know nothing of."""
+        asks = self._reader.asks if self._reader is not None else frozenset[str]()
+        return any(
+            known.phrases.first_in(text) or known.things.first_in(text)
+            for datum, known in self._known.items()
+            if datum not in asks and known.needs <= at_hand
+        )
 
     def _type(self, text: str, task_type: str, given: JsonObject) -> str:
         """The task type of a passage: that of its reading, unless its own fits what is asked."""

@@ -115,6 +115,9 @@ class RequestReader:
     Safe to call from several threads. Without a working embedder it reads nothing, and logs a
     warning once.
 
+    Attributes:
+        asks: the data that it can find to be asked for.
+
     Args:
         embedder: embeds requests.
         file: the parsed examples; None reads `config/request_examples.yaml`.
@@ -137,6 +140,7 @@ class RequestReader:
             name: Phrases(reading.things) for name, reading in self._read.readings.items()
         }
         self._kinds = {kind for one in self._read.readings.values() for kind in one.needs}
+        self.asks = frozenset(d for one in self._read.readings.values() for d in one.asks)
         self._min_lead = min_lead
         self._lock = threading.Lock()
         self._readout: KernelReadout | None = None

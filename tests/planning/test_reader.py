@@ -10,10 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from genesis.errors import ConfigError
+from genesis.planning.deliverables import AskedConfig, DeliverableConfig, Deliverables
+from genesis.planning.own_skills import OwnSkills
 from genesis.planning.reader import RequestReader
 from infrastructure.config import ConfigFile
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.errors import ModelError
+from infrastructure.jsonvalue import JsonObject
 
 DATA = frozenset({"dataset"})
 SCRIPT = frozenset({"script", "source"})
@@ -82,6 +85,17 @@ def test_who_asks_for_a_script_to_be_made_asks_for_no_chart(reader: RequestReade
 @pytest.mark.parametrize("text", ["Run the tests", "Document the package", "Profile the script"])
 def test_nothing_is_read_that_lacks_its_data(reader: RequestReader, text: str) -> None:
     assert reader.read(text, frozenset()) is None
+
+
+def test_declared_phrases_win_for_what_the_examples_do_not_know(reader: RequestReader) -> None:
+    own = {"ledger": DeliverableConfig(needs=["dataset"], phrases=["ledger"])}
+    asked = {"general": AskedConfig(principal=["data_report"])}
+    known = {"data_report": DeliverableConfig(needs=["dataset"], phrases=["chart"]), **own}
+    skills = OwnSkills(lambda: (), frozenset(known), frozenset(DATA))
+    deliverables = Deliverables(known, asked, skills, infer=lambda _: "general", reader=reader)
+    given: JsonObject = {"dataset": "/files/zoo.csv"}
+    assert deliverables.asked("Plot the otters of zoo.csv", "general", given) == ("data_report",)
+    assert "ledger" in deliverables.asked("Plot the ledger of zoo.csv", "general", given)
 
 
 class _Broken:
