@@ -94,7 +94,7 @@ def test_a_policy_of_escalations_expects_what_holds_of_all_tasks() -> None:
     policy = train(made).policy
     said = np.mean([policy.outlook(text).marginal for text in texts[:100]], axis=0)
     truth, naive = outcomes.mean(axis=0), np.nanmean(seen, axis=0)
-    # The order changes with the policy, so a record to come is compared with the share at all tasks.
+    # A policy changes the order, so a record to come is compared with the share at all tasks.
     rate = policy.outlook("task").rate
     assert np.abs(rate - truth).mean() < np.abs(naive - truth).mean() / 2
     assert np.abs(said - truth).mean() < np.abs(naive - truth).mean() / 2
