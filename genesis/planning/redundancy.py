@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from genesis.planning.catalogue import Catalogue
@@ -118,18 +118,27 @@ def without(dag: TaskDAG, gone: Mapping[str, str]) -> TaskDAG:
     """The plan less some tasks, each with the task that stands in for it (empty for none).
 
     What waited for a task that is gone waits for its stand-in, and for what that task itself
-    waited for, so that all data stay upstream of those who need them.
+    waited for, so that all data stay upstream of those who need them. For a stand-in that comes
+    after them they do not wait: then nobody took data from the task that is gone.
     """
     tasks = {task.id: task for task in dag}
     for task_id, stand_in in gone.items():
         left = tasks.pop(task_id)
-        instead = (stand_in, *left.depends_on) if stand_in else left.depends_on
-        tasks = {i: _waiting_for(task, task_id, instead) for i, task in tasks.items()}
+        earlier = _upstream(tasks, stand_in)
+        for waiting in [task for task in tasks.values() if task_id in task.depends_on]:
+            kept = [d for d in waiting.depends_on if d != task_id]
+            instead = [stand_in] if stand_in and waiting.id not in earlier else []
+            depends_on = tuple(dict.fromkeys((*kept, *instead, *left.depends_on)))
+            tasks[waiting.id] = replace(waiting, depends_on=depends_on)
     return TaskDAG(tasks.values(), dag.given)
 
 
-def _waiting_for(task: Task, gone: str, instead: Sequence[str]) -> Task:
-    if gone not in task.depends_on:
-        return task
-    kept: Collection[str] = [d for d in task.depends_on if d != gone]
-    return replace(task, depends_on=tuple(dict.fromkeys((*kept, *instead))))
+def _upstream(tasks: Mapping[str, Task], task_id: str) -> set[str]:
+    """A task and all that it waits for, directly or not."""
+    found, pending = set[str](), [task_id]
+    while pending:
+        current = pending.pop()
+        if current in tasks and current not in found:
+            found.add(current)
+            pending.extend(tasks[current].depends_on)
+    return found

@@ -15,7 +15,7 @@ from plan_samples import dags, task
 
 from genesis import Assignment, GenesisOrchestrator, Skill
 from genesis.planning.agent_catalogue import AgentCatalogue, agent_catalogue
-from genesis.planning.mend import fill_gaps
+from genesis.planning.mend import drop_superfluous, fill_gaps
 from genesis.planning.validation import validate
 from genesis.tasks.dag import TaskDAG
 from infrastructure.a2a.agent import AgentCard
@@ -170,3 +170,21 @@ async def test_a_run_goes_on_with_the_mended_plan(
     assert (result.success, result.errors) == (True, [])
     assert calls == ["index", "look_up", "compose"]
     assert "'fetch' is done by 'look_up' instead of 'fetch_live'" in told
+
+
+def test_a_duplicate_gives_way_to_one_that_waits_for_it() -> None:
+    dag = TaskDAG(
+        [
+            task("early", "x", (), ("a",)),
+            task("between", "y", (), ("b",), ("early",)),
+            task("late", "x", (), ("a",), ("between",)),
+            task("use", "z", ("a", "b"), ("c",), ("late", "between")),
+        ]
+    )
+    cards = [AgentCard("any", "", tuple(Skill(name, "") for name in "xyz"))]
+    report = validate(dag, agent_catalogue(cards), asked=["c"])
+    mended, changes = drop_superfluous(dag, report)
+    assert changes == ("dropped 'early', which repeats 'late'",)
+    assert mended["between"].depends_on == ()
+    assert mended["late"].depends_on == ("between",)
+    assert validate(mended, agent_catalogue(cards), asked=["c"]).accepted
