@@ -14,7 +14,19 @@ from genesis.tasks.infer_text import stems
 from genesis.tasks.phrases import one_edit_apart, prose, words_of
 
 _MAKE = frozenset(
-    {"write", "draft", "compose", "create", "make", "generate", "prepare", "produce", "build"}
+    {
+        "write",
+        "word",
+        "pen",
+        "draft",
+        "compose",
+        "create",
+        "make",
+        "generate",
+        "prepare",
+        "produce",
+        "build",
+    }
     | {"implement", "develop", "code", "program", "give", "provide", "need", "want"}
 )
 _EXPLAIN = frozenset(
@@ -68,9 +80,17 @@ _SAME_THING = (
     frozenset({"cv", "resume", "résumé"}),
 )
 _NO_VERB = frozenset(
-    {"the", "a", "an", "my", "our", "your", "this", "that", "these", "those"}
+    {"the", "my", "our", "your", "this", "that", "these", "those"}
     | {"i", "we", "it", "there", "in", "on", "for"}
 )
+# Who names something that is not there yet wants it made: 'a haiku on snow', 'I need a function'.
+_INDEFINITE = frozenset({"a", "an", "another"})
+_WISH = re.compile(
+    r"\s*(?:i|we)\s+(?:need|want|would\s+like|wish\s+for)\b|\s*(?:i|we)'d\s+like\b", re.I
+)
+# 'I'm away in May, write me ...': what is told of oneself is not what is asked for.
+_TELLING = re.compile(r"\s*(?:i|we|my|our|i['\u2019]\w+|we['\u2019]\w+)\s", re.IGNORECASE)
+_PARTS = re.compile(r"[,;:.!?]\s+")
 _THING = re.compile(
     r"\s*(?:(?:me|us|him|her|them)\s+)?"
     r"(?:(?:a|an|the|some|any|my|our|your|this|these|those|another|\d+)\s+)*"
@@ -97,8 +117,12 @@ class Form:
 
 def form_of(request: str) -> Form:
     """The form of a request, read from its first words."""
-    text = prose(without_lead(request), {})
+    text = _asking(prose(without_lead(request), {}))
     words = words_of(text[:200])
+    wish = _WISH.match(text)
+    if words and (wish or words[0] in _INDEFINITE):
+        thing = thing_at(text, wish.end() if wish else 0).lower()
+        return Form("make", thing) if thing else Form("", "")
     if not words or words[0] in _NO_VERB:
         return Form("", "")
     verb = words[0]
@@ -114,6 +138,19 @@ def form_of(request: str) -> Form:
     if act in _TRANSFORM or _alike_acts(act, stems("summarise")[0]):
         return Form(act, "")
     return Form("make" if verb in _MAKE else act, thing)
+
+
+def _asking(text: str) -> str:
+    """A text from where it asks for something, if it begins by telling of who asks."""
+    if not _TELLING.match(text):
+        return text
+    parts = (without_lead(part) for part in _PARTS.split(text)[1:])
+    return next((part for part in parts if _begins_to_make(part)), text)
+
+
+def _begins_to_make(text: str) -> bool:
+    words = words_of(text[:80])
+    return bool(words) and words[0] in _MAKE
 
 
 def thing_at(text: str, start: int) -> str:

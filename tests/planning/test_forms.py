@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genesis.planning.forms import difference, form_of, settled
+from genesis.planning.forms import Form, difference, form_of, settled
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,21 @@ def test_the_same_work_on_something_else_is_settled(one: str, other: str) -> Non
 )
 def test_other_work_or_a_question_is_not_settled(one: str, other: str) -> None:
     assert not settled(form_of(one), form_of(other))
+
+
+@pytest.mark.parametrize(
+    ("request_text", "thing"),
+    [
+        ("a haiku on snowmelt, please", "haiku"),
+        ("I need a small function to sort names", "small function"),
+        ("We'd like an invitation to our party", "invitation"),
+        ("I'm away in October, write me a reply to Bob", "reply"),
+    ],
+)
+def test_what_is_wished_for_is_to_be_made(request_text: str, thing: str) -> None:
+    assert form_of(request_text) == Form("make", thing)
+
+
+@pytest.mark.parametrize("request_text", ["My script fails, is it slow", "some tests are red"])
+def test_what_is_told_is_not_wished_for(request_text: str) -> None:
+    assert form_of(request_text).act != "make"
