@@ -38,6 +38,10 @@ class Limit:
     amounts: Floats
     left: float
 
+    def allows(self, used: Floats | float) -> NDArray[np.bool_]:
+        """Whether so much may be used; a rounding error of a sum forbids nothing that just fits."""
+        return np.less_equal(used, self.left * (1 + 1e-12))
+
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
@@ -85,6 +89,10 @@ def best_cascade(
         InputError: a cost or probability cannot be, or the shapes differ.
     """
     _check(costs, success, weights, value)
+    if len(costs) == 1:  # the usual case needs no search
+        may = attempts != 0 and all(limit.allows(limit.amounts[0]) for limit in limits)
+        (chance,) = success @ weights / weights.sum()
+        return _alone(float(chance), float(costs[0]), value, must=any(map(len, first)), may=may)
     kept = _searched(costs, success @ weights, [place for group in first for place in group])
     most = len(kept) if attempts is None else min(attempts, len(kept))
     open_to = _Openings(
@@ -95,6 +103,12 @@ def best_cascade(
     order = kept[_followed(costs[kept], success[kept], weights, value, open_to, most)]
     chance, cost = expected(order, costs, success, weights)
     return Cascade(tuple(order.tolist()), chance, cost, len(costs) - len(kept))
+
+
+def _alone(chance: float, cost: float, value: float, *, must: bool, may: bool) -> Cascade:
+    """The cascade of a single option: to try it or not."""
+    tried = may and (must or value * chance > cost)
+    return Cascade((0,), chance, cost) if tried else Cascade((), 0.0, 0.0)
 
 
 def expected(
@@ -127,8 +141,7 @@ class _Openings:
         """Whether each option may be tried after a set, [sets, options]."""
         allowed = ~self._members[sets]
         for limit, used in self._limits:
-            # A rounding error of the sum must not forbid what just fits.
-            allowed &= used[sets, None] + limit.amounts <= limit.left * (1 + 1e-12)
+            allowed &= limit.allows(used[sets, None] + limit.amounts)
         for group in self._groups:
             due = allowed & group
             allowed = np.where(due.any(axis=1, keepdims=True), due, allowed)

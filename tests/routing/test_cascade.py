@@ -127,6 +127,17 @@ def test_an_option_that_fails_where_the_first_failed_is_skipped() -> None:
     assert best_cascade(costs, independent, ONE, 5.0).order[:2] == (0, 1)
 
 
+def test_a_single_option_is_tried_if_it_is_worth_it_or_must_be() -> None:
+    costs, success = np.array([2.0]), np.array([[0.5]])
+    assert best_cascade(costs, success, ONE, 5.0) == Cascade((0,), 0.5, 2.0)
+    assert best_cascade(costs, success, ONE, 4.0).order == ()
+    assert best_cascade(costs, success, ONE, 0.0, first=[[0]]).order == (0,)
+    assert best_cascade(costs, success, ONE, 0.0, first=[[]]).order == ()
+    assert best_cascade(costs, success, ONE, 5.0, limits=[Limit(costs, 1.9)]).order == ()
+    assert best_cascade(costs, success, ONE, 5.0, limits=[Limit(costs, 2.0)]).order == (0,)
+    assert best_cascade(costs, success, ONE, 5.0, attempts=0).order == ()
+
+
 def test_what_must_go_first_does_whatever_it_costs() -> None:
     costs, success = np.array([0.1, 9.0, 0.2]), np.array([[0.9], [0.1], [0.8]])
     assert best_cascade(costs, success, ONE, 5.0, first=[[1]]).order == (1, 0, 2)
