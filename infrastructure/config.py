@@ -65,6 +65,8 @@ class Settings(BaseModel):
             more than its chance of one is not made.
         routing_policy: file of a learnt routing policy; None for none.
         exploration_floor: smallest chance that exploration gives to each eligible agent.
+        tokens_file: who may call `genesis serve`, as hashes of tokens; None takes `tokens.yaml`
+            in `data_dir`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +92,7 @@ class Settings(BaseModel):
     success_value_usd: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     routing_policy: Path | None = None
     exploration_floor: float = Field(default=0.05, ge=0, le=1)
+    tokens_file: Path | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""`genesis serve`: runs over HTTP, A2A and MCP from one process."""
