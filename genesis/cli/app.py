@@ -175,6 +175,23 @@ def memory_forget(
 
 
 @app.command()
+def mcp(
+    name: Annotated[
+        str,
+        typer.Option(help="Who writes: memories get the source mcp:NAME, and can be forgotten."),
+    ] = "stdio",
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose memory; the setting's by default.")
+    ] = None,
+    test_mode: Annotated[bool, typer.Option("--mcp-test-mode", hidden=True)] = False,
+) -> None:
+    """Serve the memory over MCP on stdin and stdout, for an MCP client that starts it."""
+    from genesis.cli.mcp import mcp_command
+
+    mcp_command(name=name, tenant=tenant, test_mode=test_mode)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine lacks and how to mend it, and which settings are in force."""
     from genesis.cli.doctor import doctor_command

@@ -32,6 +32,10 @@ _PNG: Final = (
 _WAV: Final = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
 _STEP_S: Final = 0.05
 _NO_ARGUMENTS: Final[dict[str, Any]] = {"type": "object", "properties": {}}
+_HEADER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"value": {"type": "string", "x-mcp-header": "Value"}},
+}
 _SCHEMA_2020_12: Final[dict[str, Any]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -128,6 +132,9 @@ def _tools(publish: Publish) -> dict[str, _Tool]:
         "test_trigger_prompt_change": _changing(publish, PromptsListChanged()),
         "json_schema_2020_12_tool": _Tool(
             _fixed(types.TextContent(text="The arguments were taken.")).run, _SCHEMA_2020_12
+        ),
+        "test_custom_header": _Tool(
+            _fixed(types.TextContent(text="The header was checked.")).run, _HEADER_SCHEMA
         ),
         **{
             name: _Tool(run, schema or _NO_ARGUMENTS)
@@ -251,6 +258,10 @@ def install(server: Server[Any], publish: Publish) -> None:
     _extend(server, "resources/templates/list", "resource_templates", [_TEMPLATE])
     _extend(server, "prompts/list", "prompts", _PROMPTS)
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
+    own_schema = server.get_tool_input_schema or (lambda name: None)
+    server.get_tool_input_schema = lambda name: (
+        tools[name].schema if name in tools else own_schema(name)
+    )
     security = RequestStateSecurity.ephemeral()
     server.middleware.append(RequestStateBoundary(security, default_audience=server.name))
 
