@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench slow build clean
+.PHONY: help setup demo test check format bench bench-peers slow build clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,18 @@ bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/planning_steps.py --runs 100
 	$(BIN)/python benchmarks/steps_with_memory.py --requests 60
 	$(BIN)/python benchmarks/learning_curve.py --requests 60 --seeds 1
+
+PEERS := crewai pydantic-ai-slim agent-framework-core openai-agents
+
+bench-peers: $(STAMP)  ## Measure the cost of orchestrating beside other frameworks
+	for peer in $(PEERS); do \
+		test -e .venv-peers/$$peer/.installed || { \
+			$(PYTHON) -m venv .venv-peers/$$peer && \
+			.venv-peers/$$peer/bin/pip install --quiet $$peer && \
+			touch .venv-peers/$$peer/.installed; \
+		} || exit 1; \
+	done
+	$(BIN)/python benchmarks/overhead.py --peers
 
 slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000

@@ -1,14 +1,19 @@
-"""What orchestrating costs: six agents in a 1-2-2-1 diamond, everything on, beside plain peers.
+"""What orchestrating costs: the same agent calls through Genesis with everything on, and by peers.
 
-Each row runs in a process of its own, on the same job, with agents that answer at once (p50 and
-CPU time of one run after another) and with agents that take 50 ms (200 runs at once, as a multiple
-of the 200 ms that the longest path takes). The rows:
+The job is six agents in a 1-2-2-1 diamond: agents that answer at once show the time and the CPU
+time (of all threads) of a run, agents that take 50 ms show 200 runs at once as a multiple of the
+200 ms of the longest path. A skewed DAG, one long task beside a chain of four, shows wall time
+over its critical path. Each row runs in a process of its own, warmed; the rows take turns in
+rounds, in an order drawn with the seed, one at a time, and figures are medians over the rounds.
 
-genesis                    recall, plan, route, validate, price, journal, execute, check, record
-langgraph_sqlite_async     one node a task, AsyncSqliteSaver, its default durability
-langgraph_sqlite_exit      the same, saving once at the end
-langgraph                  the same without a checkpointer: nothing is durable
-asyncio                    the bare schedule: the floor
+genesis                  recall, plan, route, validate, price, journal, execute, check, record, on
+                         a store of 1,000 workflows and 1,000 memories for each agent
+asyncio                  the bare schedule: the floor
+langgraph_in_node        one node that runs the DAG by asyncio; nothing is durable
+langgraph_nodes          one node a task (a DAG that is known beforehand)
+langgraph_send           `Send` for the tasks of a level (a DAG known at run time)
+..._sqlite_sync, _async  the same with AsyncSqliteSaver and that durability
+crewai, ...              other frameworks, where `make bench-peers` installed them
 """
 
 from __future__ import annotations
@@ -16,276 +21,222 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
-import sqlite3
+import os
+import random
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, cast
+from typing import Any, cast
 
-from genesis.tasks.types import TASK_TYPES
+from overhead_profile import profiled
+from overhead_timing import AT_ONCE, Opener, Row, Way, measure, note_network
+from overhead_work import Job, run_eagerly
 
-DIAMOND: dict[str, tuple[str, ...]] = {
-    "gather": (),
-    "left": ("gather",),
-    "right": ("gather",),
-    "left_check": ("left",),
-    "right_check": ("right",),
-    "join": ("left_check", "right_check"),
+HERE = Path(__file__).resolve().parent
+PEERS = {
+    "crewai": "crewai_flow",
+    "pydantic-ai-slim": "pydantic_ai_agents",
+    "agent-framework-core": "agent_framework_workflow",
+    "openai-agents": "openai_agents_runs",
 }
-LEVELS = 4
-AGENT_S = 0.05
-CONCURRENT = 200
-WARM_UP = 5
-
-RunOnce = Callable[[int], Awaitable[None]]
-
-
-class Job:
-    """A way of running the diamond; `seconds` is what each agent takes."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.calls = 0
-
-    async def agent(self) -> str:
-        self.calls += 1
-        if self.seconds:
-            await asyncio.sleep(self.seconds)
-        return "done"
-
-
-async def bare(job: Job) -> RunOnce:
-    async def run(number: int) -> None:
-        await job.agent()
-        await asyncio.gather(job.agent(), job.agent())
-        await asyncio.gather(job.agent(), job.agent())
-        await job.agent()
-
-    return run
+# What the makers document for switching off their telemetry and tracing.
+SILENT = {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_DISABLE_TRACKING": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "OTEL_SDK_DISABLED": "true",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "AGENT_FRAMEWORK_USER_AGENT_DISABLED": "true",
+    "LANGSMITH_TRACING": "false",
+}
+COLUMNS = (
+    ("p50_ms", "p50 ms", ".2f"),
+    ("cpu_ms", "CPU ms", ".2f"),
+    ("x_ideal_200", "200, x ideal", ".2f"),
+    ("cpu_ms_200", "CPU ms of 200", ".2f"),
+    ("x_critical_path", "x crit. path", ".3f"),
+    ("bytes_per_run", "bytes/run", ",.0f"),
+    ("journal_bytes", "journal", ",.0f"),
+    ("peak_mb", "peak MB", ".0f"),
+)
 
 
-def merge(left: dict[str, str], right: dict[str, str]) -> dict[str, str]:
-    """The reducer of the peers' state: results by task."""
-    return {**left, **right}
-
-
-class Results(TypedDict):
-    """The peers' state."""
-
-    done: Annotated[dict[str, str], merge]
-
-
-def langgraph_builder(job: Job) -> Any:
-    from langgraph.graph import END, START, StateGraph
-
-    builder = cast("Any", StateGraph(Results))
-    for name in DIAMOND:
-
-        async def node(state: Results, name: str = name) -> Results:
-            return {"done": {name: await job.agent()}}
-
-        builder.add_node(name, node)
-    for name, needs in DIAMOND.items():
-        builder.add_edge(list(needs) if needs else START, name)
-    builder.add_edge("join", END)
-    return builder
-
-
-def langgraph_runner(graph: Any, durability: str | None) -> RunOnce:
-    async def run(number: int) -> None:
-        extra = {"durability": durability} if durability else {}
-        config = {"configurable": {"thread_id": f"run-{number}"}}
-        await graph.ainvoke({"done": {}}, config, **extra)
-
-    return run
-
-
-GIVEN = """
-given: {}
-deliverables:
-  join_made: {phrases: [diamond]}
-asked:
-"""
-TEMPLATES = """
-templates:
-  - name: diamond
-    asks: [join_made]
-    tasks:
-"""
-
-
-def diamond_config(folder: Path) -> Path:
-    """A configuration folder whose only plan is the diamond."""
-    tasks = "".join(
-        f"      - {{id: {name}, operation: {name}, produces: [{name}_made], "
-        f"requires: [{', '.join(f'{need}_made' for need in needs)}], "
-        f"description: {name.replace('_', ' ')}}}\n"
-        for name, needs in DIAMOND.items()
-    )
-    asked = "".join(f"  {name}: {{principal: [join_made]}}\n" for name in TASK_TYPES)
-    config = folder / "config"
-    config.mkdir()
-    (config / "plan_templates.yaml").write_text(GIVEN + asked + TEMPLATES + tasks, encoding="utf-8")
-    return config
-
-
-REQUEST = "Please take all the steps of the diamond, number {number}"
-
-
-async def genesis_runner(job: Job, folder: Path) -> tuple[RunOnce, Any]:
-    import os
-
-    os.environ["GENESIS_CONFIG_DIR"] = str(diamond_config(folder))
-    from genesis import GenesisOrchestrator
-    from infrastructure.a2a.agent import Skill
-    from infrastructure.config import load_settings
-
-    settings = load_settings(
-        db_path=str(folder / "runs.db"),
-        data_dir=folder / "data",
-        workspace=folder,
-        max_concurrent_runs=CONCURRENT,
-    )
-    orchestrator = GenesisOrchestrator(agents=[], settings=settings)
-    for name, needs in DIAMOND.items():
-
-        async def answer(assignment: Any, name: str = name) -> dict[str, str]:
-            return {f"{name}_made": await job.agent()}
-
-        skill = Skill(
-            id=name,
-            description=name,
-            requires=tuple(f"{need}_made" for need in needs),
-            produces=(f"{name}_made",),
-            seconds=AGENT_S,
-        )
-        orchestrator.register_agent(
-            answer, name=f"{name}_agent", skills=[skill], max_concurrency=CONCURRENT
-        )
+@asynccontextmanager
+async def bare(job: Job, folder: Path) -> AsyncGenerator[Way]:
+    """The jobs by asyncio alone."""
 
     async def run(number: int) -> None:
-        result = await orchestrator.execute_orchestrated_request(
-            REQUEST.format(number=number), context={}
-        )
-        if not result.success or not result.recorded:
-            raise RuntimeError(f"the run failed: {result.errors}")
+        await run_eagerly(job.shape, lambda task, _: job.agent(task))
 
-    return run, orchestrator
+    yield Way(run)
 
 
-async def measure(name: str, runs: int) -> dict[str, Any]:
-    """One row, in this process."""
-    job = Job()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        if name == "asyncio":
-            return await timed(name, job, await bare(job), runs, folder)
-        if name == "langgraph":
-            graph = langgraph_builder(job).compile()
-            return await timed(name, job, langgraph_runner(graph, None), runs, folder)
-        if name.startswith("langgraph_sqlite"):
-            from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+def opener_of(name: str) -> Opener:
+    """The way that a row of this environment runs; only what it needs is imported."""
+    if name == "asyncio":
+        return bare
+    if name == "genesis":
+        import overhead_genesis
 
-            async with AsyncSqliteSaver.from_conn_string(str(folder / "runs.db")) as saver:
-                graph = langgraph_builder(job).compile(checkpointer=saver)
-                run = langgraph_runner(graph, name.rpartition("_")[2])
-                return await timed(name, job, run, runs, folder)
-        run, orchestrator = await genesis_runner(job, folder)
-        async with orchestrator:
-            return await timed(name, job, run, runs, folder, orchestrator.drain)
+        return overhead_genesis.opened
+    import overhead_langgraph
+
+    return overhead_langgraph.ROWS[name]
 
 
-async def timed(
-    name: str,
-    job: Job,
-    run: RunOnce,
-    runs: int,
-    folder: Path,
-    drain: Callable[[], Awaitable[None]] | None = None,
-) -> dict[str, Any]:
-    """Runs one after another, then 200 at once."""
-    for number in range(WARM_UP):
-        await run(number)
-    before = stored_bytes(folder)
-    durations: list[float] = []
-    cpu = time.process_time()
-    for number in range(WARM_UP, WARM_UP + runs):
-        started = time.perf_counter()
-        await run(number)
-        durations.append(time.perf_counter() - started)
-    if drain is not None:
-        await drain()
-    cpu_ms = 1000 * (time.process_time() - cpu) / runs
-    grown = stored_bytes(folder) - before
-    job.seconds = AGENT_S
-    started = time.perf_counter()
-    await asyncio.gather(*(run(1_000_000 + number) for number in range(CONCURRENT)))
-    at_once = time.perf_counter() - started
-    if job.calls != len(DIAMOND) * (WARM_UP + runs + CONCURRENT):
-        raise RuntimeError(f"{name} made {job.calls} agent calls")
-    return {
-        "name": name,
-        "p50_ms": round(1000 * statistics.median(durations), 3),
-        "cpu_ms": round(cpu_ms, 3),
-        "x_ideal_200": round(at_once / (LEVELS * AGENT_S), 2),
-        "bytes_per_run": round(grown / runs),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
-
-
-def stored_bytes(folder: Path) -> int:
-    """What the job keeps on disk, once the write-ahead log is merged into its database."""
-    for database in folder.glob("*.db"):
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    kept = (f for f in folder.rglob("*") if f.is_file() and f.suffix not in (".db-wal", ".db-shm"))
-    return sum(file.stat().st_size for file in kept)
-
-
-ROWS = ("genesis", "langgraph_sqlite_async", "langgraph_sqlite_exit", "langgraph", "asyncio")
+ROWS = (
+    "genesis",
+    "asyncio",
+    "langgraph_in_node",
+    "langgraph_nodes",
+    "langgraph_send",
+    "langgraph_nodes_sqlite_sync",
+    "langgraph_nodes_sqlite_async",
+    "langgraph_send_sqlite_sync",
+    "langgraph_send_sqlite_async",
+)
 
 
 def main() -> None:
+    options = _options()
+    if options.fill:
+        import overhead_genesis
+
+        asyncio.run(overhead_genesis.fill(options.fill, options.seed))
+        return
+    if options.row:
+        print(json.dumps(_row_here(options.row, options)))
+        return
+    peers = [name for name in PEERS if _peer_python(name).exists()] if options.peers else []
+    names = [options.only] if options.only else [*ROWS, *peers]
+    with tempfile.TemporaryDirectory() as folder:
+        filled = Path(folder) / "filled"
+        if "genesis" in names:
+            _fill(filled, options.seed)
+        if options.profile:
+            options.store = filled
+            print(json.dumps(_row_here("genesis", options)))
+            return
+        rows = _in_turns(names, filled, options)
+    if options.json:
+        print(json.dumps({**_sizes(options), "rows": rows}))
+    else:
+        _show(rows)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=200, help="runs one after another a row")
+    parser.add_argument("--runs", type=int, default=200, help="runs one after another, a round")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured")
+    parser.add_argument("--seed", type=int, default=0, help="of the order and the store's past")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument("--peers", action="store_true", help="also the peers that are installed")
+    parser.add_argument("--only", choices=(*ROWS, *PEERS), help="only this row")
     parser.add_argument(
-        "--seed", type=int, default=0, help="accepted for uniformity; nothing is random"
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="the row genesis in this process (for py-spy too): CPU by thread, cProfile into FILE",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object and nothing else"
-    )
-    parser.add_argument("--only", choices=ROWS, help=argparse.SUPPRESS)
+    parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
+    parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.runs < 1:
-        parser.error("--runs must be at least 1")
-    if options.only:
-        print(json.dumps(asyncio.run(measure(options.only, options.runs))))
-        return
-    rows = [row_of(name, options.runs) for name in ROWS]
-    if options.json:
-        print(json.dumps({"runs": options.runs, "concurrent": CONCURRENT, "rows": rows}))
-        return
-    print(f"{'':26}{'p50 ms':>9}{'CPU ms':>9}{'200 at once':>13}{'bytes/run':>11}{'peak MB':>9}")
-    for row in rows:
-        print(
-            f"{row['name']:26}{row['p50_ms']:9.2f}{row['cpu_ms']:9.2f}"
-            f"{row['x_ideal_200']:11.2f} x{row['bytes_per_run']:11}{row['peak_mb']:9}"
-        )
+    if options.runs < 1 or options.rounds < 1:
+        parser.error("--runs and --rounds must be at least 1")
+    if options.only in PEERS and not _peer_python(options.only).exists():
+        parser.error(f"{options.only} is not installed; run `make bench-peers`")
+    return options
 
 
-def row_of(name: str, runs: int) -> dict[str, Any]:
+def _sizes(options: argparse.Namespace) -> Row:
+    return {
+        "runs": options.runs,
+        "rounds": options.rounds,
+        "seed": options.seed,
+        "concurrent": AT_ONCE,
+    }
+
+
+def _row_here(name: str, options: argparse.Namespace) -> Row:
+    """A row measured in this process."""
+    sys.addaudithook(note_network)
+    random.seed(options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if name == "genesis":
+            shutil.copytree(options.store, folder, dirs_exist_ok=True)
+        if options.profile:
+            return asyncio.run(profiled(opener_of(name), options.runs, folder, options.profile))
+        return asyncio.run(measure(name, opener_of(name), options.runs, folder))
+
+
+def _fill(folder: Path, seed: int) -> None:
+    """The store's past, made once and in a process of its own; every round works on a copy."""
+    folder.mkdir()
+    command = [sys.executable, __file__, "--fill", str(folder), "--seed", str(seed)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def _in_turns(names: Sequence[str], filled: Path, options: argparse.Namespace) -> list[Row]:
+    """All rows, round after round, one at a time."""
+    order = random.Random(options.seed)
+    measured: dict[str, list[Row]] = {name: [] for name in names}
+    for number in range(options.rounds):
+        for name in order.sample(names, k=len(names)):
+            print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
+            measured[name].append(_row_of(name, filled, options))
+    return [_median(rows) for rows in measured.values()]
+
+
+def _row_of(name: str, filled: Path, options: argparse.Namespace) -> Row:
     """A row measured in a fresh process, so that neither memory nor imports are shared."""
-    command = [sys.executable, __file__, "--only", name, "--runs", str(runs)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return cast("dict[str, Any]", json.loads(done.stdout.splitlines()[-1]))
+    sizes = ["--runs", str(options.runs), "--seed", str(options.seed)]
+    if name in PEERS:
+        command = [str(_peer_python(name)), "-m", f"peers.{PEERS[name]}", *sizes]
+    else:
+        command = [sys.executable, __file__, "--row", name, "--store", str(filled), *sizes]
+    done = subprocess.run(
+        command, cwd=HERE, env={**os.environ, **SILENT}, stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"the row {name} failed; what it said is above")
+    row = cast("Row", json.loads(done.stdout.splitlines()[-1]))
+    if row["network"]:
+        raise SystemExit(f"the row {name} asked for the network: {', '.join(row['network'])}")
+    return {**row, "name": name}
+
+
+def _peer_python(name: str) -> Path:
+    return HERE.parent / ".venv-peers" / name / "bin" / "python"
+
+
+def _median(rows: Sequence[Row]) -> Row:
+    """The rounds of one row as one: medians, and the smallest and largest of each figure."""
+    figures = dict(_figures(rows))
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    ranges = {name: [min(values), max(values)] for name, values in figures.items()}
+    return {"name": rows[0]["name"], **medians, "range": ranges}
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[float]]]:
+    for name, value in rows[0].items():
+        if isinstance(value, int | float):
+            yield name, [row[name] for row in rows]
+
+
+def _show(rows: Sequence[Row]) -> None:
+    print(f"{'':29}" + "".join(f"{title:>14}" for _, title, _ in COLUMNS))
+    for row in rows:
+        cells = (f"{row[key]:{form}}" if key in row else "" for key, _, form in COLUMNS)
+        print(f"{row['name']:29}" + "".join(f"{cell:>14}" for cell in cells))
 
 
 if __name__ == "__main__":
