@@ -3,4 +3,8 @@
 from loopback import serve
 from postgres_server import own_server, postgres_server, postgres_url
 
+import infrastructure as _first  # sets LangGraph's strict mode before any test imports it
+
 __all__ = ["own_server", "postgres_server", "postgres_url", "serve"]
+
+del _first

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from infrastructure.memory.memori.checkpoints import MemoriSaver as MemoriSaver
     from infrastructure.memory.memori.engine import Memori as Memori
     from infrastructure.memory.memori.provenance import Provenance as Provenance
     from infrastructure.memory.memori.ranking import Ranking as Ranking
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "Memori": "engine",
+    "MemoriSaver": "checkpoints",
     "MemoriStore": "store",
     "Provenance": "provenance",
     "Ranking": "ranking",

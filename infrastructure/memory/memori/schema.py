@@ -6,6 +6,7 @@ from typing import Final
 
 from infrastructure.errors import SchemaTooNew
 from infrastructure.memory.memori import (
+    schema_checkpoints,
     schema_index,
     schema_items,
     schema_outcomes,
@@ -28,6 +29,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_items.LATEST_MIGRATIONS,
     *schema_index.MIGRATIONS,
     *schema_outcomes.MIGRATIONS,
+    *schema_checkpoints.MIGRATIONS,
 )
 
 

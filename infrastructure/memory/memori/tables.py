@@ -60,6 +60,9 @@ KEPT: Final[tuple[Table, ...]] = (
     Table("archive_dictionary_sources", ("session_id", "version")),
     Table("compactions", ("session_id",)),
     Table("compaction_totals", ("tenant",)),
+    Table("checkpoints", ("thread_id", "ns", "checkpoint_id")),
+    Table("checkpoint_values", ("thread_id", "ns", "channel", "version")),
+    Table("checkpoint_writes", ("thread_id", "ns", "checkpoint_id", "task_id", "idx")),
 )
 """What a tenant owns. Counters are among it: they are compared after a copy like all the rest."""
 
