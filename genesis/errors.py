@@ -12,6 +12,8 @@ GenesisError                      (infrastructure.errors)
 │   └── ModelNotConfigured
 ├── AgentError
 │   ├── AgentUnavailable
+│   │   └── AgentMisbehaved
+│   ├── InputRequired
 │   └── TaskTimeout
 ├── BudgetExceeded
 ├── InvalidPlan                   a plan is not a valid DAG: cycle, unknown id, missing datum
@@ -23,11 +25,13 @@ from __future__ import annotations
 
 from infrastructure.errors import (
     AgentError,
+    AgentMisbehaved,
     AgentUnavailable,
     BudgetExceeded,
     ConfigError,
     GenesisError,
     InputError,
+    InputRequired,
     ModelError,
     ModelNotConfigured,
     SchemaTooNew,
@@ -56,11 +60,13 @@ class RoutingError(GenesisError):
 
 __all__ = [
     "AgentError",
+    "AgentMisbehaved",
     "AgentUnavailable",
     "BudgetExceeded",
     "ConfigError",
     "GenesisError",
     "InputError",
+    "InputRequired",
     "InvalidPlan",
     "ModelError",
     "ModelNotConfigured",

@@ -12,6 +12,8 @@ GenesisError
 │   └── ModelNotConfigured no model is set; names the setting to make
 ├── AgentError             an agent failed
 │   ├── AgentUnavailable   cannot be reached, or its circuit breaker is open (another may be)
+│   │   └── AgentMisbehaved  what it sends cannot be used: not A2A, endless, too large, changed
+│   ├── InputRequired      an agent waits for what only a person can give
 │   └── TaskTimeout        an agent took longer than its task allows
 └── BudgetExceeded         the next call would cost more than is left
 
@@ -90,6 +92,50 @@ class AgentError(GenesisError):
 
 class AgentUnavailable(AgentError):
     """An agent cannot be reached now; trying again or asking another may help."""
+
+
+class AgentMisbehaved(AgentUnavailable):
+    """What an agent sends cannot be used: not A2A, endless, too large, or its card has changed.
+
+    It is as good as away, so it counts against its circuit breaker; asking it again would not
+    help, asking another may.
+    """
+
+    retryable = False
+
+
+class InputRequired(AgentError):
+    """An agent waits for what only a person can give: an answer, a decision, a sign-in.
+
+    Its task stays open until it is answered (a message with its task and context id) or cancelled.
+
+    Args:
+        question: what it asks for, as data that the agent wrote.
+        agent: its name.
+        task_id: the task that waits, as the agent names it.
+        context_id: the conversation that it belongs to.
+        sign_in: it asks for a sign-in or for credentials, and not for an answer.
+    """
+
+    retryable = False
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        agent: str = "",
+        task_id: str = "",
+        context_id: str = "",
+        sign_in: bool = False,
+    ) -> None:
+        self.question = question
+        self.agent = agent
+        self.task_id = task_id
+        self.context_id = context_id
+        self.sign_in = sign_in
+        who = f"agent {agent!r}" if agent else "the agent"
+        what = "a sign-in" if sign_in else "an answer"
+        super().__init__(f"{who} needs {what} that only a person can give: {question}")
 
 
 class TaskTimeout(AgentError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 from a2a.types import a2a_pb2 as pb
@@ -11,7 +11,7 @@ from a2a.types import a2a_pb2 as pb
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.a2a.structs import from_struct, to_struct
 from infrastructure.a2a.types import EXTENSION
-from infrastructure.errors import AgentError
+from infrastructure.errors import AgentMisbehaved
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.text import one_line
 
@@ -69,16 +69,19 @@ def card_to_wire(
     return wire
 
 
-def card_from_wire(wire: pb.AgentCard, url: str, name: str = "") -> AgentCard:
+def card_from_wire(
+    wire: pb.AgentCard, url: str, name: str = "", task_types: Collection[str] = ()
+) -> AgentCard:
     """A card that another agent shows; its texts are cut and stripped of control characters.
 
     Args:
         wire: what it shows.
         url: where it was read.
         name: what to call the agent here; empty takes the card's name.
+        task_types: the known task types, which a stranger's tags are understood as.
 
     Raises:
-        AgentError: it has no name or no skills.
+        AgentMisbehaved: it has no name or no skills.
     """
     params: JsonObject = {}
     for extension in wire.capabilities.extensions:
@@ -87,9 +90,11 @@ def card_from_wire(wire: pb.AgentCard, url: str, name: str = "") -> AgentCard:
     described = params.get("skills")
     known: JsonObject = cast("JsonObject", described) if isinstance(described, Mapping) else {}
     called = name or one_line(wire.name, _MAX_NAME)
-    skills = tuple(_skill(skill, known.get(skill.id)) for skill in wire.skills[:_MAX_SKILLS])
+    skills = tuple(
+        _skill(skill, known.get(skill.id), task_types) for skill in wire.skills[:_MAX_SKILLS]
+    )
     if not called or not skills:
-        raise AgentError(f"the agent card of {url} has no name or no skills")
+        raise AgentMisbehaved(f"the agent card of {url} has no name or no skills")
     concurrency = params.get("max_concurrency")
     limit = int(concurrency) if isinstance(concurrency, int | float) and concurrency >= 1 else 4
     return AgentCard(
@@ -113,12 +118,12 @@ def _skill_params(skill: Skill) -> JsonObject:
     }
 
 
-def _skill(wire: pb.AgentSkill, params: JsonValue) -> Skill:
+def _skill(wire: pb.AgentSkill, params: JsonValue, task_types: Collection[str]) -> Skill:
     said = cast("JsonObject", params) if isinstance(params, Mapping) else None
     skill_id = one_line(wire.id, _MAX_NAME)
     description = one_line(wire.description or wire.name, _MAX_DESCRIPTION)
     if said is None:
-        return Skill(skill_id, description, tuple(one_line(tag, _MAX_NAME) for tag in wire.tags))
+        return Skill(skill_id, description, _types_of_tags(wire.tags, task_types))
     return Skill(
         skill_id,
         description,
@@ -129,6 +134,20 @@ def _skill(wire: pb.AgentSkill, params: JsonValue) -> Skill:
         _number(said.get("seconds"), 1.0) or 1.0,
         said.get("needs_model") is True,
     )
+
+
+def _types_of_tags(tags: Iterable[str], task_types: Collection[str]) -> tuple[str, ...]:
+    """Tags as task types: "Data Analysis" is "data_analysis" where that is one.
+
+    Tags that mean no known type are types of the stranger's own; who has only such serves what is
+    of no particular type too.
+    """
+    named = [one_line(tag, _MAX_NAME) for tag in tags]
+    spelt = [tag.lower().replace("-", "_").replace(" ", "_") for tag in named]
+    types = [s if s in task_types else tag for tag, s in zip(named, spelt, strict=True) if tag]
+    if types and task_types and not set(types) & set(task_types):
+        types.append("general")
+    return tuple(dict.fromkeys(types))
 
 
 def _names(value: JsonValue) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from infrastructure.a2a.types import (
     StatusUpdate,
     TaskState,
 )
-from infrastructure.errors import AgentError
+from infrastructure.errors import AgentMisbehaved
 
 _STATES = {state: f"TASK_STATE_{state.name}" for state in TaskState}
 _STATE_OF = {pb.TaskState.Value(name): state for state, name in _STATES.items()}
@@ -87,7 +87,7 @@ def events_from_wire(response: pb.StreamResponse) -> list[AgentEvent]:
     """One item of a stream as our events.
 
     Raises:
-        AgentError: it is empty, or its task is in no known state.
+        AgentMisbehaved: it is empty, or its task is in no known state.
     """
     match response.WhichOneof("payload"):
         case "message":
@@ -110,7 +110,7 @@ def events_from_wire(response: pb.StreamResponse) -> list[AgentEvent]:
                 )
             ]
         case _:
-            raise AgentError("the agent sent an empty event")
+            raise AgentMisbehaved("the agent sent an empty event")
 
 
 def task_events(task: pb.Task) -> list[AgentEvent]:
@@ -163,6 +163,6 @@ def _artifact(wire: pb.Artifact) -> Artifact:
 def _status(task_id: str, context_id: str, status: pb.TaskStatus, metadata: Struct) -> StatusUpdate:
     state = _STATE_OF.get(status.state)
     if state is None:
-        raise AgentError(f"the agent reports an unknown task state ({status.state})")
+        raise AgentMisbehaved(f"the agent reports an unknown task state ({status.state})")
     message = message_from_wire(status.message) if status.HasField("message") else None
     return StatusUpdate(task_id, context_id, state, message, from_struct(metadata))

@@ -3,51 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TypeAlias, cast
+import time
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 import httpx
-from a2a.client import Client, ClientConfig, ClientFactory
-from a2a.client.card_resolver import parse_agent_card
-from a2a.client.errors import A2AClientTimeoutError
 from a2a.types import a2a_pb2 as pb
-from a2a.utils.errors import A2AError
-from google.protobuf.json_format import ParseError
 
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.a2a.cards import card_from_wire
-from infrastructure.a2a.convert import events_from_wire, message_to_wire, task_events
-from infrastructure.a2a.types import AgentEvent, Message, StatusUpdate, TaskState
-from infrastructure.errors import AgentError, AgentUnavailable, GenesisError, InputError
-from infrastructure.net.http import guarded_client, origin_of
+from infrastructure.a2a.remote_card import CardKey, CardSource, ReadCard, card_change
+from infrastructure.a2a.remote_errors import as_ours
+from infrastructure.a2a.remote_files import FileFetcher
+from infrastructure.a2a.remote_follow import Following
+from infrastructure.a2a.remote_link import BINDINGS, Link, Target, open_link
+from infrastructure.a2a.types import AgentEvent, Message
+from infrastructure.errors import AgentError, AgentMisbehaved, AgentUnavailable, GenesisError
+from infrastructure.net.http import Limits
+
+__all__ = ["BINDINGS", "CardKey", "RemoteAgent"]
 
 log = logging.getLogger("genesis.a2a")
 
-_Stream: TypeAlias = AsyncGenerator[pb.StreamResponse]
-
-_CARD_PATH = "/.well-known/agent-card.json"
-BINDINGS = ("JSONRPC", "HTTP+JSON")
 _CANCEL_S = 5.0
 _NAMING_S = 2.0
-_FIRST_POLL_S = 0.25
-_LONGEST_POLL_S = 5.0
-_MAX_CARD_BYTES = 1024 * 1024
+_RECHECK_S = 5.0
 
 
 class RemoteAgent:
-    """An agent reached over A2A 1.0, by JSON-RPC or HTTP+JSON; made by `connect`.
+    """An agent reached over A2A 1.0, by JSON-RPC, HTTP+JSON or gRPC; made by `connect`.
 
-    Its card is read once: what it says later changes nothing here. It is only ever talked to at
-    the origin that it was registered with.
+    It is what its card said when it was registered. The card is read again now and then: where
+    what the registration stood on has changed, the agent is asked nothing more until it is
+    registered again. It is only ever talked to at the host that it was registered with.
     """
 
-    def __init__(self, card: AgentCard, http: httpx.AsyncClient, client: Client) -> None:
+    def __init__(
+        self,
+        card: AgentCard,
+        target: Target,
+        source: CardSource,
+        read: ReadCard,
+        *,
+        offered: pb.AgentCard,
+        files_from: Sequence[str],
+        card_max_age_s: float,
+    ) -> None:
         self._card = card
-        self._http = http
-        self._client = client
+        self._target = target
+        self._source = source
+        self._read = read
+        self._offered = offered
+        self._files_from = tuple(files_from)
+        self._max_age_s = card_max_age_s
+        self._checked_at = time.monotonic()
+        self._broken = ""
+        self._http: httpx.AsyncClient | None = None
+        self._link: Link | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     async def connect(
@@ -56,58 +69,86 @@ class RemoteAgent:
         *,
         token: str | None = None,
         name: str = "",
-        allow_private: bool = False,
+        card_key: CardKey | None = None,
+        allow_private: bool | None = None,
+        allow_files_from: Sequence[str] = (),
+        task_types: Collection[str] = (),
         http_timeout_s: float = 30.0,
         max_response_bytes: int = 64 * 1024 * 1024,
+        card_max_age_s: float = 600.0,
         bindings: tuple[str, ...] = BINDINGS,
     ) -> RemoteAgent:
         """Read the agent's card and keep a client for it.
 
         Args:
             url: where the agent is, or its card (a URL that ends in ".json").
-            token: bearer token; it is sent to this origin only.
+            token: bearer token; it is sent to this host only.
             name: what to call the agent here; empty takes the card's name.
-            allow_private: whether it may be at a loopback or private address. Say yes where the
-                owner of this process named the URL.
+            card_key: public key of who signs its card (PEM, JWK or JWK set). With it, a card
+                without a valid signature is refused.
+            allow_private: whether it may be at a loopback or private address. None allows that
+                where the URL itself names such an address, and not where a name leads to one.
+            allow_files_from: origins, beside the agent's own, from which files that its answers
+                name by URL are fetched.
+            task_types: the known task types; a stranger's tags mean these where they match.
             http_timeout_s: seconds without a byte before a connection counts as lost.
             max_response_bytes: longer answers are cut off.
+            card_max_age_s: seconds after which the card is read again before the agent is asked.
             bindings: protocol bindings that may be used; the agent's card says which it prefers.
 
         Raises:
-            InputError: the URL is no http or https URL, or the token cannot be sent.
+            InputError: the URL is no http or https URL, or the token or key cannot be used.
             AgentUnavailable: it cannot be reached now.
-            AgentError: what is there is no A2A agent that can be talked to.
+            AgentMisbehaved: what is there shows no usable card.
+            AgentError: it cannot be talked to.
         """
-        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-            # Caught here, since the HTTP library would show it in its complaint.
-            raise InputError(f"the token for {url} must be printable ASCII text")
-        http = guarded_client(
-            url,
-            headers={"Authorization": f"Bearer {token}"} if token else None,
-            allow_private=allow_private,
-            timeout_s=http_timeout_s,
-            max_response_bytes=max_response_bytes,
-        )
+        limits = Limits(response_bytes=max_response_bytes)
+        target = Target(url, token, allow_private, http_timeout_s, limits, bindings)
+        source = CardSource(url, card_key)
+        FileFetcher(target, allow_files_from)  # refuses a wrong origin now
+        http = target.http()
         try:
-            wire = _pinned(await _read_card(http, url), url, bindings)
-            card = card_from_wire(wire, url, name)
-            config = ClientConfig(httpx_client=http, supported_protocol_bindings=list(bindings))
-            return cls(card, http, ClientFactory(config).create(wire))
+            read = await source.read(http)
+            assert read is not None
+            link = await open_link(target, read.wire, http)
+            offered = await _extended(link, source, target, read.wire)
+            if offered is not read.wire:
+                await link.aclose()
+                link = await open_link(target, offered, http)
+            card = card_from_wire(offered, url, name, task_types)
         except BaseException as error:
             await http.aclose()
-            if isinstance(error, Exception):
-                raise _as_ours(error, url) from error
+            if isinstance(error, Exception) and not isinstance(error, GenesisError):
+                raise as_ours(error, url) from error
             raise
+        agent = cls(
+            card, target, source, read,
+            offered=offered, files_from=allow_files_from, card_max_age_s=card_max_age_s,
+        )  # fmt: skip
+        agent._http, agent._link, agent._loop = http, link, asyncio.get_running_loop()
+        return agent
 
     @property
     def card(self) -> AgentCard:
         """Name and skills as the card said when it was read."""
         return self._card
 
+    @property
+    def changed(self) -> str:
+        """What of its card has changed so that it is asked nothing more; empty while it may be."""
+        return self._broken
+
     async def send(self, message: Message) -> AsyncGenerator[AgentEvent]:
-        """See `Agent.send`. A lost stream is followed by polling while the agent can be reached."""
-        progress = _Progress()
-        events = self._follow(pb.SendMessageRequest(message=message_to_wire(message)), progress)
+        """See `Agent.send`. With the task and context id of a task that waits, it is answered.
+
+        A lost stream is subscribed again, then polled, while the agent can be reached. A task that
+        waits for an answer stays open when the iterator is closed; `cancel` ends it.
+        """
+        await self.check_card()
+        link = await self._open_link()
+        files = FileFetcher(self._target, self._files_from)
+        following = Following(link, self._target, files, message)
+        events = following.events()
         step: asyncio.Future[AgentEvent | None] | None = None
         try:
             while True:
@@ -118,165 +159,122 @@ class RemoteAgent:
                 if event is None:
                     return
                 yield event
+        except AgentUnavailable:
+            await self._follow_host(link)
+            raise
         finally:
-            await self._finish(step, progress)
+            await self._finish(step, following)
             await events.aclose()
 
     async def cancel(self, task_id: str) -> None:
         """Ask the agent to stop a task; tries for 5 seconds at most."""
         try:
             async with asyncio.timeout(_CANCEL_S):
-                await self._client.cancel_task(pb.CancelTaskRequest(id=task_id))
+                await (await self._open_link()).cancel(task_id)
         except Exception as error:  # noqa: BLE001 - it has ended or cannot be reached: nothing to stop
             log.debug("task %s of %s was not cancelled: %s", task_id, self._card.name, error)
 
+    async def check_card(self, *, now: bool = False) -> None:
+        """Read the card again, where the last reading is old; away is no reason to complain.
+
+        Args:
+            now: however young the last reading is.
+
+        Raises:
+            AgentMisbehaved: what the registration stood on has changed.
+        """
+        young = time.monotonic() - self._checked_at < self._max_age_s
+        if not self._broken and (now or not young):
+            self._checked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(_RECHECK_S), self._target.http() as http:
+                    again = await self._source.read(http, self._read.etag)
+                if again is not None:
+                    self._compare(again)
+            except AgentMisbehaved as error:
+                self._broken = f"it shows no usable card any more: {error}"
+            except Exception as error:  # noqa: BLE001 - asking it will tell; its card can wait
+                log.info("the card of %s was not read again: %s", self._card.name, error)
+        if self._broken:
+            raise AgentMisbehaved(
+                f"the card of agent {self._card.name!r} has changed since it was registered: "
+                f"{self._broken}; register it again to accept that"
+            )
+
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.close()
-        await self._http.aclose()
+        link, http, self._link, self._http = self._link, self._http, None, None
+        if link is not None and http is not None:
+            await link.aclose()
+            await http.aclose()
 
-    async def _follow(
-        self, request: pb.SendMessageRequest, progress: _Progress
-    ) -> AsyncGenerator[AgentEvent]:
+    def _compare(self, again: ReadCard) -> None:
+        change = card_change(self._read.wire, again.wire)
+        self._broken = "; ".join(change.broken)
+        if change.new and not change.broken:
+            log.warning(
+                "agent %s now also offers %s: not used until it is registered again",
+                self._card.name,
+                ", ".join(change.new),
+            )
+        if not self._broken:
+            self._read = ReadCard(self._read.wire, again.etag)
+
+    async def _open_link(self) -> Link:
+        """The one link, made again where another event loop runs than the one it was made in."""
+        loop = asyncio.get_running_loop()
+        if self._link is not None and self._loop is loop:
+            return self._link
+        http = self._target.http()
         try:
-            try:
-                stream = cast("_Stream", self._client.send_message(request))
-                async with aclosing(stream):
-                    async for response in stream:
-                        for event in progress.note(events_from_wire(response)):
-                            yield event
-                        if progress.ended:
-                            return
-            except (A2AError, httpx.TransportError) as error:
-                ours = _as_ours(error, self._card.url)
-                if not (isinstance(ours, AgentUnavailable) and progress.task_id):
-                    raise ours from error
-                log.info("the stream of task %s was lost: %s", progress.task_id, error)
-            async for event in self._poll(progress):
-                yield event
-        except Exception as error:
-            # Whatever a stranger's bytes break on the way here is the stranger's failure.
-            raise _as_ours(error, self._card.url) from error
+            link = await open_link(self._target, self._offered, http)
+        except BaseException:
+            await http.aclose()
+            raise
+        if self._link is not None and self._loop is loop:  # another task was quicker
+            await link.aclose()
+            await http.aclose()
+            return self._link
+        self._http, self._link, self._loop = http, link, loop
+        return link
+
+    async def _follow_host(self, link: Link) -> None:
+        """Drop a link to an address that the agent's host has left."""
+        try:
+            moved = await link.has_moved()
+        except AgentError as error:
+            log.info("agent %s cannot be found again now: %s", self._card.name, error)
+            return
+        if moved and self._link is link:
+            await self.aclose()
 
     async def _finish(
-        self, step: asyncio.Future[AgentEvent | None] | None, progress: _Progress
+        self, step: asyncio.Future[AgentEvent | None] | None, following: Following
     ) -> None:
         """Leave no read behind, and no work at the agent that nobody waits for."""
         if step is not None and not step.done():
-            if not progress.task_id:
+            if not following.task_id:
                 await asyncio.wait([step], timeout=_NAMING_S)
             step.cancel()
             await asyncio.wait([step])
         if step is not None and not step.cancelled():
             step.exception()  # the caller has it, or has gone
-        if progress.task_id and not progress.ended:
-            await self.cancel(progress.task_id)
-
-    async def _poll(self, progress: _Progress) -> AsyncGenerator[AgentEvent]:
-        if not progress.task_id:
-            raise AgentError(f"agent {self._card.name!r} answered nothing")
-        pause = _FIRST_POLL_S
-        while True:
-            task = await self._client.get_task(pb.GetTaskRequest(id=progress.task_id))
-            events = task_events(task)
-            last = events[-1]
-            if isinstance(last, StatusUpdate) and _is_end(last.state):
-                for event in progress.note(events):
-                    yield event
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_POLL_S)
+        if following.task_id and not following.over:
+            await self.cancel(following.task_id)
 
 
-class _Progress:
-    """How far a task is, from the events that passed."""
-
-    def __init__(self) -> None:
-        self.task_id = ""
-        self.ended = False
-
-    def note(self, events: list[AgentEvent]) -> list[AgentEvent]:
-        for event in events:
-            if isinstance(event, Message):
-                self.ended = True
-            else:
-                self.task_id = event.task_id or self.task_id
-                if isinstance(event, StatusUpdate) and _is_end(event.state):
-                    self.ended = event.state.terminal
-        return events
-
-
-def _is_end(state: TaskState) -> bool:
-    return state.terminal or state in (TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED)
-
-
-async def _read_card(http: httpx.AsyncClient, url: str) -> pb.AgentCard:
-    path = url if httpx.URL(url).path.endswith(".json") else url.rstrip("/") + _CARD_PATH
-    response = await http.get(path)
-    response.raise_for_status()
-    if len(response.content) > _MAX_CARD_BYTES:
-        raise AgentError(f"the agent card at {path} is larger than {_MAX_CARD_BYTES} bytes")
+async def _extended(
+    link: Link, source: CardSource, target: Target, public: pb.AgentCard
+) -> pb.AgentCard:
+    """The card for those who are known, where there is one and we are; else the public one."""
+    if not (public.capabilities.extended_agent_card and target.token):
+        return public
     try:
-        return parse_agent_card(json.loads(response.content))
-    except (ValueError, ParseError, RecursionError) as error:
-        raise AgentError(f"what is at {path} is not an A2A agent card: {error}") from error
-
-
-def _pinned(card: pb.AgentCard, url: str, bindings: tuple[str, ...]) -> pb.AgentCard:
-    """The card with only those interfaces that are at the origin it was read from.
-
-    A card can name any URL, and whatever it names would be sent the token.
-    """
-    spoken = [i for i in card.supported_interfaces if i.protocol_binding in bindings]
-    here = [i for i in spoken if _same_origin(i.url, url)]
-    if not here:
-        elsewhere = ", ".join(sorted({i.url[:200] for i in spoken}))
-        raise AgentError(
-            f"the agent card of {url} points elsewhere ({elsewhere}); register that URL itself"
-            if spoken
-            else f"the agent at {url} speaks none of {', '.join(bindings)}"
+        extended = await link.extended_card()
+        source.require_signed(extended)
+    except Exception as error:  # noqa: BLE001 - the public card says enough to go on with
+        log.warning(
+            "the extended card of %s is not used: %s", target.url, as_ours(error, target.url)
         )
-    pinned = pb.AgentCard()
-    pinned.CopyFrom(card)
-    del pinned.supported_interfaces[:]
-    pinned.supported_interfaces.extend(here)
-    return pinned
-
-
-def _same_origin(one: str, other: str) -> bool:
-    try:
-        return origin_of(one) == origin_of(other)
-    except InputError:
-        return False
-
-
-def _as_ours(error: Exception, url: str) -> GenesisError:
-    if isinstance(error, GenesisError):
-        return error
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    for cause in causes:
-        if isinstance(cause, GenesisError):
-            return cause
-        if isinstance(cause, httpx.HTTPStatusError):
-            return _status_error(cause.response, url)
-        if isinstance(cause, httpx.TransportError | A2AClientTimeoutError):
-            said = str(cause) or type(cause).__name__
-            return AgentUnavailable(f"the agent at {url} cannot be reached: {said}")
-    if isinstance(error, A2AError):
-        return AgentError(f"the agent at {url} answered with an error: {error}")
-    return AgentError(f"the agent at {url} sent what is not A2A: {type(error).__name__}: {error}")
-
-
-def _status_error(response: httpx.Response, url: str) -> AgentError:
-    code = response.status_code
-    if code == 429 or code >= 500:
-        return AgentUnavailable(f"the agent at {url} cannot answer now: HTTP {code}")
-    if code in (401, 403):
-        return AgentError(f"the agent at {url} refuses the token (HTTP {code}): pass its token=")
-    if response.is_redirect:
-        return AgentError(
-            f"the agent at {url} redirects, which is not followed: register the URL where it is"
-        )
-    return AgentError(f"the agent at {url} refused the request: HTTP {code}")
+        return public
+    return extended

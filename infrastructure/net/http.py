@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import cast
 
 import httpx
 
-from infrastructure.errors import AgentError, AgentUnavailable, InputError
+from infrastructure.errors import AgentError, AgentMisbehaved
+from infrastructure.net.addresses import Origin, is_public, origin_of, resolve
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+__all__ = ["Limits", "guarded_client", "is_public", "origin_of"]
+
 _CONNECT_S = 10.0
+_MARKS = (b"[", b"{", b",")
 
 
-def origin_of(url: httpx.URL | str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a stranger may answer.
 
-    Raises:
-        InputError: it is not an absolute http or https URL, or holds credentials.
+    Attributes:
+        response_bytes: a response, streamed or not, is cut off beyond this.
+        json_values: values that a response may hold if it is JSON, about: a few bytes of it
+            take hundreds once they are read. None for files.
     """
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise InputError(f"{str(url)[:200]!r} is not a URL: {error}") from error
-    if parsed.scheme not in _DEFAULT_PORTS or not parsed.host:
-        raise InputError(f"{str(url)[:200]!r} is not a URL of the form http(s)://host[:port]/...")
-    if parsed.userinfo:
-        raise InputError(f"the URL of {parsed.host} holds credentials; pass them as token= instead")
-    return parsed.scheme, parsed.host.lower(), parsed.port or _DEFAULT_PORTS[parsed.scheme]
+
+    response_bytes: int = 64 * 1024 * 1024
+    json_values: int | None = 2_000_000
 
 
 def guarded_client(
@@ -38,7 +38,7 @@ def guarded_client(
     headers: dict[str, str] | None = None,
     allow_private: bool = False,
     timeout_s: float = 30.0,
-    max_response_bytes: int = 64 * 1024 * 1024,
+    limits: Limits | None = None,
 ) -> httpx.AsyncClient:
     """A client that talks to the origin of `url` and to nobody else.
 
@@ -46,8 +46,9 @@ def guarded_client(
         url: any URL of that origin.
         headers: sent with every request.
         allow_private: whether the origin may be loopback or in a private network.
-        timeout_s: seconds without a byte before a response counts as lost.
-        max_response_bytes: a response, streamed or not, is cut off beyond this.
+        timeout_s: seconds without a byte before a response counts as lost, and seconds in all
+            for its headers.
+        limits: how much it may answer.
 
     Raises:
         InputError: the URL is not an absolute http or https URL.
@@ -60,84 +61,86 @@ def guarded_client(
         follow_redirects=False,
         # A proxy would resolve the name again, out of reach of the address policy.
         trust_env=False,
-        transport=_Guard(origin_of(url), allow_private, max_response_bytes),
+        transport=_Guard(origin_of(url), allow_private, limits or Limits()),
     )
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, tunnelled private ones seen through."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    inner = None
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in ipaddress.IPv6Network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-    return ip.is_global and not ip.is_multicast and (inner is None or is_public(str(inner)))
-
-
 class _Guard(httpx.AsyncBaseTransport):
-    def __init__(
-        self, origin: tuple[str, str, int], allow_private: bool, max_response_bytes: int
-    ) -> None:
+    def __init__(self, origin: Origin, allow_private: bool, limits: Limits) -> None:
         self._origin = origin
         self._allow_private = allow_private
-        self._max = max_response_bytes
+        self._limits = limits
         self._inner = httpx.AsyncHTTPTransport(trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if origin_of(request.url) != self._origin:
             raise AgentError(f"a request to {request.url} was refused: it leaves its origin")
-        if not self._allow_private:
-            await self._pin_address(request)
-        response = await self._inner.handle_async_request(request)
+        response = await self._connected(request)
         length = response.headers.get("content-length", "")
         encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity" or (length.isdigit() and int(length) > self._max):
+        too_long = length.isdigit() and int(length) > self._limits.response_bytes
+        if encoding != "identity" or too_long:
             await response.aclose()
             what = f"has {length} bytes" if encoding == "identity" else f"is {encoding}-compressed"
-            raise AgentError(f"the answer of {request.url.host} was refused: it {what}")
+            raise AgentMisbehaved(f"the answer of {self._origin[1]} was refused: it {what}")
         assert isinstance(response.stream, httpx.AsyncByteStream)
         return httpx.Response(
             response.status_code,
             headers=response.headers,
-            stream=_Capped(response.stream, self._max),
+            stream=_Capped(response.stream, self._limits),
             extensions=response.extensions,
         )
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    async def _pin_address(self, request: httpx.Request) -> None:
-        """Connect to the very address that was checked: a second lookup might give another."""
-        _, host, port = self._origin
+    async def _headers(self, request: httpx.Request) -> httpx.Response:
+        """The response up to its body; headers that come byte by byte are not waited for."""
+        allowed = cast("dict[str, float | None]", request.extensions.get("timeout", {}))
+        seconds = [s for s in allowed.values() if s is not None]
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            )
-        except OSError as error:
-            raise AgentUnavailable(f"the host {host!r} cannot be resolved: {error}") from error
-        addresses = [str(info[4][0]) for info in found]
-        for address in addresses:
-            if not is_public(address):
-                raise AgentError(
-                    f"{host!r} leads to {address}, which is not a public address; register the "
-                    "agent yourself, or allow private addresses for it"
-                )
+            async with asyncio.timeout(sum(seconds) if seconds else None):
+                return await self._inner.handle_async_request(request)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the headers did not come in time", request=request) from error
+
+    async def _connected(self, request: httpx.Request) -> httpx.Response:
+        """Connect to the very addresses that were checked: a second lookup might give others."""
+        if self._allow_private:
+            return await self._headers(request)
+        _, host, port = self._origin
+        addresses = await resolve(host, port, allow_private=False)
         request.extensions["sni_hostname"] = host
-        request.url = request.url.copy_with(host=addresses[0])
+        for address in addresses[:-1]:
+            request.url = request.url.copy_with(host=address)
+            try:
+                return await self._headers(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        request.url = request.url.copy_with(host=addresses[-1])
+        return await self._headers(request)
 
 
 class _Capped(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, limit: int) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, limits: Limits) -> None:
         self._stream = stream
-        self._limit = limit
+        self._limits = limits
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        read = 0
+        read = values = 0
+        most = self._limits.json_values
         async for chunk in self._stream:
             read += len(chunk)
-            if read > self._limit:
-                raise AgentError(f"the answer was cut off: it is larger than {self._limit} bytes")
+            if read > self._limits.response_bytes:
+                limit = self._limits.response_bytes
+                raise AgentMisbehaved(f"the answer was cut off: it is larger than {limit} bytes")
+            if most is not None:
+                values += sum(chunk.count(mark) for mark in _MARKS)
+                if values > most:
+                    raise AgentMisbehaved(
+                        f"the answer was cut off: it holds more than {most} JSON values; "
+                        "large data is sent as a file"
+                    )
             yield chunk
 
     async def aclose(self) -> None:

@@ -15,12 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from genesis.errors import AgentError, AgentUnavailable, InputError
+from genesis.errors import AgentError, AgentMisbehaved, AgentUnavailable, InputError
 from genesis.testing import FakeAgent
 from infrastructure.a2a.remote import RemoteAgent
 from infrastructure.a2a.serving import JSONRPC_PATH, serve_agent
 from infrastructure.a2a.types import AgentEvent, Message, Part
-from infrastructure.net.http import guarded_client, is_public, origin_of
+from infrastructure.net.addresses import is_public, origin_of
+from infrastructure.net.http import guarded_client
+from infrastructure.resilience.retry import is_retryable
 
 App: TypeAlias = Callable[..., Awaitable[None]]
 Serve: TypeAlias = Callable[[Callable[[str], App]], Awaitable[Any]]
@@ -132,10 +134,6 @@ async def test_a_server_that_fails_may_be_asked_again(serve: Serve) -> None:
         Response(b"\xff\xfe\x00", media_type="text/event-stream"),
         Response('data: {"jsonrpc":"2.0","id":1,"result":[1]}\n\n', media_type="text/event-stream"),
         Response('data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n', media_type="text/event-stream"),
-        Response(
-            'data: {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"broken"}}\n\n',
-            media_type="text/event-stream",
-        ),
         Response("", media_type="text/event-stream"),
         RedirectResponse("http://169.254.169.254/latest/meta-data", 307),
     ],
@@ -145,9 +143,19 @@ async def test_garbage_is_the_strangers_failure(serve: Serve, answer: Response) 
         return answer
 
     served = await serve(_server(always))
-    with pytest.raises(AgentError) as caught:
+    with pytest.raises(AgentMisbehaved):
         await _ask(served.url)
-    assert not isinstance(caught.value, AgentUnavailable)
+
+
+async def test_an_error_inside_the_agent_may_have_passed_at_the_next_try(serve: Serve) -> None:
+    async def broken(request: Request) -> Response:
+        error = {"code": -32603, "message": "broken"}
+        return JSONResponse({"jsonrpc": "2.0", "id": 1, "error": error})
+
+    served = await serve(_server(broken))
+    with pytest.raises(AgentUnavailable, match="failed inside: broken") as caught:
+        await _ask(served.url)
+    assert is_retryable(caught.value)
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(serve: Serve) -> None:
@@ -199,7 +207,7 @@ async def test_a_task_whose_stream_ends_early_is_polled_to_its_end(serve: Serve)
         call = json.loads(await request.body())
         asked.append(call["method"])
         working = {"id": "t1", "contextId": "c", "status": {"state": "TASK_STATE_WORKING"}}
-        if call["method"] == "SendStreamingMessage":
+        if call["method"] != "GetTask":
             return _sse({"task": working})
         done = {"state": "TASK_STATE_COMPLETED"}
         artifact = {"artifactId": "a", "parts": [{"text": "late"}]}
@@ -208,8 +216,9 @@ async def test_a_task_whose_stream_ends_early_is_polled_to_its_end(serve: Serve)
 
     served = await serve(_server(answer))
     events = await _ask(served.url)
-    assert asked == ["SendStreamingMessage", "GetTask"]
-    assert [getattr(event, "state", None) for event in events] == ["working", None, "completed"]
+    assert asked == ["SendStreamingMessage", "SubscribeToTask", "GetTask"]
+    states = [getattr(event, "state", None) for event in events]
+    assert states == ["working", "working", None, "completed"]
 
 
 async def test_an_agent_that_cannot_stream_is_asked_and_polled(serve: Serve) -> None:
@@ -242,7 +251,8 @@ async def test_a_served_agent_refuses_what_is_too_large_or_no_json(serve: Serve)
             JSONRPC_PATH, content=_chunks(), headers={"content-type": "application/json"}
         )
         form = await http.post(JSONRPC_PATH, data={"a": "b"})
-    assert [large.status_code, chunked.status_code, form.status_code] == [413, 413, 415]
+    assert [large.status_code, chunked.status_code] == [413, 413]
+    assert form.json()["error"]["code"] == -32005  # as A2A 1.0 wants it of JSON-RPC
     assert fake.calls == 0
 
 
