@@ -258,10 +258,14 @@ def install(server: Server[Any], publish: Publish) -> None:
     _extend(server, "resources/templates/list", "resource_templates", [_TEMPLATE])
     _extend(server, "prompts/list", "prompts", _PROMPTS)
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
-    own_schema = server.get_tool_input_schema or (lambda name: None)
-    server.get_tool_input_schema = lambda name: (
-        tools[name].schema if name in tools else own_schema(name)
-    )
+    server_schema = server.get_tool_input_schema
+
+    def schema_of(name: str) -> Mapping[str, Any] | None:
+        if name in tools:
+            return tools[name].schema
+        return server_schema(name) if server_schema else None
+
+    server.get_tool_input_schema = schema_of
     security = RequestStateSecurity.ephemeral()
     server.middleware.append(RequestStateBoundary(security, default_audience=server.name))
 

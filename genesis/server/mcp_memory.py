@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
+from langgraph.store.base import SearchItem
 
 from genesis.server import mcp_models as m
 from genesis.server.mcp_places import (
@@ -31,6 +33,7 @@ from infrastructure.text import cut, strip_control
 
 UNDO_S: Final = 86_400
 _RETRIES: Final = 8
+_MAX_ANSWER: Final = 200_000
 _MAX_SOURCE_BYTES: Final = 500
 
 
@@ -172,7 +175,7 @@ class CallerMemory:
         )
         # After the matches the store gives the rest, unranked.
         matches = [item for item in found if item.score is not None]
-        return m.Memories(memories=[shown(item, asked.max_chars) for item in matches])
+        return m.Memories(memories=_shown_all(matches, asked.max_chars))
 
     async def filter(self, asked: m.FilterArguments) -> m.FilteredMemories:
         """The memories that meet conditions, the last written first, in pages."""
@@ -183,7 +186,7 @@ class CallerMemory:
             limit=asked.limit,
             cursor=asked.cursor,
         )
-        memories = [shown(item, asked.max_chars) for item in page.items]
+        memories = _shown_all(page.items, asked.max_chars)
         return m.FilteredMemories(memories=memories, next_cursor=page.cursor)
 
     async def summary(self, asked: m.SummaryArguments) -> m.Summary:
@@ -226,7 +229,13 @@ def source_of(caller: Caller) -> str:
     return f"mcp:{caller.name}".encode()[:_MAX_SOURCE_BYTES].decode(errors="ignore")
 
 
-def shown(item: MemoriItem | MemoriSearchItem | Any, max_chars: int) -> m.Memory:
+def _shown_all(items: Sequence[SearchItem], max_chars: int) -> list[m.Memory]:
+    """Found items; together their texts have no more than an answer may."""
+    share = min(max_chars, _MAX_ANSWER // max(len(items), 1))
+    return [shown(cast("MemoriSearchItem", item), share) for item in items]
+
+
+def shown(item: MemoriItem | MemoriSearchItem, max_chars: int) -> m.Memory:
     """A stored item as it is shown: control characters stripped, text cut, metadata bounded."""
     whole = strip_control(text_of(item.value))
     metadata = metadata_of(item.value)
