@@ -327,7 +327,8 @@ async def test_what_memories_say_is_fenced_and_bounded(memori: Memori, connect: 
         text = said(result)
         assert text.count("</untrusted>") == 2  # the rule's own words, and the end of the fence
         assert "\x1b" not in text
-        (memory,) = (result.structured_content or {})["memories"]
+        assert result.structured_content is not None
+        (memory,) = result.structured_content["memories"]
         assert memory["truncated"]
         assert len(memory["text"]) <= 500
         assert memory["metadata"] == {}
@@ -364,7 +365,9 @@ async def test_resources_are_paged_read_and_completed(connect: Connect) -> None:
                 break
         assert len(listed) == len(set(listed)) == 121
         assert uris < set(listed)
-        content = (await client.read_resource(added["uri"])).contents[0]
+        place = memory_uri(("a", "b"), "k/119")
+        assert place in uris
+        content = (await client.read_resource(place)).contents[0]
         assert isinstance(content, types.TextResourceContents)
         read = json.loads(content.text)
         assert (read["key"], read["value"]["text"]) == ("k/119", "t119")
