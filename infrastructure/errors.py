@@ -105,37 +105,22 @@ class AgentMisbehaved(AgentUnavailable):
 
 
 class InputRequired(AgentError):
-    """An agent waits for what only a person can give: an answer, a decision, a sign-in.
+    """An agent's function raises this to ask for what only a person can give.
 
-    Its task stays open until it is answered (a message with its task and context id) or cancelled.
+    Its task waits. Once answered, the function is called again with the question and the answer
+    among `Assignment.notes`.
 
     Args:
-        question: what it asks for, as data that the agent wrote.
-        agent: its name.
-        task_id: the task that waits, as the agent names it.
-        context_id: the conversation that it belongs to.
+        question: what it asks for.
         sign_in: it asks for a sign-in or for credentials, and not for an answer.
     """
 
     retryable = False
 
-    def __init__(
-        self,
-        question: str,
-        *,
-        agent: str = "",
-        task_id: str = "",
-        context_id: str = "",
-        sign_in: bool = False,
-    ) -> None:
+    def __init__(self, question: str, *, sign_in: bool = False) -> None:
+        super().__init__(question)
         self.question = question
-        self.agent = agent
-        self.task_id = task_id
-        self.context_id = context_id
         self.sign_in = sign_in
-        who = f"agent {agent!r}" if agent else "the agent"
-        what = "a sign-in" if sign_in else "an answer"
-        super().__init__(f"{who} needs {what} that only a person can give: {question}")
 
 
 class TaskTimeout(AgentError):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
+from genesis.agents.asked import Conversations
 from genesis.agents.assignment import Assignment
 from genesis.agents.wire import (
     AssignedMessage,
@@ -22,7 +23,7 @@ from genesis.agents.wire import (
     require_plain,
     usage_json,
 )
-from genesis.errors import AgentError, GenesisError, ModelNotConfigured
+from genesis.errors import AgentError, GenesisError, InputRequired, ModelNotConfigured
 from genesis.tasks.task import Task, TaskOutput, Usage
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.a2a.types import (
@@ -75,6 +76,7 @@ class FunctionAgent:
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
         self._running: dict[str, asyncio.Task[TaskOutput]] = {}
+        self._asked = Conversations()
 
     @property
     def card(self) -> AgentCard:
@@ -94,9 +96,15 @@ class FunctionAgent:
                 raise
             yield StatusUpdate(task_id, context_id, TaskState.CANCELED)
             return
+        except InputRequired as asked:
+            self._asked.keep(task_id, message, asked.question)
+            yield _question(task_id, context_id, asked)
+            return
         except Exception as error:  # noqa: BLE001 - whatever breaks an agent fails its task only
+            self._asked.forget(task_id)
             yield _failed(task_id, context_id, error)
             return
+        self._asked.forget(task_id)
         yield ArtifactUpdate(task_id, context_id, artifact)
         yield StatusUpdate(task_id, context_id, TaskState.COMPLETED)
 
@@ -113,7 +121,9 @@ class FunctionAgent:
             return local_artifact(task_id, output)
         with tempfile.TemporaryDirectory(prefix="genesis-agent-") as name:
             folder = Path(name).resolve()
-            assignment = await asyncio.to_thread(read_assignment, message, folder)
+            first, notes = self._asked.told(message)
+            assignment = await asyncio.to_thread(read_assignment, first, folder)
+            assignment = replace(assignment, notes=(*assignment.notes, *notes))
             output = await self._work(task_id, self._with_skill(assignment))
             return await asyncio.to_thread(remote_artifact, task_id, output)
 
@@ -246,6 +256,14 @@ def _failed(task_id: str, context_id: str, error: Exception) -> StatusUpdate:
         ours["usage"] = usage_json(used)
     message = Message(f"{task_id}:failed", "agent", (Part(text=text),), context_id, task_id)
     return StatusUpdate(task_id, context_id, TaskState.FAILED, message, {EXTENSION: ours})
+
+
+def _question(task_id: str, context_id: str, asked: InputRequired) -> StatusUpdate:
+    said = Message(
+        f"{task_id}:asks", "agent", (Part(text=hide_secrets(asked.question)),), context_id, task_id
+    )
+    state = TaskState.AUTH_REQUIRED if asked.sign_in else TaskState.INPUT_REQUIRED
+    return StatusUpdate(task_id, context_id, state, said)
 
 
 def _preparation(runnable: SupportsInvoke) -> Callable[[Assignment], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeAlias, TypeVar, cast
@@ -17,9 +17,11 @@ from genesis.agents.adapters import (
 from genesis.agents.card_check import require_card
 from genesis.errors import AgentError, AgentUnavailable, InputError
 from genesis.tasks.checks import PRODUCED, Check, check_produced
+from genesis.tasks.types import TASK_TYPES
 from infrastructure.a2a.agent import Agent, AgentCard, Skill
 from infrastructure.resilience.breaker import Breakers, BreakerState
 
+CardKey: TypeAlias = str | Mapping[str, Any]
 AgentSource: TypeAlias = Agent | ModuleType | SupportsInvoke | AnyAgentFunction | str
 F = TypeVar("F", bound=AnyAgentFunction)
 
@@ -38,7 +40,7 @@ class _Remote:
 
     url: str
     name: str
-    token: str | None
+    how: Mapping[str, Any]
 
 
 class AgentRegistry:
@@ -89,6 +91,9 @@ class AgentRegistry:
         """Whether the agent may be asked now."""
         if name not in self._agents:
             return AgentHealth(False, "it is not registered")
+        changed = getattr(self._agents[name], "changed", "")
+        if changed:
+            return AgentHealth(False, f"its card has changed: {changed}")
         seen = self._breakers.statistics.get(name) if self._breakers else None
         if seen is None or seen.state is not BreakerState.OPEN:
             return AgentHealth(True)
@@ -109,6 +114,9 @@ class AgentRegistry:
         checks_of_data: Mapping[str, str] | None = None,
         max_concurrency: int = 4,
         token: str | None = None,
+        card_key: CardKey | None = None,
+        allow_private: bool | None = None,
+        allow_files_from: Sequence[str] = (),
     ) -> None:
         """Add an agent.
 
@@ -125,13 +133,23 @@ class AgentRegistry:
                 the datum of its own name.
             max_concurrency: calls that a function or Runnable takes at once.
             token: bearer token for a URL.
+            card_key: for a URL, the public key (PEM, JWK or JWK set) by which its card must be
+                signed.
+            allow_private: for a URL, whether it may be at a loopback or private address. None
+                allows that where the URL itself names such an address (`http://localhost:9000`),
+                and not where a name leads to one.
+            allow_files_from: for a URL, origins beside the agent's own from which files that its
+                answers name by URL are fetched.
+
+        A URL that is registered again is read again, with what has changed on its card.
 
         Raises:
             InputError: the name is taken, a skill or check is wrong, or the source is none of
                 these. Nothing was added then.
         """
         if isinstance(source, str):
-            self._register_url(source, name, token)
+            how = {"token": token, "card_key": card_key, "allow_private": allow_private}
+            self._register_url(source, name, {**how, "allow_files_from": allow_files_from})
             return
         if isinstance(source, ModuleType):
             agent, checks, checks_of_data = _from_module(source, checks, checks_of_data)
@@ -163,14 +181,13 @@ class AgentRegistry:
         async def connect(wanted: _Remote) -> str:
             agent: Agent | None = None
             try:
-                # Registered by its owner: that is what allows a private address.
                 agent = await RemoteAgent.connect(
-                    wanted.url, token=wanted.token, name=wanted.name, allow_private=True
+                    wanted.url, name=wanted.name, task_types=TASK_TYPES, **wanted.how
                 )
                 if self._pending.get(wanted.url) is not wanted:  # another request was quicker
                     await agent.aclose()
                     return ""
-                self._add(agent, {}, None)
+                await self._add_remote(agent, wanted)
             except (AgentError, InputError) as error:
                 if agent is not None:
                     await agent.aclose()
@@ -185,16 +202,28 @@ class AgentRegistry:
     async def aclose(self) -> None:
         """Close the connections to agents elsewhere."""
         for agent in self._agents.values():
-            close = getattr(agent, "aclose", None)
-            if close is not None:
-                await close()
+            await _close(agent)
 
-    def _register_url(self, url: str, name: str, token: str | None) -> None:
+    async def _add_remote(self, agent: Agent, wanted: _Remote) -> None:
+        """Add an agent elsewhere; one that was registered at the same URL before goes."""
+        before = next((a for a in self._agents.values() if a.card.url == wanted.url), None)
+        if before is not None:
+            del self._agents[before.card.name]
+        try:
+            self._add(agent, {}, None)
+        except InputError:
+            if before is not None:
+                self._agents[before.card.name] = before
+            raise
+        if before is not None:
+            await _close(before)
+
+    def _register_url(self, url: str, name: str, how: Mapping[str, Any]) -> None:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{url!r} is not the URL of an A2A agent: use http:// or https://")
         if url in self._pending:
             raise InputError(f"the agent at {url} is already registered")
-        self._pending[url] = _Remote(url, name, token)
+        self._pending[url] = _Remote(url, name, how)
 
     def _add(
         self, agent: Agent, checks: dict[str, Check], checks_of_data: Mapping[str, str] | None
@@ -219,6 +248,12 @@ class AgentRegistry:
         self._agents[card.name] = agent
         self._checks.update(checks)
         self._checks_of_data.update(checks_of_data)
+
+
+async def _close(agent: Agent) -> None:
+    close = getattr(agent, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def _from_module(

@@ -14,7 +14,7 @@ What a memory store must keep to, as tests to inherit, is in `genesis.testing.me
 
 from __future__ import annotations
 
-from genesis.testing.agents import Fail, FakeAgent, FakeOutcome, Hang
+from genesis.testing.agents import Ask, Fail, FakeAgent, FakeOutcome, Hang
 from genesis.testing.clock import FakeClock
 from genesis.testing.models import FakeModel, ModelOutcome, Said
 from genesis.testing.record import Recorder, RecordingAgent, RecordingModel
@@ -22,6 +22,7 @@ from genesis.testing.recording import RecordedAnswer, RecordedChat, Recording
 from genesis.testing.replay import ReplayAgent, ReplayModel
 
 __all__ = [
+    "Ask",
     "Fail",
     "FakeAgent",
     "FakeClock",

@@ -34,7 +34,16 @@ class Hang:
     """The agent works for ever, until it is cancelled."""
 
 
-FakeOutcome: TypeAlias = TaskOutput | str | Mapping[str, Any] | Fail | Hang | Exception
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The agent asks this and waits; the answer is the next call, under the same task id."""
+
+    question: str
+
+
+FakeOutcome: TypeAlias = TaskOutput | str | Mapping[str, Any] | Fail | Hang | Ask | Exception
+
+_UNDER_WAY = frozenset({TaskState.SUBMITTED, TaskState.WORKING})
 
 
 class FakeAgent:
@@ -42,8 +51,8 @@ class FakeAgent:
 
     Args:
         name: its name.
-        outcomes: what each call comes to: an output, a text, named data, `Fail`, `Hang`, or an
-            exception to raise (`AgentUnavailable` for one that cannot be reached).
+        outcomes: what each call comes to: an output, a text, named data, `Fail`, `Hang`, `Ask`,
+            or an exception to raise (`AgentUnavailable` for one that cannot be reached).
         skills: defaults to one skill of the agent's name that answers anything.
         max_concurrency: calls at once.
 
@@ -93,7 +102,7 @@ class FakeAgent:
         ended = False
         try:
             async for event in self._events(message, outcome):
-                ended = isinstance(event, StatusUpdate) and event.state.terminal
+                ended = isinstance(event, StatusUpdate) and event.state not in _UNDER_WAY
                 yield event
         except Exception:
             ended = True
@@ -107,7 +116,7 @@ class FakeAgent:
         """Nothing to do: closing the stream of `send` cancels."""
 
     async def _events(self, message: Message, outcome: FakeOutcome) -> AsyncGenerator[AgentEvent]:
-        task_id, context_id = message.message_id, message.context_id
+        task_id, context_id = message.task_id or message.message_id, message.context_id
         if isinstance(outcome, Exception):
             raise outcome
         yield StatusUpdate(task_id, context_id, TaskState.WORKING)
@@ -118,6 +127,9 @@ class FakeAgent:
         elif isinstance(outcome, Fail):
             said = Message(f"{task_id}:failed", "agent", (Part(text=outcome.reason),))
             yield StatusUpdate(task_id, context_id, TaskState.FAILED, said)
+        elif isinstance(outcome, Ask):
+            asks = Message(f"{task_id}:asks", "agent", (Part(text=outcome.question),))
+            yield StatusUpdate(task_id, context_id, TaskState.INPUT_REQUIRED, asks)
         else:
             output = self._output(message, outcome)
             yield ArtifactUpdate(task_id, context_id, local_artifact(task_id, output))

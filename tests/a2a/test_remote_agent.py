@@ -37,6 +37,7 @@ from infrastructure.a2a.types import (
     TaskState,
 )
 from infrastructure.clock import SystemClock
+from infrastructure.net.addresses import names_private
 from infrastructure.resilience.breaker import Breakers
 from infrastructure.resilience.budget import Budget
 from infrastructure.resilience.retry import RetryPolicy
@@ -270,8 +271,10 @@ async def test_private_addresses_need_to_be_allowed(serve: Serve) -> None:
     for url in (served.url, by_name):
         with pytest.raises(AgentError, match="not a public address"):
             await RemoteAgent.connect(url, allow_private=False)
-        # Whoever writes this machine's own name or address means it.
-        await (await RemoteAgent.connect(url)).aclose()
+    # Whoever writes a private address, or this machine's name, means it.
+    await (await RemoteAgent.connect(served.url)).aclose()
+    assert names_private("localhost")
+    assert not names_private("agents.example")
 
 
 async def test_a_registered_url_that_is_away_is_tried_again(serve: Serve, run: _Run) -> None:

@@ -1,0 +1,41 @@
+"""What an agent's function asked while it worked, until somebody answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from genesis.agents.wire import AssignedMessage
+from infrastructure.a2a.types import Message
+
+# Nobody may ever answer, and messages may hold files.
+_MAX_WAITING = 100
+
+
+class Conversations:
+    """Tasks whose agent waits for an answer: what they began with, and what was said since.
+
+    Only of those that came over a wire; the execution of a run keeps its own.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, tuple[Message, tuple[str, ...]]] = OrderedDict()
+
+    def keep(self, task_id: str, message: Message, question: str) -> None:
+        """Note that a task waits for the answer to a question."""
+        if isinstance(message, AssignedMessage):
+            return
+        first, notes = self.told(message)
+        self._waiting[task_id] = first, (*notes, f"you asked: {question}")
+        while len(self._waiting) > _MAX_WAITING:
+            self._waiting.popitem(last=False)
+
+    def forget(self, task_id: str) -> None:
+        """A task has ended."""
+        self._waiting.pop(task_id, None)
+
+    def told(self, message: Message) -> tuple[Message, tuple[str, ...]]:
+        """The message that the task began with, and the questions and answers since."""
+        first, notes = self._waiting.get(message.task_id, (message, ()))
+        if first is message:
+            return first, ()
+        return first, (*notes, f"the answer: {message.text}")
