@@ -63,8 +63,10 @@ bench-peers: $(STAMP)  ## Measure the cost of orchestrating beside other framewo
 	done
 	$(BIN)/python benchmarks/overhead.py --peers
 
-slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10
+slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10, and kits and peers from npm
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000
+	command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install -y nodejs npm; }
+	PEERS=1 $(BIN)/python -m pytest -m peers
 
 build: $(STAMP)  ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
