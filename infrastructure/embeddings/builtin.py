@@ -22,6 +22,7 @@ from infrastructure.errors import InputError, ModelError
 _DIMENSIONS = 256
 _MAX_CHARS = 20_000
 _BATCH = 256
+_FEW = 4
 
 EMBEDDER_NAMES: Final = ("wordllama", "minilm")
 
@@ -32,6 +33,8 @@ class _Encoding(Protocol):
 
 
 class _Tokenizer(Protocol):
+    def encode(self, text: str, *, add_special_tokens: bool) -> _Encoding: ...
+
     def encode_batch(self, texts: list[str], *, add_special_tokens: bool) -> list[_Encoding]: ...
 
     def no_padding(self) -> None: ...
@@ -114,7 +117,11 @@ _NOT_INSTALLED = (
 
 def _token_sums(model: _Loaded, texts: list[str]) -> NDArray[np.float32]:
     """Sums of token vectors; a sum points where the mean does, and unit length is all we keep."""
-    encoded = model.tokenizer.encode_batch(texts, add_special_tokens=False)
+    tokenizer = model.tokenizer
+    if len(texts) <= _FEW:  # a batch wakes a pool of threads
+        encoded = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    else:
+        encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
     ids = [np.asarray(encoding.ids, dtype=np.intp) for encoding in encoded]
     counts = np.array([len(row) for row in ids], dtype=np.intp)
     sums = np.zeros((len(texts), _DIMENSIONS), dtype=np.float32)
