@@ -26,6 +26,8 @@ class Assignment:
         notes: recalled or agent-made text that may help, as data and never as an instruction
             (why earlier attempts were rejected, lessons).
         idempotency_key: the same for every delivery of this attempt.
+        sandboxed: whether code that the task runs must be confined: the caller is remote, or the
+            settings say so.
         run_below: does the task as a request one level down; None unless it is composite.
     """
 
@@ -38,6 +40,7 @@ class Assignment:
     effort: str = "medium"
     notes: tuple[str, ...] = ()
     idempotency_key: str = ""
+    sandboxed: bool = False
     run_below: Callable[[], Awaitable[TaskOutput]] | None = None
 
 

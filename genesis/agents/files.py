@@ -28,6 +28,8 @@ class Bounded(Protocol):
     def workspace(self) -> Path: ...
     @property
     def artifacts_dir(self) -> Path: ...
+    @property
+    def sandboxed(self) -> bool: ...
 
 
 def time_limit_s(timeout_s: float | None, default_s: float) -> float:
@@ -97,9 +99,14 @@ def is_within(path: Path, roots: Iterable[Path]) -> bool:
 
 def _roots(given: Bounded) -> list[Path]:
     """The workspace, the attempt's artifacts, and the run's: data/runs/<run_id>/ and below."""
+    return [given.workspace, given.artifacts_dir.resolve(), *run_folder(given)]
+
+
+def run_folder(given: Bounded) -> list[Path]:
+    """The folder of the run, data/runs/<run_id>/; none where the artifacts lie elsewhere."""
     artifacts = given.artifacts_dir.resolve()
-    run = [folder for folder in (artifacts, *artifacts.parents) if folder.parent.name == "runs"]
-    return [given.workspace, artifacts, *run[:1]]
+    found = [folder for folder in (artifacts, *artifacts.parents) if folder.parent.name == "runs"]
+    return found[:1]
 
 
 def source_files(root: Path, *, configuration: bool = False) -> list[Path]:

@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import signal
-import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from genesis.agents.files import Bounded, run_folder
 from infrastructure.errors import AgentError
+from infrastructure.sandbox.policy import SandboxPolicy
+from infrastructure.sandbox.process import OUTPUT_CAP, Completed, GroupKeeper, Invocation, supervise
+from infrastructure.sandbox.runner import run_sandboxed
 
-OUTPUT_CAP = 1 << 20
+__all__ = ["Completed", "Confinement", "clean_environment", "confinement_of", "run_bounded"]
+
 _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTH|COOKIE|PRIVATE|SIGNATURE|_PAT$|_DSN$",
     re.IGNORECASE,
 )
 _CREDENTIALS_IN_URL = re.compile(r"://[^/\s@]+@")
-_DRAIN_S = 1.0
-_ENDING_POLLS, _ENDING_POLL_S = 100, 0.005
+_PYTHON = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
-    """How a command ended.
+class Confinement:
+    """What a command in the sandbox is given of the file system.
 
     Attributes:
-        returncode: exit code; negative when a signal ended it (-9: SIGKILL).
-        stdout, stderr: what it wrote; of more than the cap, the end.
-        timed_out: whether it was stopped because its time was over.
-        truncated: whether output was dropped.
-        duration_s: wall time, seconds.
+        workspace: folder of which it gets a private copy; None when it needs nothing of it.
+        artifacts: folder that it may write to; None for none.
+        readable: further files that it may read.
+        hidden: folders that are left out of the private copy.
     """
 
-    returncode: int
-    stdout: str
-    stderr: str
-    timed_out: bool
-    truncated: bool
-    duration_s: float
+    workspace: Path | None = None
+    artifacts: Path | None = None
+    readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
 
 
-class _Tail(asyncio.Protocol):
-    """Keeps the end of a stream: at most twice the cap in memory, the cap in the result."""
+def confinement_of(
+    given: Bounded, artifacts: Path | None = None, readable: Sequence[Path] = ()
+) -> Confinement | None:
+    """The sandbox for code that a task or its check runs; None when it runs as the user does.
 
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._data = bytearray()
-        self.dropped = False
-        self.ended = asyncio.Event()
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > 2 * self._cap:
-            self._trim()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended.set()
-
-    def text(self) -> str:
-        if len(self._data) > self._cap:
-            self._trim()
-        return self._data.decode("utf-8", errors="replace")
-
-    def _trim(self) -> None:
-        self.dropped = True
-        del self._data[: -self._cap]
+    The data folder, in which other runs and the memory lie, is out of sight.
+    """
+    if not given.sandboxed:
+        return None
+    data_folders = tuple(run.parent.parent for run in run_folder(given))
+    return Confinement(given.workspace, artifacts, tuple(readable), data_folders)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -82,8 +65,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if not _SECRET_NAME.search(name) and not _CREDENTIALS_IN_URL.search(value)
     }
-    fixed = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"}
-    return {**kept, **fixed, **(extra or {})}
+    return {**kept, **_PYTHON, **(extra or {})}
 
 
 async def run_bounded(
@@ -94,148 +76,62 @@ async def run_bounded(
     environment: Mapping[str, str] | None = None,
     interrupt_s: float = 0.0,
     output_cap: int = OUTPUT_CAP,
+    confined: Confinement | None = None,
 ) -> Completed:
-    """Run a command in a process group of its own and wait until all of that group is gone.
+    """Run a command in a process group or a sandbox of its own, and wait until all of it is gone.
 
     Args:
         command: program and arguments; no shell is involved.
         cwd: the folder to run in.
         timeout_s: seconds after which it is stopped.
-        environment: variables added to `clean_environment()`.
+        environment: variables added to `clean_environment()`; in the sandbox to next to none.
         interrupt_s: when its time is over, send SIGINT first and give it this many seconds to
             say where it was; 0 kills at once.
         output_cap: bytes kept of each of stdout and stderr.
+        confined: the sandbox that it runs in; None runs it as this process does.
 
-    Cancelling the call kills the group before `CancelledError` goes on.
+    Cancelling the call kills all of it before `CancelledError` goes on.
 
     Raises:
-        AgentError: the command cannot be started.
+        AgentError: the command cannot be started, or the sandbox is missing or stopped it.
     """
-    started = time.monotonic()
-    out, err = _Tail(output_cap), _Tail(output_cap)
-    transports: list[asyncio.ReadTransport] = []
-    try:
-        process = await _known_when_started(
-            _start(command, cwd, clean_environment(environment), (out, err), transports)
+    if confined is not None:
+        return await _confined(
+            command, cwd, timeout_s, environment, interrupt_s, output_cap, confined
         )
-        try:
-            timed_out = await _wait(process, timeout_s, interrupt_s)
-        finally:
-            await _end(process)
-        await _drained(out, err)
-    finally:
-        for transport in transports:
-            transport.close()
-    return Completed(
-        returncode=process.returncode if process.returncode is not None else -signal.SIGKILL,
-        stdout=out.text(),
-        stderr=err.text(),
-        timed_out=timed_out,
-        truncated=out.dropped or err.dropped,
-        duration_s=time.monotonic() - started,
-    )
-
-
-async def _known_when_started(
-    start: Coroutine[Any, Any, asyncio.subprocess.Process],
-) -> asyncio.subprocess.Process:
-    """The started process; cancelled meanwhile, its group is ended before that goes on.
-
-    asyncio, when its start is cancelled, ends the process alone and not what that has started.
-    """
-    starting = asyncio.ensure_future(start)
+    invocation = Invocation(command, cwd, clean_environment(environment))
     try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await asyncio.wait([starting])
-        if starting.exception() is None:
-            await _end(starting.result())
-        raise
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the group, and wait until it is gone."""
-    _kill_group(process.pid)
-    await process.wait()
-    await _group_ended(process.pid)
-
-
-async def _start(
-    command: Sequence[str],
-    cwd: Path,
-    environment: Mapping[str, str],
-    tails: tuple[_Tail, _Tail],
-    transports: list[asyncio.ReadTransport],
-) -> asyncio.subprocess.Process:
-    # Pipes of our own: asyncio's close only when every holder of the other end is gone, and a
-    # grandchild in a session of its own can hold it for ever.
-    loop = asyncio.get_running_loop()
-    writing: list[int] = []
-    try:
-        for tail in tails:
-            reading, write_end = os.pipe()
-            writing.append(write_end)
-            pipe = os.fdopen(reading, "rb", buffering=0)
-            transport, _ = await loop.connect_read_pipe(lambda tail=tail: tail, pipe)
-            transports.append(transport)
-        return await asyncio.create_subprocess_exec(
-            *command,
-            cwd=cwd,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=writing[0],
-            stderr=writing[1],
-            start_new_session=True,
+        return await supervise(
+            invocation,
+            GroupKeeper(),
+            timeout_s=timeout_s,
+            interrupt_s=interrupt_s,
+            output_cap=output_cap,
         )
     except OSError as error:
         raise AgentError(f"cannot start {command[0]!r} in {cwd}: {error.strerror}") from error
-    finally:
-        for descriptor in writing:
-            os.close(descriptor)
 
 
-async def _wait(process: asyncio.subprocess.Process, timeout_s: float, interrupt_s: float) -> bool:
-    """Wait for the leader; True when its time was over first."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await process.wait()
-    except TimeoutError:
-        if interrupt_s > 0:
-            await _interrupted(process, interrupt_s)
-        return True
-    return False
-
-
-async def _interrupted(process: asyncio.subprocess.Process, grace_s: float) -> None:
-    try:
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(grace_s):
-            await process.wait()
-    except (TimeoutError, ProcessLookupError):
-        return  # the caller kills what is left
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # every member has ended
-
-
-async def _group_ended(group: int) -> None:
-    """Wait until the killed children are gone too; bounded, as nobody may collect a zombie."""
-    for _ in range(_ENDING_POLLS):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        await asyncio.sleep(_ENDING_POLL_S)
-
-
-async def _drained(*tails: _Tail) -> None:
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            for tail in tails:
-                await tail.ended.wait()
-    except TimeoutError:
-        return  # a process outside the group holds the pipe; what it writes is not ours
+async def _confined(
+    command: Sequence[str],
+    cwd: Path,
+    timeout_s: float,
+    environment: Mapping[str, str] | None,
+    interrupt_s: float,
+    output_cap: int,
+    confined: Confinement,
+) -> Completed:
+    done = await run_sandboxed(
+        command,
+        cwd=cwd,
+        workspace=confined.workspace,
+        artifacts=confined.artifacts,
+        readable=confined.readable,
+        hidden=confined.hidden,
+        environment={**_PYTHON, **(environment or {})},
+        policy=SandboxPolicy(wall_s=timeout_s, stream_bytes=output_cap),
+        interrupt_s=interrupt_s,
+    )
+    if done.stopped:
+        raise AgentError(f"the sandbox stopped the code: {done.stopped}")
+    return done

@@ -27,6 +27,7 @@ class Submission:
         params: the parameters of this acceptance.
         workspace: the folder that bounds every path of the request.
         artifacts_dir: the folder of the run in which agents write files.
+        sandboxed: whether code that the check runs must be confined.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Submission:
     params: JsonObject
     workspace: Path
     artifacts_dir: Path
+    sandboxed: bool = False
 
 
 Check: TypeAlias = Callable[[Submission], Awaitable[Verdict]]

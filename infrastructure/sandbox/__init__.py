@@ -1,0 +1,1 @@
+"""Commands run inside bubblewrap with seccomp, cgroups and resource limits; refused without."""
