@@ -23,13 +23,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from infrastructure.errors import InputError
 from infrastructure.memory.memori.checkpoint_bodies import Typed
 from infrastructure.memory.memori.checkpoint_history import ChannelHistory
-from infrastructure.memory.memori.checkpoint_rows import (
-    Place,
-    Stored,
-    Versioned,
-    Wanted,
-    packed_head,
-)
+from infrastructure.memory.memori.checkpoint_records import Place, Stored, Versioned, Wanted
+from infrastructure.memory.memori.checkpoint_rows import packed_head
 from infrastructure.memory.memori.values import check_text, decode, encode
 
 log = logging.getLogger(__name__)

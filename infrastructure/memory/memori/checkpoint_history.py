@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from infrastructure.memory.memori.checkpoint_bodies import Typed
-from infrastructure.memory.memori.checkpoint_rows import Place, find, values_of, writes_of
+from infrastructure.memory.memori.checkpoint_records import Place
+from infrastructure.memory.memori.checkpoint_rows import find, values_of, writes_of
 from infrastructure.memory.memori.checkpoint_upkeep import ancestors
 from infrastructure.memory.memori.dialect import Tx
 

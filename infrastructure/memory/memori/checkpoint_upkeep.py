@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from infrastructure.memory.memori.checkpoint_rows import (
-    Head,
-    Place,
-    Versioned,
-    Wanted,
-    find,
-    heads,
-    there,
-)
+from infrastructure.memory.memori.checkpoint_records import Head, Place, Versioned, Wanted
+from infrastructure.memory.memori.checkpoint_rows import find, heads, there
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.sql import marks
 

@@ -37,7 +37,8 @@ from infrastructure.memory.memori import (
 from infrastructure.memory.memori import checkpoint_convert as convert
 from infrastructure.memory.memori.checkpoint_bodies import Earlier, EarlierValues, pack
 from infrastructure.memory.memori.checkpoint_convert import Serialised
-from infrastructure.memory.memori.checkpoint_rows import BaseGone, NewCheckpoint, Wanted, Write
+from infrastructure.memory.memori.checkpoint_records import NewCheckpoint, Wanted, Write
+from infrastructure.memory.memori.checkpoint_rows import BaseGone
 from infrastructure.memory.memori.dialect import Durability, Tx
 from infrastructure.memory.memori.dialect import Write as Commit
 from infrastructure.memory.memori.engine import Memori
