@@ -42,7 +42,7 @@ format: $(STAMP)  ## Format the sources
 
 bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/task_types.py
-	$(BIN)/python benchmarks/overhead.py --runs 30
+	$(BIN)/python benchmarks/overhead.py --runs 30 --rounds 1
 	$(BIN)/python benchmarks/store.py --n 2000
 	$(BIN)/python benchmarks/store.py --n 1000 --backend postgres
 	$(BIN)/python benchmarks/compaction.py
