@@ -74,7 +74,7 @@ async def measure(name: str, opened: Opener, runs: int, folder: Path) -> Row:
     async with opened(job, folder) as way:
         row["x_critical_path"] = await _skewed(job, way)
     row["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-    row["network"] = sorted(_reached)
+    row["network"] = network_reached()
     return row
 
 
@@ -178,6 +178,11 @@ def note_network(event: str, args: tuple[Any, ...]) -> None:
         host, port = str(address[0]), str(address[1])
         if not _is_loopback(host):
             _reached.add(f"{host}:{port}")
+
+
+def network_reached() -> list[str]:
+    """What `note_network` noted."""
+    return sorted(_reached)
 
 
 def _is_loopback(host: str) -> bool:
