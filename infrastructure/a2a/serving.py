@@ -1,53 +1,336 @@
-"""Any agent as an A2A 1.0 server: JSON-RPC and HTTP+JSON, with its card, in one ASGI app."""
+"""Any agent as an A2A 1.0 server: JSON-RPC, HTTP+JSON and gRPC from one request handler."""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
-from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from a2a.server.agent_execution import AgentExecutor, RequestContext
-from a2a.server.context import ServerCallContext
-from a2a.server.events import EventQueue
-from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.routes import (
-    create_agent_card_routes,
-    create_jsonrpc_routes,
-    create_rest_routes,
-)
-from a2a.server.tasks import InMemoryTaskStore
+from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
 from a2a.types import a2a_pb2 as pb
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from infrastructure.a2a.agent import Agent
 from infrastructure.a2a.cards import card_to_wire
-from infrastructure.a2a.convert import (
-    artifact_to_wire,
-    message_from_wire,
-    message_to_wire,
-    status_to_wire,
+from infrastructure.a2a.convert import status_to_wire
+from infrastructure.a2a.push import (
+    InMemoryConfigs,
+    MemoriConfigs,
+    PushConfigs,
+    PushPolicy,
+    PushSender,
 )
-from infrastructure.a2a.types import (
-    EXTENSION,
-    Artifact,
-    ArtifactUpdate,
-    Part,
-    StatusUpdate,
-    TaskState,
+from infrastructure.a2a.serving_callers import HttpContexts, context_of, one_token
+from infrastructure.a2a.serving_executor import AgentFor, ServedExecutor
+from infrastructure.a2a.serving_handler import ServedHandler, TaskNamer
+from infrastructure.a2a.serving_http import (
+    CARD_PATH,
+    JSONRPC_PATH,
+    REST_PATH,
+    Gate,
+    card_route,
+    json_route,
 )
-from infrastructure.a2a.types import Message as OurMessage
+from infrastructure.a2a.serving_lease import Lease
+from infrastructure.a2a.serving_rate import Rates
+from infrastructure.a2a.serving_tasks import ENDED, WAITING, BoundedTasks, ServedTasks
+from infrastructure.a2a.signing import JWKS_PATH, CardSigner
+from infrastructure.a2a.structs import to_struct
+from infrastructure.a2a.task_store import MemoriTaskStore
+from infrastructure.a2a.types import EXTENSION, Message, Part, StatusUpdate, TaskState
+from infrastructure.callers import Authenticate, Caller
+from infrastructure.errors import ConfigError
 from infrastructure.jsonvalue import JsonObject
+from infrastructure.memory.memori.store import MemoriStore
 
-_WireUpdate: TypeAlias = pb.TaskStatusUpdateEvent | pb.TaskArtifactUpdateEvent
+if TYPE_CHECKING:
+    from infrastructure.a2a.grpc_server import GrpcServer
 
-JSONRPC_PATH = "/a2a/jsonrpc"
-REST_PATH = "/a2a/rest"
-_CARD_PATH = "/.well-known/agent-card.json"
+__all__ = [
+    "CARD_PATH",
+    "JSONRPC_PATH",
+    "JWKS_PATH",
+    "REST_PATH",
+    "A2AServer",
+    "CardSigner",
+    "PushPolicy",
+    "ServedAgent",
+    "ServingLimits",
+    "serve_agent",
+]
+
+LIMITS_EXTENSION: Final = "urn:genesis:a2a:limits:1"
+
+_PARKED_S: Final = 600.0  # a task that waits for somebody is then read from the store again
+
+
+@dataclass(frozen=True, slots=True)
+class ServingLimits:
+    """What clients may ask of a server.
+
+    Attributes:
+        max_body_bytes: larger requests are refused, on every binding.
+        max_kept_tasks: ended tasks that each caller can still ask about; the oldest are forgotten.
+        max_waiting: tasks that wait while the agent has as many as its card allows; more are
+            rejected.
+        requests_per_minute: of one caller, over all HTTP bindings together and over gRPC.
+        retention_s: seconds after which ended tasks are forgotten in any case.
+    """
+
+    max_body_bytes: int = 32 * 1024 * 1024
+    max_kept_tasks: int = 1_000
+    max_waiting: int = 100
+    requests_per_minute: float = 1_200.0
+    retention_s: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedAgent:
+    """What is served.
+
+    Attributes:
+        agent: its card is shown, and it answers unless `agent_for` is given.
+        agent_for: the agent that answers one caller, for agents that keep tenants apart.
+        durable: whether the agent goes on with a task when its message is sent again after a
+            restart; tasks of others are failed then.
+        idempotent: whether a repeated message is the same task.
+        input_modes: media types that messages may carry; others are refused; empty takes any.
+    """
+
+    agent: Agent
+    agent_for: AgentFor | None = None
+    durable: bool = False
+    idempotent: bool = True
+    input_modes: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+class A2AServer:
+    """An agent behind A2A's three bindings; the same tasks can be reached over each.
+
+    `routes` go into any Starlette app (`app` is one that starts and closes it by itself), `grpc`
+    makes the gRPC server. `start` before the first request, `aclose` after the last.
+
+    Args:
+        served: the agent, or a description of how it is served.
+        url: where clients reach the HTTP app, without a path; it goes on the card.
+        grpc_url: where they reach the gRPC server ("host:port"); empty when there is none.
+        authenticate: tells from a bearer token who calls, on every binding; None lets everybody
+            in as the one caller of the tenant "default".
+        store: where tasks are kept; None keeps them in memory, for this process's life.
+        limits, push: what clients may ask, and where notifications may go.
+        signer: signs the card; None leaves it unsigned.
+    """
+
+    def __init__(
+        self,
+        served: Agent | ServedAgent,
+        *,
+        url: str,
+        grpc_url: str = "",
+        authenticate: Authenticate | None = None,
+        store: MemoriStore | None = None,
+        limits: ServingLimits | None = None,
+        push: PushPolicy | None = None,
+        signer: CardSigner | None = None,
+    ) -> None:
+        self._served = served if isinstance(served, ServedAgent) else ServedAgent(served)
+        self._url = url.rstrip("/")
+        self._authenticate = authenticate
+        self._limits = limits or ServingLimits()
+        self._rates = Rates(self._limits.requests_per_minute)
+        self._signer = signer
+        push = push or PushPolicy()
+        self._lease = Lease(store) if store is not None else None
+        self._tasks = self._task_store(store)
+        kept = InMemoryConfigs()
+        durable = MemoriConfigs(store, self._limits.retention_s) if store is not None else kept
+        configs = PushConfigs(durable, push.max_configs)
+        self._sender = PushSender(configs, push)
+        self.card = self._make_card(grpc_url)
+        self._handler = self._make_handler(configs, push)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The card, the key set, JSON-RPC and HTTP+JSON, as routes for the root of an app."""
+        contexts = HttpContexts()
+        rpc = create_jsonrpc_routes(self._handler, JSONRPC_PATH, contexts)
+        rest = create_rest_routes(self._handler, contexts)
+        for binding, routes in (("JSONRPC", rpc), ("HTTP+JSON", rest)):
+            for route in routes:
+                if isinstance(route, Route):  # the SDK's mount of tenants has the same objects
+                    route.app = self._gate(route.app, binding)
+        public: list[BaseRoute] = [card_route(self.card)]
+        if self._signer is not None:
+            public.append(json_route(JWKS_PATH, self._signer.jwks))
+        return [*public, *rpc, Mount(REST_PATH, routes=rest)]
+
+    def app(self) -> Starlette:
+        """An app of its own, which starts and closes the server."""
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+            await self.start()
+            try:
+                yield
+            finally:
+                await self.aclose()
+
+        return Starlette(routes=self.routes, lifespan=lifespan)
+
+    def grpc(self, address: str, credentials: Any = None) -> GrpcServer:
+        """A gRPC server of the same tasks: `await start()` gives its port, `await stop()` ends it.
+
+        Args:
+            address: host and port to listen on; port 0 takes a free one.
+            credentials: grpcio's server credentials for TLS; None serves plain text.
+
+        Raises:
+            ConfigError: the `a2a` extra is not installed.
+        """
+        try:
+            from infrastructure.a2a.grpc_server import GrpcServer
+        except ImportError as error:
+            raise ConfigError(
+                "gRPC", "", "needs the a2a extra: pip install 'genesis-orchestrator[a2a]'"
+            ) from error
+        return GrpcServer(
+            self._handler,
+            address,
+            authenticate=self._authenticate,
+            rates=self._rates,
+            max_body_bytes=self._limits.max_body_bytes,
+            credentials=credentials,
+        )
+
+    async def start(self, tenants: Iterable[str] = ("default",)) -> None:
+        """Take up, or fail, what dead servers left; tasks of other tenants when they are read.
+
+        Args:
+            tenants: those whose tasks are looked through now.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        if self._lease is None or not isinstance(self._tasks, MemoriTaskStore):
+            return
+        await self._lease.start()
+        for tenant in dict.fromkeys(tenants):
+            async for task, caller in self._tasks.orphans(tenant):
+                await self._adopt(task, caller)
+
+    async def aclose(self) -> None:
+        """Stop what is being worked on; durable agents' tasks go on at the next start."""
+        left = self._tasks.open_tasks() if isinstance(self._tasks, MemoriTaskStore) else []
+        await self._handler.aclose()
+        if not self._served.durable:
+            for task, caller in left:
+                now = await self._tasks.get(task.id, context_of(caller))
+                if now is not None and now.status.state not in ENDED | WAITING:
+                    await self._fail(now, caller, "the server was stopped while it worked on this")
+        await self._sender.aclose()
+        if self._lease is not None:
+            await self._lease.aclose()
+
+    async def _adopt(self, task: pb.Task, caller: Caller) -> pb.Task:
+        """What becomes of a task that a dead server left."""
+        assert isinstance(self._tasks, MemoriTaskStore)
+        if not self._served.durable:
+            return await self._fail(task, caller, "the server that worked on this task died")
+        await self._tasks.own(task, caller)
+        await self._handler.resume(task, caller)
+        return task
+
+    async def _fail(self, task: pb.Task, caller: Caller, reason: str) -> pb.Task:
+        said = Message(f"{task.id}-lost", "agent", (Part(text=reason),))
+        again: JsonObject = {EXTENSION: {"retryable": True}}
+        update = status_to_wire(StatusUpdate("", "", TaskState.FAILED, said, again))
+        task.status.CopyFrom(update.status)
+        task.metadata.MergeFrom(update.metadata)
+        await self._tasks.save(task, context_of(caller))
+        return task
+
+    def _gate(self, app: ASGIApp, binding: str) -> Gate:
+        limit = self._limits.max_body_bytes
+        return Gate(app, binding, self._authenticate, self._rates, limit)
+
+    def _task_store(self, store: MemoriStore | None) -> ServedTasks:
+        if store is None or self._lease is None:
+            return BoundedTasks(self._limits.max_kept_tasks)
+        tasks = MemoriTaskStore(
+            store,
+            self._lease,
+            kept_tasks=self._limits.max_kept_tasks,
+            retention_s=self._limits.retention_s,
+        )
+        tasks.adopt = self._adopt
+        return tasks
+
+    def _make_card(self, grpc_url: str) -> pb.AgentCard:
+        interfaces = [
+            ("JSONRPC", self._url + JSONRPC_PATH),
+            ("HTTP+JSON", self._url + REST_PATH),
+            *([("GRPC", grpc_url)] if grpc_url else []),
+        ]
+        token_needed = self._authenticate is not None and self._authenticate(None) is None
+        card = card_to_wire(self._served.agent.card, interfaces, token_needed=token_needed)
+        card.capabilities.push_notifications = True
+        card.capabilities.extended_agent_card = token_needed
+        if self._served.input_modes:
+            del card.default_input_modes[:]
+            card.default_input_modes.extend(self._served.input_modes)
+        self._sign(card)
+        return card
+
+    def _extended_card(self) -> pb.AgentCard | None:
+        """For callers with a token: what they may ask."""
+        if not self.card.capabilities.extended_agent_card:
+            return None
+        card = pb.AgentCard()
+        card.CopyFrom(self.card)
+        del card.signatures[:]
+        limits = self._limits
+        params: JsonObject = {
+            "max_body_bytes": limits.max_body_bytes,
+            "max_kept_tasks": limits.max_kept_tasks,
+            "requests_per_minute": limits.requests_per_minute,
+            "retention_s": limits.retention_s,
+        }
+        extension = pb.AgentExtension(
+            uri=LIMITS_EXTENSION, description="What a caller may ask.", params=to_struct(params)
+        )
+        card.capabilities.extensions.append(extension)
+        self._sign(card)
+        return card
+
+    def _sign(self, card: pb.AgentCard) -> None:
+        if self._signer is not None:
+            self._signer.sign(card, self._url)
+
+    def _make_handler(self, configs: PushConfigs, push: PushPolicy) -> ServedHandler:
+        served = self._served
+        agent = served.agent
+        executor = ServedExecutor(
+            served.agent_for or (lambda caller: agent),
+            agent.card.max_concurrency,
+            self._limits.max_waiting,
+        )
+        handler = ServedHandler(
+            executor,
+            self._tasks,
+            self.card,
+            push_config_store=configs,
+            push_sender=self._sender,
+            request_context_builder=TaskNamer() if served.idempotent else None,
+            extended_agent_card=self._extended_card(),
+            push_url_validator=push.is_fit,
+            validate_input_modes=bool(served.input_modes),
+            interrupted_task_timeout=_PARKED_S,
+        )
+        handler.bind(self._tasks, configs, idempotent=served.idempotent)
+        return handler
 
 
 def serve_agent(
@@ -59,218 +342,17 @@ def serve_agent(
     max_kept_tasks: int = 1_000,
     max_waiting: int = 100,
 ) -> Starlette:
-    """An ASGI app that serves one agent; run it with any ASGI server.
+    """An ASGI app that serves one agent over HTTP, its tasks in memory; any ASGI server runs it.
 
     Args:
         agent: what is served.
         url: where clients reach the app; it goes on the card.
         token: bearer token that every request but the card's must carry; None asks for none.
-        max_body_bytes: larger requests are refused.
-        max_kept_tasks: ended tasks that clients can still ask about; the oldest are forgotten.
-        max_waiting: tasks that wait while the agent has as many as its card allows; more are
-            rejected.
+        max_body_bytes, max_kept_tasks, max_waiting: see `ServingLimits`.
     """
-    base = url.rstrip("/")
-    interfaces = [("JSONRPC", base + JSONRPC_PATH), ("HTTP+JSON", base + REST_PATH)]
-    card = card_to_wire(agent.card, interfaces, token_needed=token is not None)
-    handler = DefaultRequestHandler(
-        _Executor(agent, max_waiting), _BoundedTaskStore(max_kept_tasks), card
-    )
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            await handler.aclose()
-
-    app = Starlette(
-        routes=[
-            *create_agent_card_routes(card),
-            *create_jsonrpc_routes(handler, JSONRPC_PATH),
-            *create_rest_routes(handler, path_prefix=REST_PATH),
-        ],
-        lifespan=lifespan,
-    )
-    app.add_middleware(_Gate, token=token, max_body_bytes=max_body_bytes)
-    return app
-
-
-class _Executor(AgentExecutor):
-    """Passes an agent's events to the SDK's queue, as many tasks at once as its card allows."""
-
-    def __init__(self, agent: Agent, max_waiting: int) -> None:
-        self._agent = agent
-        self._slots = asyncio.Semaphore(agent.card.max_concurrency)
-        self._waiting = 0
-        self._max_waiting = max_waiting
-
-    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
-        if not self._slots.locked():
-            async with self._slots:
-                await self._work(context, event_queue, announced=context.current_task is not None)
-            return
-        # Clients see the task, and can cancel it, while it waits.
-        if context.current_task is None:
-            await event_queue.enqueue_event(_new_task(context))
-        if self._waiting >= self._max_waiting:
-            await event_queue.enqueue_event(_busy(context))
-            return
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            await self._work(context, event_queue, announced=True)
-        finally:
-            self._slots.release()
-
-    async def _work(
-        self, context: RequestContext, event_queue: EventQueue, *, announced: bool
-    ) -> None:
-        assert context.message is not None
-        async for event in self._agent.send(message_from_wire(context.message)):
-            if isinstance(event, OurMessage):
-                # The protocol has a message instead of a task, never both.
-                if announced:
-                    for update in _as_task(event, context):
-                        await event_queue.enqueue_event(update)
-                else:
-                    await event_queue.enqueue_event(message_to_wire(event))
-                return
-            if not announced:
-                await event_queue.enqueue_event(_new_task(context))
-                announced = True
-            await event_queue.enqueue_event(_to_wire(event, context))
-
-    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        # The SDK cancels `execute` right after this, which closes the agent's stream.
-        assert context.task_id is not None
-        assert context.context_id is not None
-        update = StatusUpdate(context.task_id, context.context_id, TaskState.CANCELED)
-        await event_queue.enqueue_event(status_to_wire(update))
-
-
-def _new_task(context: RequestContext) -> pb.Task:
-    task = pb.Task(
-        id=context.task_id,
-        context_id=context.context_id,
-        status=pb.TaskStatus(state=pb.TASK_STATE_SUBMITTED),
-    )
-    if context.message is not None:
-        task.history.append(context.message)
-    return task
-
-
-def _busy(context: RequestContext) -> _WireUpdate:
-    said = OurMessage("busy", "agent", (Part(text="too many tasks wait already; try later"),))
-    again: JsonObject = {EXTENSION: {"retryable": True}}
-    return _to_wire(StatusUpdate("", "", TaskState.REJECTED, said, again), context)
-
-
-def _as_task(message: OurMessage, context: RequestContext) -> tuple[_WireUpdate, _WireUpdate]:
-    artifact = Artifact(message.message_id, message.parts, metadata=message.metadata)
-    ended = StatusUpdate("", "", TaskState.COMPLETED)
-    return _to_wire(ArtifactUpdate("", "", artifact), context), _to_wire(ended, context)
-
-
-def _to_wire(event: StatusUpdate | ArtifactUpdate, context: RequestContext) -> _WireUpdate:
-    """An event under the server's names: an agent names its tasks as it likes."""
-    wire = status_to_wire(event) if isinstance(event, StatusUpdate) else artifact_to_wire(event)
-    wire.task_id, wire.context_id = context.task_id or "", context.context_id or ""
-    return wire
-
-
-class _BoundedTaskStore(InMemoryTaskStore):
-    """The SDK's store in memory, which alone would grow for ever."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-        self._ended: OrderedDict[str, ServerCallContext] = OrderedDict()
-
-    async def save(self, task: pb.Task, context: ServerCallContext) -> None:
-        await super().save(task, context)
-        if task.status.state in _ENDED:
-            self._ended[task.id] = context
-        while len(self._ended) > self._limit:
-            oldest, its_context = self._ended.popitem(last=False)
-            await super().delete(oldest, its_context)
-
-
-_ENDED = frozenset(
-    {
-        pb.TASK_STATE_COMPLETED,
-        pb.TASK_STATE_FAILED,
-        pb.TASK_STATE_CANCELED,
-        pb.TASK_STATE_REJECTED,
-        pb.TASK_STATE_INPUT_REQUIRED,  # nobody may ever answer
-        pb.TASK_STATE_AUTH_REQUIRED,
-    }
-)
-
-
-class _Gate:
-    """Checks the token, the content type and the size before anything is parsed."""
-
-    def __init__(self, app: ASGIApp, token: str | None, max_body_bytes: int) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode() if token is not None else None
-        self._max = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == _CARD_PATH:
-            await self._app(scope, receive, send)
-            return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"authorization", b"")
-        if self._expected is not None and not hmac.compare_digest(given, self._expected):
-            await _refuse(send, 401, "this agent needs its bearer token")
-            return
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if scope["method"] == "POST" and kind not in (b"application/json", b"application/a2a+json"):
-            await _refuse(send, 415, "send application/json")
-            return
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._max:
-            await _refuse(send, 413, f"requests may have at most {self._max} bytes")
-            return
-        # Read here, before the SDK: it answers 200 to a body that breaks off on the way.
-        body = await self._body(receive)
-        if body is None:
-            await _refuse(send, 413, f"requests may have at most {self._max} bytes")
-            return
-        await self._app(scope, _replaying(body, receive), send)
-
-    async def _body(self, receive: Receive) -> bytes | None:
-        chunks: list[bytes] = []
-        read = 0
-        while True:
-            message = await receive()
-            chunks.append(message.get("body", b""))
-            read += len(chunks[-1])
-            if read > self._max:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(chunks)
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    waiting = [body]
-
-    async def replay() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
-
-    return replay
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    headers = [(b"content-type", b"application/json")]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    body = json.dumps({"error": reason}).encode()
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return A2AServer(
+        agent,
+        url=url,
+        authenticate=None if token is None else one_token(token),
+        limits=ServingLimits(max_body_bytes, max_kept_tasks, max_waiting),
+    ).app()
