@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -62,8 +64,12 @@ async def count_rows(assignment: Assignment) -> TaskOutput:
     return TaskOutput(f"{rows} rows", data, (str(report),), Usage(10, 20, 0.03))
 
 
+_NUMBERS = itertools.count(1)
+
+
 def _message(text: str = "count") -> Message:
-    return Message("m1", "user", (Part(text=text),))
+    # Each its own: a server may answer a message that it has seen from memory.
+    return Message(f"m{next(_NUMBERS)}", "user", (Part(text=text),))
 
 
 async def _events(agent: RemoteAgent, message: Message | None = None) -> list[AgentEvent]:
