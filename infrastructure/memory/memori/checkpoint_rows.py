@@ -30,7 +30,7 @@ from infrastructure.memory.memori.checkpoint_records import (
     Wanted,
     Write,
 )
-from infrastructure.memory.memori.dialect import Row, SqlValue, Tx
+from infrastructure.memory.memori.dialect import Dialect, Row, SqlValue, Tx
 from infrastructure.memory.memori.filters import AllOf, Comparison
 from infrastructure.memory.memori.sql import marks
 from infrastructure.memory.memori.values import decode
@@ -185,7 +185,7 @@ def values_of(tx: Tx, place: Place, wanted: Sequence[Versioned]) -> dict[Version
     for start in range(0, len(wanted), _TOGETHER):
         asked = wanted[start : start + _TOGETHER]
         rows = tx.execute(
-            _VALUES.format(asked=marks(len(asked), 2)),
+            _VALUES[tx.dialect].format(asked=marks(len(asked), 2)),
             (
                 *(value for pair in asked for value in pair),
                 *(tx.tenant, *place, tx.tenant, *place),
@@ -223,22 +223,27 @@ def packed_head(head: Mapping[str, object]) -> bytes:
 _SELECT_HEAD: Final = (
     "SELECT thread_id, ns, checkpoint_id, parent_id, metadata, head, extra_type, extra"
 )
-# CROSS JOIN lets SQLite begin with what was asked for and follow each base by the primary key.
-_VALUES: Final = """
-WITH RECURSIVE asked (channel, version) AS (VALUES {asked}),
-found (channel, version, type, form, base, body) AS (
-    SELECT stored.channel, stored.version, stored.type, stored.form, stored.base, stored.body
-    FROM asked CROSS JOIN checkpoint_values AS stored
-    WHERE stored.tenant = ? AND stored.thread_id = ? AND stored.ns = ?
-    AND stored.channel = asked.channel AND stored.version = asked.version
-    UNION ALL
-    SELECT stored.channel, stored.version, stored.type, stored.form, stored.base, stored.body
-    FROM found CROSS JOIN checkpoint_values AS stored
-    WHERE stored.tenant = ? AND stored.thread_id = ? AND stored.ns = ?
-    AND stored.channel = found.channel AND stored.version = found.base AND found.base <> ''
+_STORED: Final = (
+    "stored.channel, stored.version, stored.type, stored.form, stored.base, stored.body"
 )
-SELECT channel, version, type, form, base, body FROM found
-"""
+_ROW: Final = (
+    " checkpoint_values AS stored WHERE stored.tenant = ? AND stored.thread_id = ?"
+    " AND stored.ns = ? AND stored.channel = {0}.channel AND stored.version = {0}.{1}"
+)
+# Each value by the primary key, whatever the planner believes: SQLite keeps the order of a CROSS
+# JOIN, and PostgreSQL does not look into a subquery with an OFFSET.
+_JOINED: Final[dict[Dialect, str]] = {
+    "sqlite": f"SELECT {_STORED} FROM {{0}} CROSS JOIN{_ROW}",  # noqa: S608 (constants)
+    "postgres": f"SELECT {_STORED} FROM {{0}} CROSS JOIN LATERAL"  # noqa: S608 (constants)
+    f" (SELECT * FROM{_ROW} OFFSET 0) AS stored",
+}
+_VALUES: Final[dict[Dialect, str]] = {
+    dialect: "WITH RECURSIVE asked (channel, version) AS (VALUES {asked}),"  # noqa: S608 (constants)
+    " found (channel, version, type, form, base, body) AS ("
+    f"{joined.format('asked', 'version')} UNION ALL {joined.format('found', 'base')}"
+    ") SELECT channel, version, type, form, base, body FROM found"
+    for dialect, joined in _JOINED.items()
+}
 
 
 def _insert(tx: Tx, statement: str, rows: Sequence[tuple[SqlValue, ...]], conflict: str) -> None:
