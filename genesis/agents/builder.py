@@ -1,9 +1,7 @@
 """Builder: writes code and tests with a chat model, runs both, and repairs what fails.
 
-The generated code runs on this machine, in a subprocess that is bounded in time and output and
-sees no secrets of the environment, but with the user's own rights: nothing here is a sandbox. So
-the builder is for requests of the machine's own user; it must not be offered to remote callers
-until generated code runs in a sandbox.
+The generated code runs in the sandbox, and where there is none not at all. The machine's owner
+may set `sandbox: never`: then it runs with the owner's rights, except for remote callers.
 
 The model's files are data: only plain relative paths inside the project's folder are written, in
 bounded number and size, and anything else is refused and sent back to the model.
@@ -17,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from genesis.agents.assignment import AgentFunction, Assignment
-from genesis.agents.builder_checks import BUILT_PROJECT, built_project
+from genesis.agents.builder_checks import BUILT_PROJECT, make_checks
 from genesis.agents.builder_files import (
     Program,
     RefusedFile,
@@ -58,7 +56,7 @@ CARD = AgentCard(
     ),
     max_concurrency=2,
 )
-CHECKS: Mapping[str, Check] = {BUILT_PROJECT: built_project}
+CHECKS: Mapping[str, Check] = make_checks(confined=True)
 CHECKS_OF_DATA: Mapping[str, str] = {"project": BUILT_PROJECT, "source": BUILT_PROJECT}
 
 INSTRUCTIONS = """You write small, complete Python projects for Python 3.11 with the standard
@@ -73,8 +71,12 @@ library only, unless the task names a package.
 - No network, no files outside a temporary folder, no input from the keyboard, no sleeping."""
 
 
-def make_agent(models: ChatModels) -> AgentFunction:
+def make_agent(models: ChatModels, *, confined: bool = True) -> AgentFunction:
     """The agent, with the chat models that it may use.
+
+    Args:
+        models: the chat models.
+        confined: whether generated code runs in the sandbox; for a remote caller it always does.
 
     The agent raises ModelNotConfigured without a model, ModelError when the first call fails, and
     FailedAfterSpending when it gives up later.
@@ -83,12 +85,13 @@ def make_agent(models: ChatModels) -> AgentFunction:
     async def run(assignment: Assignment) -> TaskOutput:
         conversation = await Conversation.begin(models, assignment, INSTRUCTIONS)
         with conversation.charged():
-            return await _build(conversation, assignment)
+            sandboxed = confined or assignment.sandboxed
+            return await _build(conversation, assignment, sandboxed)
 
     return run
 
 
-async def _build(conversation: Conversation, assignment: Assignment) -> TaskOutput:
+async def _build(conversation: Conversation, assignment: Assignment, sandboxed: bool) -> TaskOutput:
     """Ask, run, and show failures to the model, at most `MAX_REPAIRS` times."""
     prompt = await opening(assignment)
     problem = ""
@@ -96,7 +99,9 @@ async def _build(conversation: Conversation, assignment: Assignment) -> TaskOutp
         try:
             answer = await conversation.ask(prompt, Program)
             files = _files_of(answer.value)
-            report = await run_project(files, timeout_s=_time_limit_s(assignment))
+            report = await run_project(
+                files, confined=sandboxed, timeout_s=_time_limit_s(assignment)
+            )
         except (UnusableAnswer, RefusedFile) as error:
             problem = str(error)
         else:

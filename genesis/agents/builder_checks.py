@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ast
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from genesis.agents.builder_files import is_source, is_test, read_project
-from genesis.agents.builder_run import RUN_TIMEOUT_S, run_project
+from genesis.agents.builder_run import RUN_TIMEOUT_S, RunReport, run_project
 from genesis.agents.evidence import Refuted, require
 from genesis.agents.files import time_limit_s
 from genesis.agents.topic import is_about, missing_words, topic_of
-from genesis.tasks.checks import Submission
+from genesis.tasks.checks import Check, Submission
 from genesis.tasks.task import TaskOutput, Verdict
 from infrastructure.errors import GenesisError
 from infrastructure.text import one_line
@@ -27,15 +28,25 @@ _RUNS = 2
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-async def built_project(submission: Submission) -> Verdict:
-    """Every file compiles, the tests pass in a fresh copy and fail once the code is taken out."""
-    try:
-        return Verdict(True, BUILT_PROJECT, await _prove(submission))
-    except (Refuted, GenesisError) as error:
-        return Verdict(False, BUILT_PROJECT, str(error))
+def make_checks(*, confined: bool) -> dict[str, Check]:
+    """The builder's acceptance checks by name.
+
+    Args:
+        confined: whether generated code runs in the sandbox; for a remote caller it always does.
+    """
+
+    async def built_project(submission: Submission) -> Verdict:
+        """All files compile; the tests pass in a fresh copy and fail once the code is gone."""
+        try:
+            reason = await _prove(submission, confined or submission.sandboxed)
+        except (Refuted, GenesisError) as error:
+            return Verdict(False, BUILT_PROJECT, str(error))
+        return Verdict(True, BUILT_PROJECT, reason)
+
+    return {BUILT_PROJECT: built_project}
 
 
-async def _prove(submission: Submission) -> str:
+async def _prove(submission: Submission, confined: bool) -> str:
     project = _folder(submission)
     files = await asyncio.to_thread(read_project, project)
     _require_source(submission, project, files)
@@ -44,13 +55,14 @@ async def _prove(submission: Submission) -> str:
     _require_tests_use_code(trees)
     _require_topic(submission, trees)
     limit = time_limit_s(submission.task.timeout_s, RUN_TIMEOUT_S) / _RUNS
-    report = await run_project(files, timeout_s=limit)
+    run = partial(run_project, confined=confined, timeout_s=limit)
+    report = await run(files)
     require(
         report.ok,
         f"run afresh, {report.passed} tests pass, {report.failed} fail and {report.skipped} are "
         f"skipped: {one_line(report.output[-400:], 400)}",
     )
-    depends = await _tests_depend_on_code(files, trees, limit)
+    depends = await _tests_depend_on_code(files, trees, run)
     return (
         f"{len(trees)} files compile; in a fresh copy {report.passed} tests pass{depends}; "
         "that the tests cover all of the request was not verified"
@@ -58,13 +70,15 @@ async def _prove(submission: Submission) -> str:
 
 
 async def _tests_depend_on_code(
-    files: Mapping[PurePosixPath, str], trees: Mapping[PurePosixPath, ast.Module], timeout_s: float
+    files: Mapping[PurePosixPath, str],
+    trees: Mapping[PurePosixPath, ast.Module],
+    run: Callable[[Mapping[PurePosixPath, str]], Awaitable[RunReport]],
 ) -> str:
     gutted = {path: _gutted(tree) for path, tree in trees.items() if is_source(path)}
     if all(text is None for text in gutted.values()):
         return " (there is no function that could be taken out)"
     changed = {path: text for path, text in gutted.items() if text is not None}
-    report = await run_project({**files, **changed}, timeout_s=timeout_s)
+    report = await run({**files, **changed})
     require(
         not report.ok, "the tests pass even when every function of the code only raises an error"
     )

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from genesis.agents.builder_files import is_source, write_files
-from genesis.agents.subprocesses import run_bounded
+from genesis.agents.subprocesses import Confinement, run_bounded
 from infrastructure.errors import AgentError
 
 RUN_TIMEOUT_S = 60.0
@@ -44,12 +44,17 @@ class RunReport:
 
 
 async def run_project(
-    files: Mapping[PurePosixPath, str], *, timeout_s: float = RUN_TIMEOUT_S
+    files: Mapping[PurePosixPath, str], *, confined: bool, timeout_s: float = RUN_TIMEOUT_S
 ) -> RunReport:
     """Import every source module, then run all tests, in a fresh copy.
 
+    Args:
+        files: the project.
+        confined: whether it runs in the sandbox; otherwise with the rights of this process.
+        timeout_s: seconds that each of the two may take.
+
     Raises:
-        AgentError: pytest is not installed.
+        AgentError: pytest is not installed, or the sandbox is missing or stopped the code.
     """
     if importlib.util.find_spec("pytest") is None:
         raise AgentError("running tests needs pytest: pip install 'genesis-orchestrator[agents]'")
@@ -67,15 +72,18 @@ async def run_project(
             cwd=project,
             timeout_s=timeout_s,
             output_cap=_OUTPUT_BYTES,
+            confined=Confinement() if confined else None,
         )
         if importing.returncode != 0:
             problem = "importing the code took too long" if importing.timed_out else ""
             return RunReport(0, 0, 0, False, f"{problem}\n{importing.stderr}".strip())
-        return await _run_tests(base, project, timeout_s)
+        return await _run_tests(base, project, timeout_s, confined)
 
 
-async def _run_tests(base: Path, project: Path, timeout_s: float) -> RunReport:
-    settings, report = base / "pytest.ini", base / "report.xml"
+async def _run_tests(base: Path, project: Path, timeout_s: float, confined: bool) -> RunReport:
+    written = base / "written"
+    written.mkdir()
+    settings, report = base / "pytest.ini", written / "report.xml"
     settings.write_text("[pytest]\npythonpath = project\n")
     command = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += ["-c", str(settings), f"--junitxml={report}", str(project)]
@@ -85,6 +93,7 @@ async def _run_tests(base: Path, project: Path, timeout_s: float) -> RunReport:
         timeout_s=timeout_s,
         environment=_ENVIRONMENT,
         output_cap=_OUTPUT_BYTES,
+        confined=Confinement(artifacts=written, readable=(settings,)) if confined else None,
     )
     output = f"{done.stdout}\n{done.stderr}".strip()
     if done.timed_out:

@@ -11,7 +11,6 @@ from openai_server import Failure, OpenAIServer, Reply, Scripted
 
 from genesis.agents import builder
 from genesis.agents.assignment import Assignment
-from genesis.agents.builder_checks import built_project
 from genesis.agents.builder_files import RefusedFile, checked_files, plain_path
 from genesis.agents.conversation import FailedAfterSpending
 from genesis.tasks.checks import Submission, checks_for
@@ -20,6 +19,7 @@ from infrastructure.errors import AgentError, ModelError, ModelNotConfigured
 from infrastructure.models.chat import ChatModels
 from infrastructure.models.prices import Price, Prices
 
+built_project = builder.CHECKS["built_project"]
 NAME = "openai:scripted"
 KEY = "sk-test-THISKEYISSECRET0123456789"
 PRICES = Prices(Price(input=0, output=0), {NAME: Price(input=1, output=4)})
@@ -370,7 +370,7 @@ async def test_a_template_task_takes_its_topic_from_the_request(built: Submissio
 def test_the_check_guards_what_the_builder_produces() -> None:
     task = Task("t", "d", "code_generation", produces=("project", "source"))
     assert [a.check for a in checks_for(task, builder.CHECKS_OF_DATA)] == ["built_project"]
-    assert builder.CHECKS["built_project"] is built_project
+    assert set(builder.CHECKS) == {"built_project"}
     assert builder.CARD.skills[0].needs_model
 
 

@@ -182,8 +182,8 @@ async def test_scripts_that_cannot_be_profiled(tmp_path: Path, source: str, mess
         await run(given)
 
 
-def test_a_damaged_profile_is_refused(tmp_path: Path) -> None:
+async def test_a_damaged_profile_is_refused(tmp_path: Path) -> None:
     profile = tmp_path / "p.pstats"
     profile.write_bytes(b"\x00damaged")
     with pytest.raises(AgentError, match="damaged"):
-        read_profile(profile)
+        await read_profile(profile)

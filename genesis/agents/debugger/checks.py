@@ -22,7 +22,7 @@ from genesis.agents.files import (
     source_line,
     time_limit_s,
 )
-from genesis.agents.subprocesses import Completed, run_bounded
+from genesis.agents.subprocesses import Completed, confinement_of, run_bounded
 from genesis.tasks.checks import Check, Submission
 
 DIAGNOSIS_PROVEN = "diagnosis_proven"
@@ -64,6 +64,7 @@ async def _run_again(submission: Submission, script: Path) -> tuple[Completed, _
             [sys.executable, str(_OBSERVER), str(output), str(script), *arguments],
             cwd=script_folder(submission, script),
             timeout_s=limit_s,
+            confined=confinement_of(submission, Path(folder), [_OBSERVER]),
         )
         seen = _Seen.model_validate_json(output.read_bytes()) if output.exists() else None
     return completed, seen

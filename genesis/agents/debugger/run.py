@@ -16,7 +16,7 @@ from genesis.agents.debugger.traceback_text import (
     parse_traceback,
 )
 from genesis.agents.files import Bounded, script_arguments, script_folder
-from genesis.agents.subprocesses import Completed, run_bounded
+from genesis.agents.subprocesses import Completed, confinement_of, run_bounded
 
 _INTERRUPT_S = 2.0
 _SYNTAX_ERRORS = {"SyntaxError", "IndentationError", "TabError"}
@@ -40,7 +40,11 @@ async def run_script(given: Bounded, script: Path, timeout_s: float) -> Observed
     command = [sys.executable, "-X", "faulthandler", str(script), *script_arguments(given)]
     folder = script_folder(given, script)
     completed = await run_bounded(
-        command, cwd=folder, timeout_s=timeout_s, interrupt_s=_INTERRUPT_S
+        command,
+        cwd=folder,
+        timeout_s=timeout_s,
+        interrupt_s=_INTERRUPT_S,
+        confined=confinement_of(given),
     )
     chain = parse_traceback(completed.stderr)
     outcome = _outcome(completed, chain)

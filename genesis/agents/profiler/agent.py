@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from genesis.agents.files import (
 from genesis.agents.profiler.checks import CHECKS, CHECKS_OF_DATA
 from genesis.agents.profiler.report import Hotspot, Hotspots
 from genesis.agents.profiler.stats import read_profile
-from genesis.agents.subprocesses import run_bounded
+from genesis.agents.subprocesses import confinement_of, run_bounded
 from genesis.tasks.task import TaskOutput
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import AgentError
@@ -56,7 +55,7 @@ async def run(assignment: Assignment) -> TaskOutput:
     digest = sha256_of(script)
     profile = assignment.artifacts_dir / "profile.pstats"
     await _run_profiled(assignment, script, profile)
-    entries = await asyncio.to_thread(read_profile, profile)
+    entries = await read_profile(profile, confinement_of(assignment, profile.parent))
     hotspots = _hotspots(assignment, script, digest, entries)
     return TaskOutput(
         text=_text(hotspots),
@@ -72,6 +71,7 @@ async def _run_profiled(assignment: Assignment, script: Path, profile: Path) -> 
         [sys.executable, "-m", "cProfile", "-o", str(profile), str(script), *arguments],
         cwd=script_folder(assignment, script),
         timeout_s=limit_s,
+        confined=confinement_of(assignment, profile.parent),
     )
     if completed.timed_out:
         raise AgentError(

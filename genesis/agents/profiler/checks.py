@@ -25,7 +25,7 @@ from genesis.agents.files import (
     time_limit_s,
 )
 from genesis.agents.profiler.report import Hotspot, Hotspots
-from genesis.agents.subprocesses import run_bounded
+from genesis.agents.subprocesses import confinement_of, run_bounded
 from genesis.tasks.checks import Check, Submission
 
 HOTSPOTS_PROVEN = "hotspots_proven"
@@ -136,6 +136,7 @@ async def _observe(submission: Submission, script: Path) -> _Observed:
             cwd=script_folder(submission, script),
             timeout_s=time_limit_s(submission.task.timeout_s, _LIMIT_S),
             interrupt_s=_INTERRUPT_S,
+            confined=confinement_of(submission, Path(folder), [_OBSERVER]),
         )
         if not output.exists():
             raise Refuted(f"{script.name} run again left no counts")

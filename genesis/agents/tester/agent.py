@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genesis.agents.assignment import Assignment
 from genesis.agents.files import Bounded, digest_of, resolve_input, source_files, time_limit_s
+from genesis.agents.subprocesses import confinement_of
 from genesis.agents.tester.checks import CHECKS, CHECKS_OF_DATA
 from genesis.agents.tester.command import require_tools
 from genesis.agents.tester.junit import read_junit
@@ -53,7 +54,8 @@ async def run(assignment: Assignment) -> TaskOutput:
     digest = await asyncio.to_thread(digest_of, project, files)
     scratch = assignment.artifacts_dir
     limit_s = time_limit_s(assignment.task.timeout_s, DEFAULT_LIMIT_S)
-    measured = await run_pytest(project, scratch, limit_s)
+    confined = confinement_of(assignment, scratch)
+    measured = await run_pytest(project, scratch, limit_s, confined)
     outcomes = await asyncio.to_thread(read_junit, measured.junit, project)
     if not outcomes.by_test:
         raise AgentError(f"pytest ran no test in {project}; is every one deselected?")
@@ -66,7 +68,7 @@ async def run(assignment: Assignment) -> TaskOutput:
         skipped=outcomes.count("skipped"),
         total=len(outcomes.by_test),
         failures=outcomes.failures,
-        coverage=await read_coverage(project, scratch),
+        coverage=await read_coverage(project, scratch, confined),
         duration_s=measured.completed.duration_s,
         command=measured.command,
     )

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from genesis.agents.evidence import Refuted, check_of, require, require_equal, without_addresses
 from genesis.agents.files import digest_of, read_source, resolve_input, source_files, time_limit_s
-from genesis.agents.subprocesses import run_bounded
+from genesis.agents.subprocesses import confinement_of, run_bounded
 from genesis.agents.tester.command import (
     is_measured,
     pytest_environment,
@@ -132,6 +132,7 @@ async def _observe(submission: Submission, project: Path, claim: TestReport) -> 
             cwd=project,
             timeout_s=time_limit_s(submission.task.timeout_s, _LIMIT_S),
             environment=pytest_environment(project, scratch),
+            confined=confinement_of(submission, scratch, [_OBSERVER]),
         )
         if not output.exists():
             ending = "did not end" if completed.timed_out else "could not be run"

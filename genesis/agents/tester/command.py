@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from infrastructure.errors import AgentError
 
+_NO_PLUGINS = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
 _TEST_FOLDERS = frozenset({"test", "tests", "testing"})
 
 
@@ -26,7 +27,7 @@ def pytest_options() -> list[str]:
     """Options that write nothing into the project and keep plugins from measuring beside us."""
     options = ["-vv", "--tb=auto", "--color=no", "--rootdir=.", "-p", "no:cacheprovider"]
     options += ["-p", "no:randomly"]
-    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+    if os.environ.get(_NO_PLUGINS):
         return options  # what is not loaded knows no options
     if find_spec("pytest_cov") is not None:
         options.append("--no-cov")
@@ -47,7 +48,10 @@ def pytest_environment(project: Path, scratch: Path) -> dict[str, str]:
     if above != project:
         folders.append(str(above))
     inherited = os.environ.get("PYTHONPATH", "")
+    # Whether plugins are loaded decides the options above, so that it must be the same inside.
+    plugins = os.environ.get(_NO_PLUGINS, "")
     return {
+        **({_NO_PLUGINS: plugins} if plugins else {}),
         "PYTHONPATH": os.pathsep.join([*folders, *([inherited] if inherited else [])]),
         "PYTEST_ADDOPTS": "",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(scratch / "hypothesis"),

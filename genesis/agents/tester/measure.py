@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ValidationError
 
 from genesis.agents.files import source_files
-from genesis.agents.subprocesses import Completed, run_bounded
+from genesis.agents.subprocesses import Completed, Confinement, run_bounded
 from genesis.agents.tester.command import is_measured, pytest_environment, pytest_options
 from genesis.agents.tester.report import Coverage, FileCoverage, percent_of
 from infrastructure.errors import AgentError
@@ -41,7 +41,9 @@ class Measured:
     command: str
 
 
-async def run_pytest(project: Path, scratch: Path, limit_s: float) -> Measured:
+async def run_pytest(
+    project: Path, scratch: Path, limit_s: float, confined: Confinement | None
+) -> Measured:
     """Run the project's tests; everything written goes to `scratch`.
 
     Raises:
@@ -58,6 +60,7 @@ async def run_pytest(project: Path, scratch: Path, limit_s: float) -> Measured:
         timeout_s=limit_s,
         interrupt_s=_INTERRUPT_S,
         environment=pytest_environment(project, scratch),
+        confined=confined,
     )
     _refuse_unfinished(project, completed, limit_s)
     if not junit.is_file():
@@ -112,7 +115,7 @@ class _Report(BaseModel):
     files: dict[str, _File]
 
 
-async def read_coverage(project: Path, scratch: Path) -> Coverage:
+async def read_coverage(project: Path, scratch: Path, confined: Confinement | None) -> Coverage:
     """Line coverage of the project's own files, tests left out.
 
     Raises:
@@ -124,6 +127,7 @@ async def read_coverage(project: Path, scratch: Path) -> Coverage:
         [sys.executable, "-m", "coverage", "json", *options, "-o", str(target), "-q"],
         cwd=project,
         timeout_s=_REPORT_S,
+        confined=confined,  # the data were written by the code that ran
     )
     if not target.is_file():
         if "No data" in completed.stdout + completed.stderr:
