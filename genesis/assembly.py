@@ -87,7 +87,7 @@ def assemble(
     if agents is None:
         from genesis.agents.builtin import register_builtin  # only who wants them pays for them
 
-        register_builtin(registry, models)
+        register_builtin(registry, models, confine_generated=settings.sandbox != "never")
     for agent in agents or ():
         registry.register(agent)
     registry.register(composite)

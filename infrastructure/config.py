@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -65,6 +65,9 @@ class Settings(BaseModel):
             more than its chance of one is not made.
         routing_policy: file of a learnt routing policy; None for none.
         exploration_floor: smallest chance that exploration gives to each eligible agent.
+        sandbox: "auto" runs the code of remote callers and of models in the sandbox, "always" the
+            owner's own code too, "never" no code of the owner's calls; a remote caller's code runs
+            in the sandbox whatever is set.
         tokens_file: who may call `genesis serve`, as hashes of tokens; None takes `tokens.yaml`
             in `data_dir`.
     """
@@ -92,6 +95,7 @@ class Settings(BaseModel):
     success_value_usd: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     routing_policy: Path | None = None
     exploration_floor: float = Field(default=0.05, ge=0, le=1)
+    sandbox: Literal["auto", "always", "never"] = "auto"
     tokens_file: Path | None = None
 
     @property
