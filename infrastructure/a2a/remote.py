@@ -75,6 +75,7 @@ class RemoteAgent:
         task_types: Collection[str] = (),
         http_timeout_s: float = 30.0,
         max_response_bytes: int = 64 * 1024 * 1024,
+        max_events: int = 20_000,
         card_max_age_s: float = 600.0,
         bindings: tuple[str, ...] = BINDINGS,
     ) -> RemoteAgent:
@@ -93,6 +94,7 @@ class RemoteAgent:
             task_types: the known task types; a stranger's tags mean these where they match.
             http_timeout_s: seconds without a byte before a connection counts as lost.
             max_response_bytes: longer answers are cut off.
+            max_events: events of one task; who sends more never ends.
             card_max_age_s: seconds after which the card is read again before the agent is asked.
             bindings: protocol bindings that may be used; the agent's card says which it prefers.
 
@@ -103,7 +105,7 @@ class RemoteAgent:
             AgentError: it cannot be talked to.
         """
         limits = Limits(response_bytes=max_response_bytes)
-        target = Target(url, token, allow_private, http_timeout_s, limits, bindings)
+        target = Target(url, token, allow_private, http_timeout_s, limits, bindings, max_events)
         source = CardSource(url, card_key)
         FileFetcher(target, allow_files_from)  # refuses a wrong origin now
         http = target.http()

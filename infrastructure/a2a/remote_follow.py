@@ -27,7 +27,6 @@ from infrastructure.text import one_line
 
 log = logging.getLogger("genesis.a2a")
 
-MAX_EVENTS = 20_000
 _MAX_ID = 256
 _FIRST_POLL_S = 0.1
 _LONGEST_POLL_S = 5.0
@@ -56,6 +55,7 @@ class Following:
         self._files = files
         self._message = message
         self._most_bytes = target.limits.response_bytes
+        self._most_events = target.max_events
         self._bytes = 0
         self._events = 0
         self._heard = 0
@@ -183,9 +183,9 @@ class Following:
 
     def _note(self, event: AgentEvent) -> None:
         self._events += 1
-        if self._events > MAX_EVENTS:
+        if self._events > self._most_events:
             raise AgentMisbehaved(
-                f"the agent at {self._url} sent more than {MAX_EVENTS} events for one task"
+                f"the agent at {self._url} sent more than {self._most_events} events for one task"
             )
         if isinstance(event, Message):
             self.over = True

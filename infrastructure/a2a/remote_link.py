@@ -37,6 +37,7 @@ class Target:
         timeout_s: seconds without a byte before a connection counts as lost.
         limits: how much it may answer.
         bindings: protocol bindings that may be used.
+        max_events: events of one task; who sends more never ends.
     """
 
     url: str
@@ -45,6 +46,7 @@ class Target:
     timeout_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
     bindings: tuple[str, ...] = BINDINGS
+    max_events: int = 20_000
 
     def __post_init__(self) -> None:
         token = self.token

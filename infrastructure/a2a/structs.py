@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from google.protobuf.struct_pb2 import Struct, Value
 
-from infrastructure.errors import AgentError
+from infrastructure.errors import AgentError, AgentMisbehaved
 from infrastructure.jsonvalue import JsonObject, JsonValue
 
 _EXACT = 2**53
@@ -64,7 +64,11 @@ def to_value(value: JsonValue, depth: int = 0) -> Value:
 
 
 def from_value(wire: Value) -> JsonValue:
-    """Any JSON value from the wire."""
+    """Any JSON value from the wire.
+
+    Raises:
+        AgentMisbehaved: a number is not finite.
+    """
     match wire.WhichOneof("kind"):
         case "bool_value":
             return wire.bool_value
@@ -72,6 +76,8 @@ def from_value(wire: Value) -> JsonValue:
             return wire.string_value
         case "number_value":
             number = wire.number_value
+            if not math.isfinite(number):
+                raise AgentMisbehaved("the agent sent a number that is not finite")
             whole = number.is_integer() and abs(number) <= _EXACT
             return int(number) if whole else number
         case "struct_value":
