@@ -64,6 +64,7 @@ class Settings(BaseModel):
         success_value_usd: what a verified success of one task is worth; an attempt that costs
             more than its chance of one is not made.
         routing_policy: file of a learnt routing policy; None for none.
+        keep_journals_days: days that the journal of a run is kept after its end; None for ever.
         exploration_floor: smallest chance that exploration gives to each eligible agent.
         sandbox: "auto" runs the code of remote callers and of models in the sandbox, "always" the
             owner's own code too, "never" no code of the owner's calls; a remote caller's code runs
@@ -94,6 +95,7 @@ class Settings(BaseModel):
     seconds_price_usd: float = Field(default=0.0005, ge=0, allow_inf_nan=False)
     success_value_usd: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     routing_policy: Path | None = None
+    keep_journals_days: float | None = Field(default=None, ge=0, le=36_500)
     exploration_floor: float = Field(default=0.05, ge=0, le=1)
     sandbox: Literal["auto", "always", "never"] = "auto"
     tokens_file: Path | None = None

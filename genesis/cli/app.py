@@ -174,6 +174,25 @@ def memory_forget(
     forget_command(source=source, run_id=run_id, as_json=as_json)
 
 
+@memory_app.command("prune")
+def memory_prune(
+    older_than: Annotated[
+        str | None, typer.Option(help="Of runs that ended longer ago: 12h, 30d, 26w.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="Keep so many, of the runs that ended last.")
+    ] = None,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Shrink the SQLite file too; writes wait meanwhile.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the journals of old runs; what was learnt from them stays."""
+    from genesis.cli.memory import prune_command
+
+    prune_command(older_than=older_than, keep=keep, vacuum=vacuum, as_json=as_json)
+
+
 @app.command()
 def mcp(
     name: Annotated[

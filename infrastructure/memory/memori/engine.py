@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.errors import InputError, StoreError
-from infrastructure.memory.memori.dialect import Database, Durability, Tx, Write
+from infrastructure.memory.memori.dialect import Connection, Database, Durability, Tx, Write
 from infrastructure.memory.memori.readers import Readers
 from infrastructure.memory.memori.sqlite import MEMORY, SqliteDatabase
 from infrastructure.memory.memori.values import check_text
@@ -189,6 +189,22 @@ class Memori:
         """`commit` for callers without an event loop."""
         return self._core.writer.submit(self.tenant, writes).result()
 
+    async def vacuum(self) -> int:
+        """Give back the space that deletions left in an SQLite file; returns bytes.
+
+        The file is written anew: every tenant's writes wait meanwhile, and as much space as it
+        takes is needed beside it. PostgreSQL does this by itself; there nothing is done.
+
+        Raises:
+            StoreUnavailable: the disk is full, or another process uses the store.
+        """
+        if self._core.database.dialect != "sqlite":
+            return 0
+        try:
+            return await asyncio.wrap_future(self._core.writer.run(_vacuum))
+        except self._core.database.errors as error:
+            raise self._core.database.explain(error) from error
+
     def companion(self, key: Hashable, make: Callable[[], C]) -> C:
         """What lives as long as the store, for all its tenants: made once for each key.
 
@@ -213,6 +229,20 @@ class Memori:
 
     def _submit_read(self, query: Callable[[Tx], T]) -> Future[T]:
         return cast("Future[T]", self._core.readers.submit(self.tenant, query))
+
+
+def _vacuum(connection: Connection) -> int:
+    before = _file_bytes(connection)
+    connection.execute("VACUUM")
+    # Until the log is written back the file is as long as before.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return before - _file_bytes(connection)
+
+
+def _file_bytes(connection: Connection) -> int:
+    ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
+    ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    return int(pages) * int(size)
 
 
 def shown_place(place: str) -> str:

@@ -11,6 +11,7 @@ from infrastructure.memory.memori import (
     schema_items,
     schema_outcomes,
     schema_provenance,
+    schema_retention,
     schema_workflows,
 )
 from infrastructure.memory.memori.dialect import Dialect, Tx
@@ -30,6 +31,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_index.MIGRATIONS,
     *schema_outcomes.MIGRATIONS,
     *schema_checkpoints.MIGRATIONS,
+    *schema_retention.MIGRATIONS,
 )
 
 
