@@ -72,8 +72,9 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
+        generated: Any = a2a_pb2_grpc
         servicer = GrpcHandler(self._handler, _Contexts())
-        a2a_pb2_grpc.add_A2AServiceServicer_to_server(servicer, server)
+        generated.add_A2AServiceServicer_to_server(servicer, server)
         try:
             if self._credentials is None:
                 port = server.add_insecure_port(self._address)
