@@ -149,9 +149,9 @@ class Peer:
         """JSON-RPC methods that were called."""
         return [call.method for call in self.calls if call.body]
 
-    async def start(self) -> None:
-        """Listen on a free port of loopback."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, port: int = 0) -> None:
+        """Listen on a port of loopback, a free one for 0."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         self.card = card_json(self.url)
 

@@ -136,6 +136,11 @@ class RemoteAgent:
         return self._card
 
     @property
+    def binding(self) -> str:
+        """The protocol binding that is in use; empty after `aclose`."""
+        return self._link.binding if self._link is not None else ""
+
+    @property
     def changed(self) -> str:
         """What of its card has changed so that it is asked nothing more; empty while it may be."""
         return self._broken

@@ -77,6 +77,7 @@ class Link:
     """The SDK's client, over one binding.
 
     Attributes:
+        binding: JSONRPC, HTTP+JSON or GRPC.
         streams: whether the agent can stream.
         silence_s: seconds without an event after which a stream counts as lost; None where the
             connection itself notices.
@@ -86,6 +87,7 @@ class Link:
         self, target: Target, client: Client, wire: pb.AgentCard, place: GrpcPlace | None
     ) -> None:
         self._client = client
+        self.binding = wire.supported_interfaces[0].protocol_binding
         self._place = place
         self.streams = wire.capabilities.streaming
         self.silence_s = target.timeout_s if place else None
