@@ -7,9 +7,11 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from genesis.active import ActiveRuns
 from genesis.agents import composite
 from genesis.agents.registry import AgentRegistry, AgentSource
 from genesis.context import Services
@@ -33,7 +35,7 @@ from genesis.routing.rules import RuleBook
 from genesis.startup import Startup
 from genesis.tasks.infer import TaskTypeInferrer
 from infrastructure.a2a.agent import AgentCard
-from infrastructure.clock import Clock, SystemClock
+from infrastructure.clock import Clock, SystemClock, new_id
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.embeddings.embedder import Embedder
@@ -45,6 +47,7 @@ from infrastructure.memory.orchestrator_memory_tool import MemoryTool
 from infrastructure.memory.workflow_memory import WorkflowMemory
 from infrastructure.models.chat import ChatModel, ChatModels
 from infrastructure.models.prices import Prices as ModelPrices
+from infrastructure.processes import this_process
 from infrastructure.resilience.breaker import Breakers
 
 if TYPE_CHECKING:
@@ -102,13 +105,13 @@ def assemble(
         reader=RequestReader(embedder),
     )
 
-    def wanting(request: str, data: Collection[str]) -> Services:
+    def wanting(services: Services, request: str, data: Collection[str]) -> Services:
         part = copy(book)
         part.deliverables = WantedData(book.deliverables, request, data)
         planners = _planners(settings, models, registry, part)
         return replace(services, planners=planners, templates=part, deliverables=part.deliverables)
 
-    services = Services(
+    return Services(
         settings=settings,
         flags=flags,
         clock=clock,
@@ -133,9 +136,28 @@ def assemble(
             check_timeout_s=settings.task_timeout_s,
         ),
         startup=Startup(registry, rules, inferrer, memory if flags.memory_enabled else None),
+        active=ActiveRuns(),
+        owner=partial(this_process, new_id(clock)),
         wanting=wanting,
     )
-    return services
+
+
+def for_tenant(services: Services, tenant: str) -> Services:
+    """The same parts with another tenant's memory, and nothing that was learnt from others."""
+    memory = services.memory.for_tenant(tenant)
+    inferrer = TaskTypeInferrer(services.embedder)
+    learnt = memory if services.flags.memory_enabled else None
+    return replace(
+        services,
+        settings=services.settings.model_copy(update={"tenant": tenant}),
+        memory=memory,
+        owns_store=False,
+        memory_tool=MemoryTool(memory),
+        compaction=CompactionService(memory),
+        inferrer=inferrer,
+        startup=Startup(services.registry, services.rules, inferrer, learnt),
+        active=ActiveRuns(),
+    )
 
 
 def _own_cards(registry: AgentRegistry) -> list[AgentCard]:

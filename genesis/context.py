@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from genesis.active import ActiveRun, ActiveRuns
 from genesis.agents.registry import AgentRegistry
+from genesis.execution.approvals import Approval
 from genesis.execution.attempt import TaskRunner
 from genesis.execution.scope import RunScope
 from genesis.journal import Journal
@@ -51,8 +53,10 @@ class Services:
         router: HALO's rules and candidates, DAAO's choice.
         runner: takes one task to its verdict.
         startup: what the first request waits for.
-        wanting: these parts for a request one level down, from its words and the data that it
-            must make.
+        active: the runs that are worked on now.
+        owner: names this orchestrator in leases.
+        wanting: the given parts for a request one level down, from its words and the data that
+            it must make.
     """
 
     settings: Settings
@@ -73,17 +77,32 @@ class Services:
     router: Router
     runner: TaskRunner
     startup: Startup
-    wanting: Callable[[str, Collection[str]], Services]
+    active: ActiveRuns
+    owner: Callable[[], str]
+    wanting: Callable[[Services, str, Collection[str]], Services]
 
 
 @dataclass(frozen=True, slots=True)
 class RunBelow:
-    """A composite task's attempt, as the run that it was, and the seconds that it took."""
+    """A composite task's attempt, as the run that it was.
+
+    Attributes:
+        task_id: the task.
+        run_id: the run.
+        state: how it ended.
+        cost_usd: what it spent, US dollars.
+        duration_s: the seconds that it took.
+        below: the runs that its own composite tasks were.
+        asked: what it and they wait for, by the run that asks.
+    """
 
     task_id: str
+    run_id: str
     state: RunState
-    context: RunContext
+    cost_usd: float
     duration_s: float
+    below: tuple[RunBelow, ...] = ()
+    asked: tuple[tuple[str, Approval], ...] = ()
 
 
 @dataclass(slots=True)
@@ -94,11 +113,13 @@ class Reached:
         state: when the tasks began; None before.
         results: of the tasks that ended since, by id.
         below: the runs that its composite tasks were, in the order in which they ended.
+        asked_below: what those wait for that have not ended, by the run that asks.
     """
 
     state: RunState | None = None
     results: dict[str, TaskResult] = field(default_factory=dict[str, TaskResult])
     below: list[RunBelow] = field(default_factory=list[RunBelow])
+    asked_below: list[tuple[str, Approval]] = field(default_factory=list[tuple[str, Approval]])
 
     def begin(self, state: RunState) -> None:
         """The tasks of this state begin."""
@@ -123,6 +144,8 @@ class RunContext:
         vector: the request's embedding, float32 [d].
         started: monotonic seconds.
         level: its place among requests within requests.
+        approve: when a person is asked first, in this run and in those below.
+        active: how it is told to stop.
         reached: how far it has come.
     """
 
@@ -132,6 +155,8 @@ class RunContext:
     session_id: str
     vector: NDArray[np.float32]
     started: float
+    active: ActiveRun
+    approve: tuple[str, ...] = ()
     level: Level = field(default_factory=Level)
     reached: Reached = field(default_factory=Reached)
 

@@ -16,6 +16,8 @@ GenesisError                      (infrastructure.errors)
 │   ├── InputRequired
 │   └── TaskTimeout
 ├── BudgetExceeded
+├── Overloaded                    too many requests wait for their turn already
+├── RunBusy                       somebody else works on the run
 ├── InvalidPlan                   a plan is not a valid DAG: cycle, unknown id, missing datum
 ├── PlanningError                 no planner could make a plan that validates
 └── RoutingError                  no agent can do a task
@@ -46,6 +48,17 @@ class UnknownRun(InputError):
     """No run has this id."""
 
 
+class Overloaded(GenesisError):
+    """Too many requests wait for their turn already, or the process is to end: try again later.
+
+    Nothing of the request was stored.
+    """
+
+
+class RunBusy(GenesisError):
+    """Somebody else works on the run: another process, or another task of this one."""
+
+
 class InvalidPlan(GenesisError):
     """A plan is not a valid DAG: a cycle, an unknown or repeated id, a datum nobody produces."""
 
@@ -70,8 +83,10 @@ __all__ = [
     "InvalidPlan",
     "ModelError",
     "ModelNotConfigured",
+    "Overloaded",
     "PlanningError",
     "RoutingError",
+    "RunBusy",
     "SchemaTooNew",
     "StoreError",
     "StoreUnavailable",

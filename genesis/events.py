@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import orjson
 
 from genesis.execution.events import ExecutionEvent
 from genesis.planning.findings import ValidationReport
 from genesis.routing.ladder import Ladder, Route
-from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.jsonvalue import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class RunAccepted:
     """The request was understood enough to start; it is stored before anything is done.
 
-    `parent_run_id` is the run that it is a part of; empty for a request of its own.
+    `parent_run_id` is the run that it is a part of; empty for a request of its own. The rest is
+    what going on with the run later needs: its limits, whom to ask for approval and when (see
+    `genesis.execution.approvals`), the folder that bounds its paths, and whether the caller is
+    elsewhere.
     """
 
     run_id: str
@@ -31,6 +34,36 @@ class RunAccepted:
     notes: tuple[str, ...]
     version: str
     parent_run_id: str = ""
+    budget_usd: float | None = None
+    timeout_s: float | None = None
+    approve: tuple[str, ...] = ()
+    workspace: str = ""
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A process goes on with the run; limits that the caller gave anew replace the old ones.
+
+    `at` is seconds since the epoch; `timeout_s` counts from there.
+    """
+
+    run_id: str
+    at: float
+    budget_usd: float | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """The run stops here for now, with all that is finished: it can be gone on with.
+
+    `state` is "waiting" where a person must decide first, "interrupted" where its process ended.
+    """
+
+    run_id: str
+    state: Literal["waiting", "interrupted"]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +134,15 @@ class TasksRouted:
 
 @dataclass(frozen=True, slots=True)
 class PlanValidated:
-    """Step 3: the findings and the quality score; a plan not accepted goes back to step 1."""
+    """Step 3: the findings and the quality score; a plan not accepted goes back to step 1.
+
+    `plan` is the mended plan; None where nothing was mended.
+    """
 
     accepted: bool
     report: ValidationReport
     mended: tuple[str, ...] = ()
+    plan: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +163,12 @@ class RunEnded:
     errors: tuple[str, ...]
     duration_s: float
     cost_usd: float
+    canceled: bool = False
 
 
 RunEvent: TypeAlias = (
     RunAccepted
+    | RunResumed
     | TaskTypeInferred
     | MemoryRecalled
     | PlanMade
@@ -138,17 +177,19 @@ RunEvent: TypeAlias = (
     | PlanValidated
     | PlanPriced
     | ExecutionEvent
+    | RunPaused
     | RunEnded
 )
 
 
-def event_to_json(event: RunEvent, at: float) -> JsonObject:
-    """The event as plain JSON with its type's name and the time (seconds since the epoch)."""
+def event_line(event: RunEvent, at: float) -> str:
+    """The event as one line of JSON, with its type's name and the time (seconds since the epoch).
+
+    Its own `at`, where it has one, is that time.
+    """
+    head = f'{{"type":"{type(event).__name__}","at":{at!r},'
     try:
-        text = orjson.dumps(event)
+        return head + orjson.dumps(event).decode()[1:]
     except TypeError:
         # Integers beyond 64 bits and lone surrogates are JSON too, but not orjson's.
-        text = json.dumps(asdict(event))
-        return {"type": type(event).__name__, "at": at, **json.loads(text)}
-    fields = cast("dict[str, JsonValue]", orjson.loads(text))
-    return {"type": type(event).__name__, "at": at, **fields}
+        return head + json.dumps(asdict(event), separators=(",", ":"))[1:]

@@ -25,6 +25,11 @@ async def run_graph(state: RunState, context: RunContext) -> RunState:
     return await _invoke(compiled(), state, context)
 
 
+async def resumed_graph(state: RunState, context: RunContext) -> RunState:
+    """Go on with a run that was begun before, at `state.entry`."""
+    return await _invoke(_resumed(), state, context)
+
+
 async def plan_graph(state: RunState, context: RunContext) -> RunState:
     """Take the state through steps 0 to 4: planned, validated and priced, nothing executed."""
     return await _invoke(_plan_only(), state, context)
@@ -33,22 +38,46 @@ async def plan_graph(state: RunState, context: RunContext) -> RunState:
 @cache
 def compiled() -> Any:
     """The whole graph; it holds nothing of any run, and runs are journalled by themselves."""
-    builder = _builder("record")
+    builder = _with_execution(_builder("record"))
+    builder.add_edge("recall", "htdag")
+    return builder.compile()
+
+
+@cache
+def _resumed() -> Any:
+    """The same graph, entered after recall at the step that is due."""
+    builder = _with_execution(_builder("record"))
+    builder.add_conditional_edges("recall", _entry, ["htdag", "halo", "execute"])
+    return builder.compile()
+
+
+def _entry(state: RunState) -> str:
+    return state.entry
+
+
+def _with_execution(builder: Any) -> Any:
     builder.add_node("execute", execute)
     builder.add_node("record", record)
     builder.add_node("compact", compact)
     builder.add_conditional_edges(
         "daao", _unless_failed("execute", "record"), ["execute", "record"]
     )
-    builder.add_conditional_edges("execute", _replan_or("record", "record"), ["record", "htdag"])
+    builder.add_conditional_edges("execute", _after_execution, ["record", "htdag", END])
     builder.add_edge("record", "compact")
     builder.add_edge("compact", END)
-    return builder.compile()
+    return builder
+
+
+def _after_execution(state: RunState) -> str:
+    if state.paused:
+        return END
+    return "htdag" if state.objections and not state.errors else "record"
 
 
 @cache
 def _plan_only() -> Any:
     builder = _builder(END)
+    builder.add_edge("recall", "htdag")
     builder.add_edge("daao", END)
     return builder.compile()
 
@@ -68,7 +97,6 @@ def _builder(failed: str) -> Any:
     for step in (recall, htdag, halo, aop, daao):
         builder.add_node(step.__name__, step)
     builder.add_edge(START, "recall")
-    builder.add_edge("recall", "htdag")
     builder.add_conditional_edges("htdag", _replan_or("halo", failed), ["halo", "htdag", failed])
     builder.add_edge("halo", "aop")
     builder.add_conditional_edges("aop", _replan_or("daao", failed), ["daao", "htdag", failed])

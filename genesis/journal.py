@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
-from genesis.events import RunAccepted, RunEnded, RunEvent, event_to_json
+from genesis.events import RunAccepted, RunEnded, RunEvent, event_line
 from genesis.execution.events import AttemptEnded, AttemptProgress, ExecutionEvent, TaskStarted
+from genesis.tasks.task import AttemptOutcome
 from infrastructure.clock import Clock
 from infrastructure.errors import StoreError
-from infrastructure.jsonvalue import JsonObject
+from infrastructure.memory.memori.run_leases import LeaseLost
+
+T = TypeVar("T")
 
 log = logging.getLogger("genesis.memory")
 
-# Takes the run, its events, and the number of the first of them.
-Append: TypeAlias = Callable[[str, Sequence[JsonObject], int], Awaitable[object]]
 Listener: TypeAlias = Callable[[RunEvent], None]
+Numbered: TypeAlias = Callable[[RunEvent, int | None], None]
 
-# Progress for whoever listens; `TaskEnded` holds all of it that matters afterwards.
-_PASSING = (TaskStarted, AttemptProgress, AttemptEnded)
+
+class Append(Protocol):
+    """Stores events of a run durably, in order."""
+
+    def __call__(
+        self, run_id: str, lines: Sequence[str], first_seq: int | None, fence: int | None, /
+    ) -> Awaitable[object]:
+        """Takes the run, its events as JSON text, the number of the first, and the lease."""
+        ...
 
 
 class Journal:
@@ -31,25 +40,41 @@ class Journal:
         clock: gives each event its time.
         append: stores events of a run durably, in order, numbered from 1.
         listener: is told each event as it happens; None for nobody.
+        stored: how many events are in the journal already.
+        fence: of the lease under which the run is worked on; None where there is none.
     """
 
     def __init__(
-        self, run_id: str, clock: Clock, append: Append, listener: Listener | None = None
+        self,
+        run_id: str,
+        clock: Clock,
+        append: Append,
+        listener: Listener | None = None,
+        *,
+        stored: int = 0,
+        fence: int | None = None,
     ) -> None:
+        self.fence = fence
+        self.followers: set[Numbered] = set()
         self._run_id = run_id
         self._clock = clock
         self._append = append
         self._listener = listener
-        self._waiting: list[JsonObject] = []
-        self._stored = 0
+        self._waiting: list[str] = []
+        self._stored = self._count = stored
         self._order = asyncio.Lock()
 
     def add(self, event: RunEvent) -> None:
         """Take an event; it is durable after the next `flush`."""
-        if not isinstance(event, _PASSING):
-            self._waiting.append(event_to_json(event, self._clock.now()))
+        number = None
+        if not _passes(event):
+            self._waiting.append(event_line(event, self._clock.now()))
+            self._count += 1
+            number = self._count
         if self._listener is not None:
             self._listener(event)
+        for follower in tuple(self.followers):
+            follower(event, number)
 
     @property
     def listener_below(self) -> Listener | None:
@@ -69,33 +94,61 @@ class Journal:
         """The number of the first event that is not known to be stored, counted from 1."""
         return self._stored + 1
 
-    def take(self) -> list[JsonObject]:
+    def take(self) -> list[str]:
         """The events not yet stored, for a commit that stores them together with more."""
         events, self._waiting = self._waiting, []
         return events
 
-    async def flush(self) -> None:
-        """Store what was taken in; events of concurrent tasks share a write and keep their order.
+    async def store_with(self, store: Callable[[Sequence[str]], Awaitable[T]]) -> T:
+        """Let a commit of the caller's store what was taken in; returns what that returns.
+
+        Events of concurrent tasks share a write and keep their order.
 
         Raises:
-            StoreError: the store failed; the events are kept for the next flush.
+            Exception: the commit's; the events are kept for the next one.
         """
         async with self._order:
             events = self.take()
-            if not events:
-                return
             try:
-                await self._append(self._run_id, events, self.next_number)
+                stored = await store(events)
                 self._stored += len(events)
             except BaseException:
                 # Whatever stopped the write, the events must not be lost; their numbers make
                 # storing them again harmless.
                 self._waiting[:0] = events
                 raise
+            return stored
+
+    async def flush(self) -> None:
+        """Store what was taken in.
+
+        Raises:
+            StoreError: the store failed; the events are kept for the next flush.
+            LeaseLost: another process works on the run.
+        """
+        if self._waiting:
+            await self.store_with(self._store)
+
+    async def _store(self, events: Sequence[str]) -> None:
+        if events:  # another flush was quicker
+            await self._append(self._run_id, events, self.next_number, self.fence)
 
     async def flush_or_wait(self) -> None:
-        """`flush`, where a store that fails costs the journal for now, never the answer."""
+        """`flush`, where a store that fails costs the journal for now, never the answer.
+
+        Raises:
+            LeaseLost: another process works on the run, so that this one must stop.
+        """
         try:
             await self.flush()
+        except LeaseLost:
+            raise
         except StoreError as error:
             log.error("the journal of run %s waits for the next write: %s", self._run_id, error)
+
+
+def _passes(event: RunEvent) -> bool:
+    """Whether it is for whoever listens alone; `TaskEnded` holds a verified attempt's end."""
+    if isinstance(event, AttemptEnded):
+        return event.attempt.outcome is AttemptOutcome.VERIFIED
+    return isinstance(event, TaskStarted | AttemptProgress)

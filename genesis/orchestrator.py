@@ -5,33 +5,66 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from weakref import WeakValueDictionary
 
+from genesis.active import ActiveRun
 from genesis.agents.check import RegistryReport, check_agents
 from genesis.agents.registry import AgentSource
-from genesis.assembly import ModelSource, StoreSource, assemble
+from genesis.assembly import ModelSource, StoreSource, assemble, for_tenant
 from genesis.context import Services
+from genesis.decisions import decide
 from genesis.errors import InputError, StoreError, UnknownRun
 from genesis.events import RunEvent
+from genesis.execution.approvals import ApprovalPolicy, Decision, Verb
 from genesis.execution.events import AttemptProgress
-from genesis.execution.slots import Turns
+from genesis.execution.slots import Turns, TurnStatistics
 from genesis.explain import Explanation, explain
+from genesis.follow import JournalEntry, follow
 from genesis.journal import Listener
 from genesis.result import OrchestrationResult, PlanPreview, RunFinished
-from genesis.run import Request, preview_request, run_request
+from genesis.run import (
+    accept_request,
+    cancel_run,
+    preview_request,
+    resume_run,
+    run_request,
+    stored_result,
+)
+from genesis.run_setup import Limits, Request
 from genesis.v1 import answer_v1
 from infrastructure.clock import Clock, new_id
 from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.compaction_service import CompactionService
+from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.memory.orchestrator_memory_tool import MemoryTool
+from infrastructure.processes import is_dead
+from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis")
 
 _MAX_SESSION_CHARS = 200
 _MAX_WAITING_EVENTS = 1_000
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What came beside a request, unchecked."""
+
+    session_id: str | None = None
+    budget_usd: float | None = None
+    timeout_s: float | None = None
+    context: Mapping[str, JsonValue] | None = None
+    approve: Sequence[str] = ()
+    run_id: str | None = None
+    remote: bool = False
 
 
 class GenesisOrchestrator:
@@ -67,7 +100,9 @@ class GenesisOrchestrator:
         self.settings = settings or load_settings()
         self.flags = flags or load_flags()
         self._services = assemble(self.settings, self.flags, store, agents, model, clock)
-        self._turns = Turns(self.settings.max_concurrent_runs)
+        self._tenants = WeakValueDictionary[str, GenesisOrchestrator]()
+        self._tenants[self.settings.tenant] = self
+        self._turns = Turns(self.settings.max_concurrent_runs, self.settings.max_waiting_runs)
 
     @property
     def memory(self) -> MemoryTool:
@@ -83,6 +118,11 @@ class GenesisOrchestrator:
     def services(self) -> Services:
         """The parts that this orchestrator is made of."""
         return self._services
+
+    @property
+    def statistics(self) -> TurnStatistics:
+        """How many runs have their turn, and how many wait for theirs."""
+        return self._turns.statistics
 
     def register_agent(self, agent: AgentSource, **described: Any) -> None:
         """Add an agent: an async function, a LangChain Runnable or graph, or an A2A agent's URL.
@@ -109,6 +149,23 @@ class GenesisOrchestrator:
             has_model=services.models.configured,
         )
 
+    def for_tenant(self, tenant: str) -> GenesisOrchestrator:
+        """The same agents, breakers, limits and store, for another tenant's runs and memory.
+
+        Whoever closes this orchestrator closes the store for both.
+
+        Raises:
+            StoreError: no tenant can have this name.
+        """
+        known = self._tenants.get(tenant)
+        if known is not None:
+            return known
+        other = copy(self)
+        other._services = for_tenant(self._services, tenant)
+        other.settings = other._services.settings
+        self._tenants[tenant] = other
+        return other
+
     async def execute_orchestrated_request(
         self,
         user_request: str,
@@ -117,6 +174,7 @@ class GenesisOrchestrator:
         budget_usd: float | None = None,
         timeout_s: float | None = None,
         context: Mapping[str, JsonValue] | None = None,
+        approve: Sequence[str] = (),
     ) -> OrchestrationResult:
         """Do what is asked, and store what happened.
 
@@ -127,6 +185,8 @@ class GenesisOrchestrator:
             timeout_s: seconds that it may take from the moment it has its turn (see
                 `max_concurrent_runs`); None takes the setting.
             context: named data beside the request ({"dataset": "sales.csv"}).
+            approve: when a person is asked first: "plan", "cost:0.50" (US dollars), "task:TYPE".
+                The result's state is "waiting" then; `approve` and `resume` go on with it.
 
         Returns:
             The result; `success` is true only when every acceptance check passed. A failing
@@ -135,10 +195,11 @@ class GenesisOrchestrator:
         Raises:
             InputError: the request is empty, too large, binary, or names a file that is not
                 there or lies outside the workspace; nothing was stored.
+            Overloaded: too many requests wait already; nothing was stored.
             StoreError: memory cannot be used and `fallback_to_v1` is off.
         """
-        request = self._request(user_request, session_id, budget_usd, timeout_s, context)
-        return await self._answer(request, None)
+        asked = _Asked(session_id, budget_usd, timeout_s, context, approve)
+        return await self._answer(self._request(user_request, asked), None)
 
     async def stream(
         self,
@@ -148,29 +209,212 @@ class GenesisOrchestrator:
         budget_usd: float | None = None,
         timeout_s: float | None = None,
         context: Mapping[str, JsonValue] | None = None,
+        approve: Sequence[str] = (),
     ) -> AsyncGenerator[RunEvent | RunFinished]:
         """`execute_orchestrated_request` as events; the last one is `RunFinished` with the result.
 
         Closing the iterator early cancels the run. Whoever reads slowly misses only what agents
         say while they work.
         """
-        request = self._request(user_request, session_id, budget_usd, timeout_s, context)
-        events: asyncio.Queue[RunEvent | RunFinished | None] = asyncio.Queue()
+        asked = _Asked(session_id, budget_usd, timeout_s, context, approve)
+        request = self._request(user_request, asked)
+        async for event in self._streamed(lambda tell: self._answer(request, tell)):
+            yield event
 
-        def tell(event: RunEvent) -> None:
-            if isinstance(event, AttemptProgress) and events.qsize() >= _MAX_WAITING_EVENTS:
-                return
-            events.put_nowait(event)
+    async def accept(
+        self,
+        user_request: str,
+        session_id: str | None = None,
+        *,
+        budget_usd: float | None = None,
+        timeout_s: float | None = None,
+        context: Mapping[str, JsonValue] | None = None,
+        approve: Sequence[str] = (),
+        run_id: str | None = None,
+        remote: bool = False,
+    ) -> str:
+        """Store a request durably and return its run's id; `resume` works on it, here or elsewhere.
 
-        run = asyncio.create_task(self._answer(request, tell))
-        run.add_done_callback(lambda _: events.put_nowait(None))
+        Args:
+            user_request, session_id, budget_usd, timeout_s, context, approve: as for
+                `execute_orchestrated_request`.
+            run_id: the id that the run is to have: letters, digits, '-' and '_', at most 100. A
+                second call with the same id and request changes nothing. None makes one.
+            remote: the caller is elsewhere: code runs in the sandbox alone.
+
+        Raises:
+            InputError: the request cannot be used, or the id belongs to another request.
+            Overloaded: nothing is admitted any more, because the process is to end.
+            StoreError: the store did not take it.
+        """
+        self._turns.require_open()
+        asked = _Asked(session_id, budget_usd, timeout_s, context, approve, run_id, remote)
+        request = self._request(user_request, asked)
+        if not await accept_request(request, self._services):
+            known = await self._services.memory.run(request.run_id)
+            if known is None or known.request != hide_secrets(request.text):
+                raise InputError(f"run {request.run_id!r} is there already, with another request")
+        return request.run_id
+
+    async def resume(
+        self, run_id: str, *, budget_usd: float | None = None, timeout_s: float | None = None
+    ) -> OrchestrationResult:
+        """Go on with a run that was accepted, interrupted, or waited for an approval.
+
+        What its journal has is not done again: no task whose result is there starts, and work that
+        was under way is sent again under its old idempotency key. The result of a run that is
+        over is returned as it was.
+
+        Args:
+            run_id: of the run.
+            budget_usd: money that the whole run may spend, instead of what it was accepted with.
+            timeout_s: seconds that it may take from now on.
+
+        Raises:
+            UnknownRun: no run has this id.
+            InputError: it is a part of another run, or was accepted for another workspace.
+            RunBusy: somebody works on it.
+            Overloaded: too many requests wait already.
+            StoreError: the store cannot be used, or the run's journal was pruned.
+        """
+        limits = Limits(
+            _amount("budget_usd", budget_usd, None), _amount("timeout_s", timeout_s, None)
+        )
+        async with self._turns.turn():
+            return await resume_run(run_id, limits, self._services, None)
+
+    async def stream_resumed(
+        self, run_id: str, *, budget_usd: float | None = None, timeout_s: float | None = None
+    ) -> AsyncGenerator[RunEvent | RunFinished]:
+        """`resume` as events, as `stream` is `execute_orchestrated_request`."""
+        limits = Limits(
+            _amount("budget_usd", budget_usd, None), _amount("timeout_s", timeout_s, None)
+        )
+
+        async def work(tell: Listener) -> OrchestrationResult:
+            async with self._turns.turn():
+                return await resume_run(run_id, limits, self._services, tell)
+
+        async for event in self._streamed(work):
+            yield event
+
+    async def approve(
+        self,
+        run_id: str,
+        decision: Verb = "approve",
+        *,
+        approval_id: str | None = None,
+        edit: JsonValue = None,
+        comment: str = "",
+        by: str = "",
+    ) -> None:
+        """Decide what a run waits for; `resume` goes on with it then.
+
+        Args:
+            run_id: of the run, or of the part of it that asks.
+            decision: "approve", "reject", or "edit" to approve with a change.
+            approval_id: which question; None where there is only one.
+            edit: the changed plan, the task's new description, the new limit in US dollars, or
+                the answer to an agent's question.
+            comment: why; the agents are not shown it.
+            by: who decided.
+
+        Raises:
+            UnknownRun: no run has this id.
+            InputError: it waits for nothing (of this id), or the edit does not fit; a changed plan
+                must be valid.
+            RunBusy: another process works on it, which takes no decisions from here.
+            StoreError: the decision was not stored.
+        """
+        said = Decision(decision, edit, comment, by)
+        await decide(run_id, approval_id, said, self._services)
+
+    async def cancel(self, run_id: str, reason: str = "") -> bool:
+        """End a run for good, with what is finished kept; False if it was over.
+
+        One that this process works on is told at once, one that another process works on within a
+        third of `run_lease_s`, and one that nobody works on ends here.
+
+        Raises:
+            UnknownRun: no run has this id.
+            StoreError: the store cannot be used.
+        """
+        return await cancel_run(run_id, reason or "it was cancelled", self._services)
+
+    async def run(self, run_id: str) -> OrchestrationResult:
+        """What is stored of a run, whether it is over or not.
+
+        Raises:
+            UnknownRun: no run has this id.
+            StoreError: the store cannot be used, or the run's journal was pruned.
+        """
+        return await stored_result(run_id, self._services)
+
+    async def runs(
+        self,
+        *,
+        state: str | None = None,
+        since: float | None = None,
+        session_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """Runs, newest first, without those that are parts of others.
+
+        Args:
+            state: "running", "waiting", "completed", "failed" or "canceled".
+            since: seconds since the epoch.
+            session_id: of one session alone.
+            limit: at most so many.
+        """
+        return await self._services.memory.runs(
+            state=state, since=since, session_id=session_id, limit=limit
+        )
+
+    async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[JournalEntry]:
+        """The events of a run, those of the past first, until it ends or waits.
+
+        Args:
+            run_id: of the run; whoever works on it, here or in another process.
+            after: leaves out the first so many entries of its journal.
+
+        Raises:
+            UnknownRun: no run has this id.
+            StoreError: the store cannot be used.
+        """
+        await self._require_known(run_id)
+        async for entry in follow(run_id, after, self._services):
+            yield entry
+
+    async def recover(self) -> list[str]:
+        """Ids of the runs that dead processes left, oldest first; `resume` goes on with them."""
+        return await self._services.memory.left_behind(is_dead)
+
+    async def shutdown(self, grace_s: float = 10.0) -> list[str]:
+        """Admit nothing more, let attempts end, and leave the rest to be resumed; for all tenants.
+
+        Args:
+            grace_s: seconds that attempts under way have; what takes longer is cut off, and sent
+                again under its old idempotency key when its run is resumed.
+
+        Returns:
+            Ids of the runs that were worked on.
+        """
+        self._turns.close()
+        runs: list[ActiveRun] = []
+        for tenant in list(self._tenants.values()):
+            tenant.services.active.stop()
+            runs += tenant.services.active
         try:
-            while (event := await events.get()) is not None:
-                yield event
-            yield RunFinished(await run)
-        finally:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
+            async with asyncio.timeout(grace_s):
+                for run in runs:
+                    await run.ended.wait()
+        except TimeoutError:
+            for run in runs:
+                if run.above is None:
+                    run.cut_off()
+            for run in runs:
+                await run.ended.wait()
+        return [run.run_id for run in runs if run.above is None]
 
     async def plan(
         self, user_request: str, *, context: Mapping[str, JsonValue] | None = None
@@ -181,7 +425,7 @@ class GenesisOrchestrator:
             InputError: the request cannot be used.
             PlanningError: no plan validates; the message says why.
         """
-        request = self._request(user_request, None, None, None, context)
+        request = self._request(user_request, _Asked(context=context))
         return await preview_request(request, self._services)
 
     async def get_workflow_learning_metrics(
@@ -231,8 +475,9 @@ class GenesisOrchestrator:
             self._services.inferrer.learn(run.request, task_type)
 
     async def drain(self) -> None:
-        """Wait until every compaction that was asked for is done."""
-        await self._services.compaction.drain()
+        """Wait until every compaction that was asked for is done, for all tenants."""
+        for tenant in list(self._tenants.values()):
+            await tenant.services.compaction.drain()
 
     async def aclose(self) -> None:
         """Finish the compactions that were asked for, then close the agents and the store."""
@@ -275,23 +520,39 @@ class GenesisOrchestrator:
             task_type, workflow_steps, success, duration, session_id, cost, metadata
         )
 
-    def _request(
-        self,
-        text: str,
-        session_id: str | None,
-        budget_usd: float | None,
-        timeout_s: float | None,
-        given: Mapping[str, JsonValue] | None,
-    ) -> Request:
-        clock = self._services.clock
+    def _request(self, text: str, asked: _Asked) -> Request:
+        clock, settings = self._services.clock, self.settings
+        ApprovalPolicy.read(asked.approve)  # what it cannot be is an error now
         return Request(
             text=text,
-            run_id=new_id(clock),
-            session_id=_session(session_id) or f"session-{new_id(clock)}",
-            budget_usd=_amount("budget_usd", budget_usd, self.settings.budget_usd),
-            timeout_s=_amount("timeout_s", timeout_s, self.settings.run_timeout_s) or 0.0,
-            given=given or {},
+            run_id=_run_id(asked.run_id) or new_id(clock),
+            session_id=_session(asked.session_id) or f"session-{new_id(clock)}",
+            budget_usd=_amount("budget_usd", asked.budget_usd, settings.budget_usd),
+            timeout_s=_amount("timeout_s", asked.timeout_s, settings.run_timeout_s) or 0.0,
+            given=asked.context or {},
+            approve=tuple(asked.approve),
+            remote=asked.remote,
         )
+
+    async def _streamed(
+        self, work: Callable[[Listener], Coroutine[Any, Any, OrchestrationResult]]
+    ) -> AsyncGenerator[RunEvent | RunFinished]:
+        events: asyncio.Queue[RunEvent | RunFinished | None] = asyncio.Queue()
+
+        def tell(event: RunEvent) -> None:
+            if isinstance(event, AttemptProgress) and events.qsize() >= _MAX_WAITING_EVENTS:
+                return
+            events.put_nowait(event)
+
+        run = asyncio.create_task(work(tell))
+        run.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            yield RunFinished(await run)
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
 
     async def _answer(self, request: Request, listener: Listener | None) -> OrchestrationResult:
         async with self._turns.turn():
@@ -307,6 +568,12 @@ class GenesisOrchestrator:
                 raise
             log.warning("v2.1 cannot start, v1 answers without memory: %s", error)
             return await answer_v1(request, self._services, note=str(error))
+
+
+def _run_id(given: str | None) -> str | None:
+    if given is not None and not _RUN_ID.fullmatch(given):
+        raise InputError(f"run_id must be 1 to 100 letters, digits, '-' or '_', not {given!r:.120}")
+    return given
 
 
 def _session(given: str | None) -> str | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genesis.context import RunBelow, RunContext
+from genesis.context import RunBelow
 from genesis.errors import PlanningError
 from genesis.routing.ladder import Ladder
 from genesis.state import RunState
 from genesis.tasks.task import Task, TaskResult
 from infrastructure.jsonvalue import JsonObject
+
+StateName: TypeAlias = Literal[
+    "completed", "failed", "canceled", "waiting", "interrupted", "running"
+]
 
 
 class _Frozen(BaseModel):
@@ -107,6 +111,22 @@ class ValidationSummary(_Frozen):
     findings: list[str] = Field(default_factory=list[str])
 
 
+class ApprovalReport(_Frozen):
+    """What a person must decide before a run goes on.
+
+    Attributes:
+        run_id: the run that asks: the one that waits, or a part of it.
+        id: names the question to `approve`.
+        kind: "plan", "cost", "task", or "input" for an agent's own question.
+    """
+
+    run_id: str
+    id: str
+    kind: Literal["plan", "cost", "task", "input"]
+    question: str
+    task_id: str = ""
+
+
 class OrchestrationResult(_Frozen):
     """The answer to a request.
 
@@ -114,7 +134,11 @@ class OrchestrationResult(_Frozen):
         run_id: names the run to `explain`, `show` and `feedback`.
         session_id: as given, or generated.
         version: "2.1", or "1.0" when the stateless fallback answered.
+        state: "completed" (every task was verified), "failed", "canceled", or it stopped for now:
+            "waiting" for approvals, or "interrupted" with its process; then it can be resumed.
+            "running" only in what is said of a run that somebody works on.
         success: every task was verified by its acceptance check.
+        approvals: what it waits for.
         output: the answer for people.
         artifacts: absolute paths of the files that were written.
         plan_source: where the plan came from; None when there was no plan.
@@ -128,7 +152,9 @@ class OrchestrationResult(_Frozen):
     session_id: str
     version: Literal["2.1", "1.0"]
     task_type: str
+    state: StateName
     success: bool
+    approvals: list[ApprovalReport] = Field(default_factory=list[ApprovalReport])
     output: str
     artifacts: list[str] = Field(default_factory=list[str])
     tasks: list[TaskReport] = Field(default_factory=list[TaskReport])
@@ -245,28 +271,45 @@ def task_report(task: Task, result: TaskResult, below: Iterable[RunBelow] = ()) 
 
 
 def _sub_report(below: RunBelow) -> SubRequestReport:
-    state, context = below.state, below.context
     return SubRequestReport(
-        run_id=context.scope.run_id,
-        success=state.success,
-        tasks=_task_reports(state, context),
-        errors=list(state.errors),
-        cost_usd=context.spent_usd,
+        run_id=below.run_id,
+        success=below.state.success,
+        tasks=_task_reports(below.state, below.below),
+        errors=list(below.state.errors),
+        cost_usd=below.cost_usd,
         duration_s=below.duration_s,
     )
 
 
-def _task_reports(state: RunState, context: RunContext) -> list[TaskReport]:
-    return [task_report(task, result, context.reached.below) for task, result in state.finished]
+def _task_reports(state: RunState, below: Iterable[RunBelow]) -> list[TaskReport]:
+    return [task_report(task, result, below) for task, result in state.finished]
 
 
-def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
-    """The answer that a finished state holds."""
+def result_of(run: RunBelow, session_id: str, *, at_work: bool = False) -> OrchestrationResult:
+    """The answer that a run holds.
+
+    Args:
+        run: it, as that of no task.
+        session_id: its session.
+        at_work: whether somebody works on it, so that it goes on.
+    """
+    state = run.state
     return OrchestrationResult(
-        run_id=context.scope.run_id,
-        session_id=context.session_id,
+        run_id=run.run_id,
+        session_id=session_id,
         version="2.1",
         task_type=state.task_type,
+        state=_state_name(run, at_work=at_work),
+        approvals=[
+            ApprovalReport(
+                run_id=run_id,
+                id=approval.id,
+                kind=approval.kind,
+                question=approval.question,
+                task_id=approval.task_id,
+            )
+            for run_id, approval in run.asked
+        ],
         success=state.success,
         output=state.output,
         artifacts=[
@@ -275,15 +318,26 @@ def result_of(state: RunState, context: RunContext) -> OrchestrationResult:
             if result.output is not None
             for path in result.output.artifacts
         ],
-        tasks=_task_reports(state, context),
+        tasks=_task_reports(state, run.below),
         plan_source=state.plan.source if state.plan else None,
         recalled=_recalled_report(state),
         validation=_validation(state),
         recorded=state.recorded,
-        cost_usd=context.spent_usd,
-        duration_s=context.elapsed_s,
+        cost_usd=run.cost_usd,
+        duration_s=run.duration_s,
         errors=[*state.errors, *([state.unstored] if state.unstored else [])],
     )
+
+
+def _state_name(run: RunBelow, *, at_work: bool) -> StateName:
+    state = run.state
+    if state.over:
+        if state.canceled:
+            return "canceled"
+        return "completed" if state.success else "failed"
+    if at_work:
+        return "running"
+    return "waiting" if run.asked else "interrupted"
 
 
 def _recalled_report(state: RunState) -> RecalledReport:

@@ -1,70 +1,38 @@
-"""One request from acceptance to result: whatever happens on the way, it ends recorded."""
+"""One request from acceptance to result: whatever happens on the way, it ends recorded or waits."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
 
 from genesis.context import RunBelow, RunContext, Services
-from genesis.errors import AgentError
-from genesis.events import RunAccepted
+from genesis.errors import AgentError, InputError, RunBusy, UnknownRun
+from genesis.events import RunPaused
 from genesis.execution.below import SubRequest
 from genesis.execution.events import SubRequestStarted
-from genesis.execution.scope import RunScope
-from genesis.graph import plan_graph, run_graph
-from genesis.journal import Journal, Listener
+from genesis.graph import plan_graph, resumed_graph, run_graph
+from genesis.journal import Listener
+from genesis.leases import kept
+from genesis.past_run import PastRun, read_journal
 from genesis.pipeline.record import store_end
-from genesis.planning.given import Given, check_request, find_given
-from genesis.planning.hierarchy import Level, TreeSize
-from genesis.planning.wanted import given_below
 from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
+from genesis.run_setup import VERSION, Limits, Request, begin, go_on
 from genesis.state import RunState
-from genesis.tasks.inference import Inference
 from genesis.tasks.task import Task, TaskOutput
-from infrastructure.config import Settings
-from infrastructure.errors import GenesisError
-from infrastructure.jsonvalue import JsonObject
-from infrastructure.memory.memori.runs import RunRecord
+from infrastructure.errors import GenesisError, StoreError
+from infrastructure.memory.finished_run import AcceptedRun
+from infrastructure.memory.memori.run_leases import Holder, LeaseLost
+from infrastructure.memory.memori.runs import OPEN_STATES, RUNNING, WAITING, RunRecord
+from infrastructure.processes import is_dead
 from infrastructure.redaction import hide_secrets
-from infrastructure.resilience.budget import Budget
 
 log = logging.getLogger("genesis")
 
-VERSION = "2.1"
-
-# Requests are about their beginning; a pasted log after it would drown what is asked.
-_EMBEDDED_CHARS = 2_000
-
 # Every attempt ends at the deadline by itself; this is what a step may need on top of it.
 _GRACE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the caller asked for.
-
-    Attributes:
-        text: the request.
-        run_id, session_id: never empty.
-        budget_usd: US dollars; None without a limit.
-        timeout_s: seconds.
-        given: named data beside the request.
-        above: the run that it is a part of; None for a request of its own.
-        sub: the attempt at a composite task that it is; None for a request of its own.
-    """
-
-    text: str
-    run_id: str
-    session_id: str
-    budget_usd: float | None
-    timeout_s: float
-    given: JsonObject
-    above: RunContext | None = None
-    sub: SubRequest | None = None
 
 
 async def run_request(
@@ -74,30 +42,282 @@ async def run_request(
 
     Raises:
         InputError: the request cannot be used; nothing was stored.
+        RunBusy: a run of this id is there already, or another process took this one over.
         StoreError: the store cannot be used or did not take the run, so it was not started.
     """
-    state, context = await _run(request, services, listener)
-    return result_of(state, context)
+    context, state = await begin(request, services, listener, _do_below)
+    work = _accepted_and_worked(state, context, request)
+    return _result(await _to_a_stop(work, state, context), context)
 
 
-async def _run(
-    request: Request, services: Services, listener: Listener | None
+async def accept_request(request: Request, services: Services) -> bool:
+    """Store a request durably and leave it to whoever goes on with it; False if it is known.
+
+    Raises:
+        InputError: the request cannot be used; nothing was stored.
+        StoreError: the store did not take it.
+    """
+    context, _ = await begin(request, services, None, _do_below)
+    return await _accept(request, context, owner="")
+
+
+async def resume_run(
+    run_id: str, limits: Limits, services: Services, listener: Listener | None
+) -> OrchestrationResult:
+    """Go on with a run that was interrupted, approved, or never begun.
+
+    The result of one that is over, or that waits and about which nothing was decided since, is
+    what its journal tells; nothing is done then.
+
+    Raises:
+        UnknownRun: no run has this id.
+        InputError: it is a part of another run, or was accepted for another workspace.
+        RunBusy: somebody works on it.
+        StoreError: the store cannot be used, or has no journal to go on with.
+    """
+    held = await _holder(run_id, services)
+    if held.state in OPEN_STATES:
+        _require_whole(run_id)
+    past = read_journal(run_id, await services.memory.events(run_id))
+    if held.state not in OPEN_STATES or past.undecided:
+        return await _past_result(past, held, services)
+    claimed = await _claim(run_id, held, services)
+    if claimed is None:  # it ended meanwhile
+        return await stored_result(run_id, services)
+    state, context = await _resumed(run_id, claimed, limits, services, listener)
+    return _result(state, context)
+
+
+async def stored_result(run_id: str, services: Services) -> OrchestrationResult:
+    """What the journal of a run tells of it, whether it is over or not.
+
+    Raises:
+        UnknownRun: no run has this id.
+        StoreError: the store cannot be used, or the journal cannot be read.
+    """
+    held = await _holder(run_id, services)
+    past = read_journal(run_id, await services.memory.events(run_id))
+    return await _past_result(past, held, services)
+
+
+async def preview_request(request: Request, services: Services) -> PlanPreview:
+    """Plan the request without running or storing anything.
+
+    Raises:
+        InputError: the request cannot be used.
+        PlanningError: no plan validates, or no agent or budget fits it.
+    """
+    context, state = await begin(request, services, None, _do_below)
+    return preview_of(await plan_graph(state, context))
+
+
+async def _past_result(past: PastRun, held: Holder, services: Services) -> OrchestrationResult:
+    run = _as_part("", past, await _parts(past, services))
+    at_work = held.works(services.clock.now()) and not is_dead(held.owner)
+    return result_of(run, past.accepted.session_id, at_work=at_work)
+
+
+async def _accept(request: Request, context: RunContext, owner: str | None = None) -> bool:
+    """Store the run with the beginning of its journal; False if its id is known.
+
+    Args:
+        request: what was asked.
+        context: of the run.
+        owner: who works on it; None for this process, empty for nobody yet.
+    """
+    services, journal = context.services, context.journal
+    now = services.clock.now()
+    accepted = AcceptedRun(
+        RunRecord(
+            request.run_id,
+            request.session_id,
+            hide_secrets(request.text),
+            now,
+            version=VERSION,
+        ),
+        context.level.parent_run_id,
+        owner=services.owner() if owner is None else owner,
+        until=now + services.settings.run_lease_s,
+    )
+
+    async def store(events: Sequence[str]) -> bool:
+        return await services.memory.accept(replace(accepted, events=tuple(events)))
+
+    return await journal.store_with(store)
+
+
+async def _accepted_and_worked(state: RunState, context: RunContext, request: Request) -> RunState:
+    if not await _accept(request, context):
+        raise RunBusy(
+            f"there is a run {request.run_id!r} already: resume it, or ask for its result"
+        )
+    return await _work(state, context, request)
+
+
+async def _resumed(
+    run_id: str,
+    claimed: Holder,
+    limits: Limits,
+    services: Services,
+    listener: Listener | None,
+    above: RunContext | None = None,
+    sub: SubRequest | None = None,
 ) -> tuple[RunState, RunContext]:
-    context, state = await _begin(request, services, listener)
+    """Go on with a run that was claimed; it is let go of when that cannot be begun."""
     try:
-        await _accept(request, context)
-        return await _to_its_end(state, context, request), context
+        past = read_journal(run_id, await services.memory.events(run_id))
+        accepted = past.accepted
+        budget_usd = past.budget_usd if limits.budget_usd is None else limits.budget_usd
+        request = Request(
+            text=accepted.request,
+            run_id=run_id,
+            session_id=accepted.session_id,
+            budget_usd=budget_usd,
+            timeout_s=_timeout_s(past, limits, services),
+            given=accepted.given,
+            approve=accepted.approve,
+            remote=accepted.remote,
+            above=above,
+            sub=sub,
+        )
+        context, state = await go_on(
+            past, request, limits, services, listener, _do_below, claimed.fence
+        )
+        context.reached.below.extend(await _parts(past, services))
+    except BaseException:
+        await asyncio.shield(services.memory.release(run_id, claimed.fence, claimed.state))
+        raise
+    if claimed.cancel_reason is not None:
+        return await _give_up(state, context, claimed.cancel_reason, canceled=True), context
+    return await _to_a_stop(_work(state, context, request), state, context), context
+
+
+def _timeout_s(past: PastRun, limits: Limits, services: Services) -> float:
+    """Seconds that the whole run may take, what it took before included."""
+    if limits.timeout_s is not None:
+        return past.worked_s + limits.timeout_s
+    return services.settings.run_timeout_s if past.timeout_s is None else past.timeout_s
+
+
+async def _holder(run_id: str, services: Services) -> Holder:
+    held = await services.memory.holder(run_id)
+    if held is None:
+        raise UnknownRun(f"there is no run {run_id!r}")
+    return held
+
+
+async def _claim(run_id: str, held: Holder, services: Services) -> Holder | None:
+    """Take a run; None if it is over."""
+    if services.active.get(run_id) is not None:
+        raise RunBusy(f"run {run_id!r} is worked on right now, by this process")
+    dead = held.owner if is_dead(held.owner) else ""
+    claimed = await services.memory.claim(
+        run_id, services.owner(), services.settings.run_lease_s, dead
+    )
+    if claimed is not None:
+        return replace(claimed, state=held.state)
+    held = await _holder(run_id, services)
+    if held.state not in OPEN_STATES:
+        return None
+    left_s = max(0.0, held.until - services.clock.now())
+    raise RunBusy(
+        f"run {run_id!r} is worked on by another process; if that one died, its lease ends in "
+        f"{left_s:.0f} s, and the run can be resumed then"
+    )
+
+
+async def _to_a_stop(
+    work: Coroutine[Any, Any, RunState], state: RunState, context: RunContext
+) -> RunState:
+    """Work on a run to its end, or to where it waits for somebody or something.
+
+    Raises:
+        asyncio.CancelledError: the caller's task was cancelled, and so is the run.
+        RunBusy: another process took it over.
+    """
+    services, active = context.services, context.active
+    services.active.add(active)
+    try:
+        return await work
     except asyncio.CancelledError:
         # Also while it is accepted: nobody knows then whether the store took it as running.
-        await asyncio.shield(_give_up(state, context, "the run was cancelled"))
+        stopped = await asyncio.shield(_stopped(state, context))
+        if not active.forgive():
+            raise
+        return stopped
+    except LeaseLost as error:
+        raise RunBusy(str(error)) from error
+    finally:
+        services.active.remove(active)
+
+
+async def _stopped(state: RunState, context: RunContext) -> RunState:
+    """What is left of a run that was told to stop, or whose caller went away."""
+    active = context.active
+    if active.stopping and not active.cancel_reason:
+        return await _pause(context.reached.latest(state), context, "its process is to end")
+    reason = active.cancel_reason or "the run was cancelled"
+    return await _give_up(state, context, reason, canceled=True)
+
+
+async def _work(state: RunState, context: RunContext, request: Request) -> RunState:
+    memory, settings = context.services.memory, context.services.settings
+    async with kept(context.active, memory, settings.run_lease_s):
+        final = await _to_its_end(state, context, request)
+        return await _pause(final, context, final.paused) if final.paused else final
+
+
+async def _to_its_end(state: RunState, context: RunContext, request: Request) -> RunState:
+    # A request within a request ends itself before the one that waits for it loses patience.
+    grace_s = _GRACE_S / (context.level.depth + 1)
+    graph = resumed_graph if state.entry else run_graph
+    try:
+        async with asyncio.timeout(max(0.0, context.seconds_left) + grace_s):
+            return await graph(state, context)
+    except TimeoutError:
+        return await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
+    except LeaseLost:
         raise
+    except GenesisError as error:
+        return await _give_up(state, context, str(error))
+    except Exception as error:  # a defect of ours must not leave a run without an end
+        log.exception("run %s failed in an unexpected way", request.run_id)
+        return await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
 
 
-async def _run_below(above: RunContext, sub: SubRequest) -> TaskOutput:
+async def _pause(state: RunState, context: RunContext, reason: str) -> RunState:
+    """Leave a run as it is, for whoever goes on with it."""
+    context.active.closing = True
+    waits = bool(context.scope.approvals.pending or context.reached.asked_below)
+    name = "waiting" if waits else "interrupted"
+    journal, memory = context.journal, context.services.memory
+    journal.add(RunPaused(context.scope.run_id, name, reason))
+    try:
+        await journal.flush()
+        fence = journal.fence or 0
+        await memory.release(context.scope.run_id, fence, WAITING if waits else RUNNING)
+    except LeaseLost:
+        raise
+    except StoreError as error:  # its lease ends by itself, and what is stored can be gone on with
+        log.error("run %s was not let go of: %s", context.scope.run_id, error)
+    return replace(state, paused=reason)
+
+
+async def _give_up(
+    first: RunState, context: RunContext, reason: str, *, canceled: bool = False
+) -> RunState:
+    """End a run that no step could end: stored as a failure with its cause and what was done."""
+    reached = context.reached.latest(first)
+    state = replace(reached, errors=(*reached.errors, reason), canceled=canceled, paused="")
+    return replace(state, **await store_end(state, context, to_its_end=False))
+
+
+async def _do_below(above: RunContext, sub: SubRequest) -> TaskOutput:
     """Do an attempt at a composite task as a request one level down.
 
     Raises:
-        GenesisError: it failed; the message names the run and gives its reasons.
+        GenesisError: it failed; the message names the run and gives its reasons. Or it only waits,
+            which `sub.pause` says.
     """
     services, clock = above.services, above.services.clock
     above.journal.add(
@@ -105,22 +325,56 @@ async def _run_below(above: RunContext, sub: SubRequest) -> TaskOutput:
     )
     # Whatever ends this process, who looks at the run above finds the one below.
     await above.journal.flush_or_wait()
+    part = await _part(
+        above, sub, services.wanting(services, sub.task.description, sub.task.produces)
+    )
+    if part.state.paused:
+        above.reached.asked_below.extend(part.asked)
+        sub.pause.reason = f"run {sub.run_id} waits: {part.state.paused}"
+        raise AgentError(sub.pause.reason)
+    if part.run_id not in {known.run_id for known in above.reached.below}:
+        above.reached.below.append(part)
+    if not part.state.success:
+        raise AgentError(f"run {sub.run_id} failed: {'; '.join(part.state.errors) or 'no reason'}")
+    return _output_of(sub.task, part.state)
+
+
+async def _part(above: RunContext, sub: SubRequest, services: Services) -> RunBelow:
+    """The run that an attempt at a composite task is; gone on with where it was begun before."""
     request = Request(
         text=sub.task.description,
         run_id=sub.run_id,
         session_id=above.session_id,
         budget_usd=None,
-        timeout_s=max(0.0, sub.deadline - clock.monotonic()),
+        timeout_s=max(0.0, sub.deadline - services.clock.monotonic()),
         given=sub.inputs,
+        approve=above.approve,
+        remote=above.scope.sandboxed,
         above=above,
         sub=sub,
     )
-    wanted = services.wanting(request.text, sub.task.produces)
-    state, context = await _run(request, wanted, above.journal.listener_below)
-    above.reached.below.append(RunBelow(sub.task.id, state, context, context.elapsed_s))
-    if not state.success:
-        raise AgentError(f"run {sub.run_id} failed: {'; '.join(state.errors) or 'no reason'}")
-    return _output_of(sub.task, state)
+    listener = above.journal.listener_below
+    context, state = await begin(request, services, listener, _do_below)
+    try:
+        state = await _to_a_stop(_accepted_and_worked(state, context, request), state, context)
+    except RunBusy:
+        return await _known_part(above, sub, services)
+    return _now(sub.task.id, state, context)
+
+
+async def _known_part(above: RunContext, sub: SubRequest, services: Services) -> RunBelow:
+    """An attempt at a composite task that an earlier process began, or even ended."""
+    held = await _holder(sub.run_id, services)
+    past = read_journal(sub.run_id, await services.memory.events(sub.run_id))
+    claimed = None
+    if held.state in OPEN_STATES and not past.undecided:
+        claimed = await _claim(sub.run_id, held, services)
+    if claimed is None:
+        above.scope.budget.charge(past.spent_usd)
+        return _as_part(sub.task.id, past, await _parts(past, services))
+    listener = above.journal.listener_below
+    state, context = await _resumed(sub.run_id, claimed, Limits(), services, listener, above, sub)
+    return _now(sub.task.id, state, context)
 
 
 def _output_of(task: Task, state: RunState) -> TaskOutput:
@@ -134,134 +388,79 @@ def _output_of(task: Task, state: RunState) -> TaskOutput:
     )
 
 
-async def _to_its_end(state: RunState, context: RunContext, request: Request) -> RunState:
-    # A request within a request ends itself before the one that waits for it loses patience.
-    grace_s = _GRACE_S / (context.level.depth + 1)
-    try:
-        async with asyncio.timeout(request.timeout_s + grace_s):
-            return await run_graph(state, context)
-    except TimeoutError:
-        return await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
-    except GenesisError as error:
-        return await _give_up(state, context, str(error))
-    except Exception as error:  # a defect of ours must not leave a run without an end
-        log.exception("run %s failed in an unexpected way", request.run_id)
-        return await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
+async def _parts(past: PastRun, services: Services) -> tuple[RunBelow, ...]:
+    """The runs that the composite tasks of a run were, those that are over."""
+    parts: list[RunBelow] = []
+    for task_id, run_id in past.below:
+        events = await services.memory.events(run_id)
+        if not events:
+            continue  # it was never begun, or is forgotten
+        part = read_journal(run_id, events)
+        if part.ended is not None:
+            parts.append(_as_part(task_id, part, await _parts(part, services)))
+    return tuple(parts)
 
 
-async def preview_request(request: Request, services: Services) -> PlanPreview:
-    """Plan the request without running or storing anything.
+def _as_part(task_id: str, past: PastRun, below: tuple[RunBelow, ...]) -> RunBelow:
+    run_id, ended = past.accepted.run_id, past.ended
+    return RunBelow(
+        task_id,
+        run_id,
+        past.state,
+        ended.cost_usd if ended else past.spent_usd,
+        ended.duration_s if ended else past.worked_s,
+        below,
+        tuple((run_id, approval) for approval in past.pending),
+    )
+
+
+def _now(task_id: str, state: RunState, context: RunContext) -> RunBelow:
+    """A run that has just stopped."""
+    run_id, reached = context.scope.run_id, context.reached
+    return RunBelow(
+        task_id,
+        run_id,
+        state,
+        context.spent_usd,
+        context.elapsed_s,
+        tuple(reached.below),
+        (*((run_id, a) for a in context.scope.approvals.pending), *reached.asked_below),
+    )
+
+
+def _result(state: RunState, context: RunContext) -> OrchestrationResult:
+    return result_of(_now("", state, context), context.session_id)
+
+
+async def cancel_run(run_id: str, reason: str, services: Services) -> bool:
+    """End a run for good, with what is finished kept; False if it was over.
 
     Raises:
-        InputError: the request cannot be used.
-        PlanningError: no plan validates, or no agent or budget fits it.
+        UnknownRun: no run has this id.
+        InputError: it is a part of another run.
+        StoreError: the store cannot be used.
     """
-    context, state = await _begin(request, services, None)
-    return preview_of(await plan_graph(state, context))
+    held = await _holder(run_id, services)
+    _require_whole(run_id)
+    active = services.active.get(run_id)
+    if active is not None:
+        active.cancel(reason)
+        await active.ended.wait()
+        return True
+    if held.state not in OPEN_STATES:
+        return False
+    await services.memory.request_cancel(run_id, reason)
+    if held.works(services.clock.now()) and not is_dead(held.owner):
+        return True  # it hears of it when it renews its lease
+    claimed = await _claim(run_id, held, services)
+    if claimed is None:
+        return False
+    claimed = replace(claimed, cancel_reason=reason)
+    await _resumed(run_id, claimed, Limits(), services, None)
+    return True
 
 
-async def _accept(request: Request, context: RunContext) -> None:
-    services = context.services
-    await services.memory.accept(
-        RunRecord(
-            request.run_id,
-            request.session_id,
-            hide_secrets(request.text),
-            services.clock.now(),
-            version=VERSION,
-        ),
-        context.level.parent_run_id,
-    )
-
-
-def _read(request: Request, services: Services) -> tuple[Inference, Given, NDArray[np.float32]]:
-    """The request's task type, the data that come with it, and its embedding, float32 [d]."""
-    inferred = services.inferrer.infer(request.text)
-    workspace = services.settings.workspace
-    task_type = inferred.task_type
-    if request.sub is None:
-        given = find_given(request.text, workspace, request.given, task_type=task_type)
-    else:
-        given = given_below(request.text, workspace, request.given, task_type=task_type)
-    return inferred, given, services.embedder.embed([request.text[:_EMBEDDED_CHARS]])[0]
-
-
-async def _begin(
-    request: Request, services: Services, listener: Listener | None
-) -> tuple[RunContext, RunState]:
-    settings, clock = services.settings, services.clock
-    check_request(request.text)
-    await services.startup.agents()
-    await services.startup.corrections()
-    # In a thread: the first inference trains the classifier, and names are looked up on the disk.
-    inferred, given, vector = await asyncio.to_thread(_read, request, services)
-    started = clock.monotonic()
-    journal = Journal(request.run_id, clock, services.memory.append, listener)
-
-    async def run_below(sub: SubRequest) -> TaskOutput:
-        return await _run_below(context, sub)
-
-    scope = scope_of(request, given.data, settings, started)
-    level = Level(TreeSize(settings.max_plan_tasks), settings.max_request_depth)
-    if request.above is not None and request.sub is not None:
-        scope = _scope_below(scope, request.above.scope, request.sub)
-        level = request.above.level.below(request.above.scope.run_id, request.sub.task)
-    context = RunContext(
-        services=services,
-        scope=replace(scope, emit=journal.add, run_below=run_below),
-        journal=journal,
-        session_id=request.session_id,
-        vector=vector,
-        started=started,
-        level=level,
-    )
-    journal.add(
-        RunAccepted(
-            request.run_id,
-            request.session_id,
-            hide_secrets(request.text),
-            given.data,
-            given.notes,
-            VERSION,
-            level.parent_run_id,
-        )
-    )
-    return context, RunState(request.text, inferred, given)
-
-
-def scope_of(request: Request, given: JsonObject, settings: Settings, started: float) -> RunScope:
-    """What an attempt needs to know of a request.
-
-    Args:
-        request: of its own, not a part of another.
-        given: the data that come with it.
-        settings: places.
-        started: on the clock's `monotonic()`, seconds.
-    """
-    return RunScope(
-        run_id=request.run_id,
-        request=request.text,
-        given=given,
-        workspace=settings.workspace.resolve(),
-        artifacts_dir=settings.data_dir.resolve() / "runs" / request.run_id,
-        budget=Budget(request.budget_usd),
-        deadline=started + request.timeout_s,
-    )
-
-
-def _scope_below(scope: RunScope, above: RunScope, sub: SubRequest) -> RunScope:
-    """Files stay with the outermost run; money and time are a part of what the run above has."""
-    return replace(
-        scope,
-        artifacts_dir=sub.folder,
-        outermost_dir=above.files_dir,
-        budget=sub.budget,
-        deadline=sub.deadline,
-    )
-
-
-async def _give_up(first: RunState, context: RunContext, reason: str) -> RunState:
-    """End a run that no step could end: stored as a failure with its cause and what was done."""
-    reached = context.reached.latest(first)
-    state = replace(reached, errors=(*reached.errors, reason))
-    return replace(state, **await store_end(state, context, to_its_end=False))
+def _require_whole(run_id: str) -> None:
+    outermost, _, part = run_id.partition("~")
+    if part:
+        raise InputError(f"run {run_id!r} is a part of run {outermost!r}: name that one")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from genesis.planning.findings import ValidationReport
 from genesis.planning.given import Given
@@ -67,6 +68,9 @@ def _tried(results: Iterable[tuple[Task, TaskResult]]) -> Iterator[Tried]:
         )
 
 
+Entry: TypeAlias = Literal["", "htdag", "halo", "execute"]
+
+
 @dataclass
 class RunState:
     """Each step reads what it needs and returns only what it adds.
@@ -86,6 +90,10 @@ class RunState:
         rounds: how often a plan was sent back or planned again.
         errors: why the run cannot go on; a step that adds one ends the run at `record`.
         abandoned: tasks that failed and were planned again, with their results.
+        entry: the step after recall at which a run goes on that was begun before; empty at first.
+        paused: why the run stops here for now; empty while it goes on.
+        canceled: whether somebody asked for its end.
+        over: whether it ended, however.
     """
 
     request: str
@@ -104,6 +112,10 @@ class RunState:
     rounds: int = 0
     errors: tuple[str, ...] = ()
     abandoned: tuple[tuple[Task, TaskResult], ...] = ()
+    entry: Entry = ""
+    paused: str = ""
+    canceled: bool = False
+    over: bool = False
 
     @property
     def task_type(self) -> str:
@@ -140,10 +152,31 @@ class RunState:
             (task, self.results[task.id]) for task in self.plan.dag if task.id in self.results
         )
 
+    def planned_anew(self, plan: Plan) -> RunState:
+        """With another plan: what of the last one's results stands, and what was given up."""
+        lost = tuple(
+            (task, self.results[task.id])
+            for task in (self.plan.dag if self.plan else ())
+            if task.id in self.results and self.results[task.id].status is TaskStatus.FAILED
+        )
+        kept = {
+            task_id: result
+            for task_id, result in self.results.items()
+            if result.output is not None and self._still_in(plan, task_id)
+        }
+        return replace(self, plan=plan, results=kept, abandoned=self.abandoned + lost)
+
+    def _still_in(self, plan: Plan, task_id: str) -> bool:
+        """Whether a new plan has this very task, and not another one of its name."""
+        if self.plan is None or task_id not in plan.dag or task_id not in self.plan.dag:
+            return False
+        old, new = self.plan.dag[task_id], plan.dag[task_id]
+        return replace(new, depends_on=old.depends_on) == old
+
     @property
     def success(self) -> bool:
         """Whether every task of the plan was verified and nothing else went wrong."""
-        if self.plan is None or self.errors:
+        if self.plan is None or self.errors or self.paused:
             return False
         done = [self.results.get(task.id) for task in self.plan.dag]
         return all(r is not None and r.status is TaskStatus.COMPLETED for r in done)

@@ -6,7 +6,7 @@ from genesis.context import Services
 from genesis.planning.given import check_request, find_given
 from genesis.result import OrchestrationResult, task_report
 from genesis.routing.ladder import Ladder, Rung
-from genesis.run import Request, scope_of
+from genesis.run_setup import Request, scope_of
 from genesis.tasks.task import Task, TaskResult, TaskStatus
 from infrastructure.a2a.agent import AgentCard, Skill
 
@@ -92,6 +92,7 @@ def _result(
         session_id=request.session_id,
         version=VERSION,
         task_type=task.task_type,
+        state="completed" if success else "failed",
         success=success,
         output=output.text if output else "",
         artifacts=list(output.artifacts) if output else [],

@@ -53,6 +53,9 @@ class Settings(BaseModel):
         task_timeout_s: seconds that one attempt at a task may take.
         max_parallel_tasks: tasks of one run that run at once.
         max_concurrent_runs: runs of one orchestrator that run at once; more wait their turn.
+        max_waiting_runs: requests that may wait for their turn; more are refused (`Overloaded`).
+        run_lease_s: seconds after which a run may be resumed elsewhere whose process stopped
+            renewing its lease; one that ended on this machine need not be waited for.
         max_replans: how often a plan may be sent back, and a failed branch planned again.
         max_plan_depth: tasks on the longest path of a plan.
         max_plan_tasks: tasks of a plan, those of all requests within its request included.
@@ -85,6 +88,8 @@ class Settings(BaseModel):
     task_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False)
     max_parallel_tasks: int = Field(default=8, ge=1, le=1000)
     max_concurrent_runs: int = Field(default=64, ge=1, le=10_000)
+    max_waiting_runs: int = Field(default=10_000, ge=0, le=1_000_000)
+    run_lease_s: float = Field(default=30, ge=0.1, le=86_400, allow_inf_nan=False)
     max_replans: int = Field(default=2, ge=0, le=10)
     max_plan_depth: int = Field(default=20, ge=1, le=500)
     max_plan_tasks: int = Field(default=100, ge=1, le=500)

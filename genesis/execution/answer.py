@@ -41,6 +41,20 @@ class AnswerFailed(AgentError):
         self.usage = usage
 
 
+class AnswerNeeded(AgentError):
+    """The agent needs something that only a person can give, and waits for it.
+
+    Args:
+        question: what it asks.
+        task_id, context_id: its own names of the task, under which the answer is sent.
+    """
+
+    def __init__(self, question: str, task_id: str, context_id: str) -> None:
+        super().__init__(question)
+        self.task_id = task_id
+        self.context_id = context_id
+
+
 class Answer:
     """Takes events until the last, then gives the output.
 
@@ -64,7 +78,8 @@ class Answer:
         """Note one event.
 
         Raises:
-            AnswerFailed: the agent failed, refused, or asks for something.
+            AnswerFailed: the agent failed or refused.
+            AnswerNeeded: it asks for something.
             AgentError: the answer is larger than any may be, or breaks the protocol.
         """
         match event:
@@ -113,6 +128,10 @@ class Answer:
         elif event.state in (TaskState.SUBMITTED, TaskState.WORKING):
             if words:
                 self._progress(words)
+        elif event.state is TaskState.INPUT_REQUIRED:
+            self.done = True  # it is to wait, not to be stopped
+            question = plain(words, _MAX_CAUSE) or "the agent asks for input and does not say what"
+            raise AnswerNeeded(question, event.task_id, event.context_id)
         else:
             self.done = event.state.terminal
             ours = event.metadata.get(EXTENSION)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from genesis.agents.registry import AgentRegistry
-from genesis.execution.answer import plain
+from genesis.execution.answer import AnswerNeeded, plain
+from genesis.execution.approvals import Approval, Approvals, why_rejected
 from genesis.execution.delivery import Deliveries, Order
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
 from genesis.execution.scope import RunScope
@@ -44,6 +45,7 @@ class _Climb:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     verdict: Verdict | None = None
     output: TaskOutput | None = None
+    waits_for: str = ""
 
     def result(self, status: TaskStatus, now: float, error: str = "") -> TaskResult:
         return TaskResult(
@@ -93,7 +95,8 @@ class TaskRunner:
     ) -> TaskResult:
         """Climb the ladder until an answer passes every acceptance check of the task.
 
-        Never raises for what an agent or a check does: that is in the result.
+        Never raises for what an agent or a check does: that is in the result. One that is
+        `WAITING` has not ended: run it again once a person has decided, or in the next process.
 
         Args:
             task: what is to be done.
@@ -112,24 +115,45 @@ class TaskRunner:
         except asyncio.CancelledError:
             self._emit_end(climb, self._result(climb, TaskStatus.CANCELED, "the run was cancelled"))
             raise
-        self._emit_end(climb, result)
+        if result.status is not TaskStatus.WAITING:
+            self._emit_end(climb, result)
         return result
 
     async def _climb(
         self, climb: _Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
     ) -> TaskResult:
-        problem = self._prepare(climb, upstream)
+        problem = self._prepare(climb, upstream) or self._unapproved(climb)
+        if climb.waits_for:
+            return self._result(climb, TaskStatus.WAITING, climb.waits_for)
         if problem:
             return self._result(climb, TaskStatus.FAILED, problem)
-        for rung in _open_rungs(climb, ladder, upstream):
+        rungs = _open_rungs(climb, ladder, upstream)
+        for rung in rungs[_go_on(climb) :]:
+            if climb.scope.stopping():
+                return self._result(climb, TaskStatus.WAITING, "its process is to end")
             if self._seconds_left(climb.scope) <= 0:
                 late = "the run's deadline has passed, so it was not asked"
                 climb.attempts.append(_not_made(climb, rung, late))
                 break
             await self._attempt(climb, rung)
+            if climb.waits_for:
+                return self._result(climb, TaskStatus.WAITING, climb.waits_for)
             if climb.output is not None:
                 return self._result(climb, TaskStatus.COMPLETED)
         return self._result(climb, TaskStatus.FAILED, _why(climb.attempts))
+
+    def _unapproved(self, climb: _Climb) -> str:
+        """Why a person does not want it done; `waits_for` is set where nobody has decided."""
+        approval = climb.scope.approvals.for_task(climb.task)
+        if approval is None:
+            return ""
+        if approval.decision is None:
+            climb.waits_for = approval.question
+        elif approval.rejected:
+            return why_rejected(approval)
+        elif approval.decision.verb == "edit":
+            climb.task = replace(climb.task, description=str(approval.decision.edit))
+        return ""
 
     def _prepare(self, climb: _Climb, upstream: Mapping[str, TaskResult]) -> str:
         """Gather the inputs; what is missing, before anybody is asked and paid."""
@@ -157,25 +181,39 @@ class TaskRunner:
         # A task id may be "." or "..", so it never stands alone in a path.
         folder = scope.artifacts_dir / f"{task.id}-{label}"
         order = Order(task, rung, scope, climb.inputs, climb.notes, number, key, folder)
-        scope.emit(
-            AttemptStarted(
-                scope.run_id,
-                task.id,
-                self._clock.now(),
-                number,
-                rung.agent,
-                rung.operation,
-                rung.model,
-                rung.effort,
-                key,
-            )
-        )
-        started = self._clock.monotonic()
         base = Attempt(
             number, rung.agent, AttemptOutcome.CANCELED, "the run was cancelled",
             rung.operation, rung.model, rung.effort,
         )  # fmt: skip
-        attempt, ended = base, False
+        answer = _last_question(scope.approvals, _question_id(order, 1))
+        if answer is not None and answer.decision is None:
+            climb.waits_for = answer.question
+            return
+        if answer is not None and answer.rejected:
+            self._end_attempt(climb, replace(base, reason=why_rejected(answer)))
+            return
+        await self._make(climb, replace(order, answer=answer), base)
+
+    async def _make(self, climb: _Climb, order: Order, base: Attempt) -> None:
+        scope, rung = climb.scope, order.rung
+        scope.emit(
+            AttemptStarted(
+                scope.run_id,
+                climb.task.id,
+                self._clock.now(),
+                order.number,
+                rung.agent,
+                rung.operation,
+                rung.model,
+                rung.effort,
+                order.key,
+                order.reserved_usd,
+            )
+        )
+        if order.reserved_usd:
+            await scope.flush()  # money is spent only after the intent to spend it is durable
+        started = self._clock.monotonic()
+        attempt, output, ended = base, None, False
         try:
             attempt, output = await self._deliver_and_verify(climb, order, base)
             ended = True
@@ -183,15 +221,25 @@ class TaskRunner:
             attempt = replace(attempt, duration_s=self._clock.monotonic() - started)
             if not ended:
                 attempt = replace(attempt, usage=Usage(cost_usd=rung.cost_usd))
-            climb.attempts.append(attempt)
-            scope.emit(AttemptEnded(scope.run_id, task.id, self._clock.now(), attempt))
+            if not climb.waits_for:
+                self._end_attempt(climb, attempt)
         climb.output = output
+
+    def _end_attempt(self, climb: _Climb, attempt: Attempt) -> None:
+        climb.attempts.append(attempt)
+        scope = climb.scope
+        scope.emit(AttemptEnded(scope.run_id, climb.task.id, self._clock.now(), attempt))
 
     async def _deliver_and_verify(
         self, climb: _Climb, order: Order, base: Attempt
     ) -> tuple[Attempt, TaskOutput | None]:
         limit = self._timeout_s if climb.task.timeout_s is None else climb.task.timeout_s
         delivered = await self._deliveries.deliver(order, limit)
+        if delivered.waits:
+            climb.waits_for = delivered.reason
+            if delivered.asked is not None:
+                climb.scope.approvals.ask(_question(order, delivered.asked))
+            return base, None
         if delivered.output is None:
             climb.verdict = None
             failed = replace(
@@ -207,8 +255,7 @@ class TaskRunner:
         attempt = replace(base, outcome=outcome, reason=verdict.reason, usage=delivered.usage)
         if verdict.passed:
             return attempt, delivered.output
-        note = f"an answer of agent {base.agent!r} was rejected by the check {verdict.check!r}: "
-        climb.notes = (*climb.notes, plain(note + verdict.reason, _MAX_NOTE))
+        climb.notes = (*climb.notes, _note(attempt))
         return attempt, None
 
     async def _verify(self, climb: _Climb, output: TaskOutput) -> Verdict:
@@ -230,6 +277,43 @@ class TaskRunner:
     def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
         scope = climb.scope
         scope.emit(TaskEnded(scope.run_id, climb.task.id, self._clock.now(), result))
+
+
+def _go_on(climb: _Climb) -> int:
+    """Take over the attempts that ended in an earlier process; returns how many there were."""
+    made = climb.scope.made.get(climb.task.id, ())
+    climb.attempts += made
+    rejected = (_note(a) for a in made if a.outcome is AttemptOutcome.REJECTED)
+    climb.notes = (*climb.notes, *rejected)
+    return len(made)
+
+
+def _note(attempt: Attempt) -> str:
+    said = f"an answer of agent {attempt.agent!r} was rejected by its check: {attempt.reason}"
+    return plain(said, _MAX_NOTE)
+
+
+def _question_id(order: Order, number: int) -> str:
+    return f"input:{order.key.partition(':')[2]}:{number}"
+
+
+def _last_question(approvals: Approvals, first_id: str) -> Approval | None:
+    """What the agent asked last in this attempt; None where it asked nothing."""
+    stem, number, found = first_id.rpartition(":")[0], 1, None
+    while (asked := approvals.get(f"{stem}:{number}")) is not None:
+        found, number = asked, number + 1
+    return found
+
+
+def _question(order: Order, asked: AnswerNeeded) -> Approval:
+    number = int(order.answer.id.rpartition(":")[2]) + 1 if order.answer else 1
+    return Approval(
+        _question_id(order, number),
+        "input",
+        f"agent {order.rung.agent!r} asks: {asked}",
+        order.task.id,
+        {"task_id": asked.task_id, "context_id": asked.context_id, "agent": order.rung.agent},
+    )
 
 
 def _open_rungs(

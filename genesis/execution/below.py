@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +13,13 @@ from infrastructure.jsonvalue import JsonObject
 from infrastructure.resilience.budget import Budget
 
 _MAX_RUN_ID = 200
+
+
+@dataclass(slots=True)
+class Pause:
+    """Whether a request one level down stopped before its end, and why; empty when it did not."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class SubRequest:
         folder: for the files that its agents write.
         budget: a part of the run's: what is spent of it is spent there.
         deadline: on the clock's `monotonic()`.
+        pause: says afterwards whether it waits, instead of having ended.
     """
 
     task: Task
@@ -36,6 +44,7 @@ class SubRequest:
     folder: Path
     budget: Budget
     deadline: float
+    pause: Pause = field(default_factory=Pause)
 
 
 RunBelow: TypeAlias = Callable[[SubRequest], Awaitable[TaskOutput]]

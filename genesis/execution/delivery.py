@@ -11,14 +11,15 @@ from dataclasses import replace
 from genesis.agents.registry import AgentRegistry
 from genesis.agents.wire import local_message, remote_message
 from genesis.errors import AgentError, AgentUnavailable, BudgetExceeded, TaskTimeout
-from genesis.execution.answer import Answer, AnswerFailed, plain
+from genesis.execution.answer import Answer, AnswerFailed, AnswerNeeded, plain
+from genesis.execution.approvals import Approval, why_rejected
 from genesis.execution.below import SubRequest, run_id_below
 from genesis.execution.events import AttemptProgress
 from genesis.execution.order import Delivered, Order
 from genesis.execution.slots import AgentSlots
 from genesis.tasks.task import AttemptOutcome, TaskOutput, Usage
 from infrastructure.a2a.agent import Agent
-from infrastructure.a2a.types import AgentEvent, Message
+from infrastructure.a2a.types import AgentEvent, Message, Part
 from infrastructure.clock import Clock
 from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.breaker import Breakers, Permit
@@ -103,25 +104,34 @@ class Deliveries:
         return replace(order, sub=sub), max(0.0, sub.deadline - now) + _GRACE_BELOW_S
 
     async def _priced(self, agent: Agent, order: Order, timeout_s: float) -> Delivered:
-        permit = self._breakers.of(agent.card.name).enter()
         budget = order.scope.budget
+        spent = budget.outermost.statistics
+        approval = order.scope.approvals.for_cost(
+            order.task, spent.spent_usd + spent.reserved_usd, order.reserved_usd
+        )
+        if approval is not None and not approval.granted:
+            return _not_approved(approval)
+        permit = self._breakers.of(agent.card.name).enter()
         try:
             reservation = budget.reserve(order.reserved_usd)
         except BudgetExceeded:
             permit.abandoned()
             raise
         # Where an agent does not say what it consumed, the expectation counts as spent.
-        spent = order.reserved_usd
+        used_usd = order.reserved_usd
         try:
             delivered = await self._timed(agent, order, timeout_s, permit)
             if order.sub is not None:  # what was spent below is spent here already
                 below = Usage(cost_usd=order.sub.budget.statistics.spent_usd)
+                paused = order.sub.pause.reason
+                if paused:
+                    return Delivered(None, below, AttemptOutcome.CANCELED, paused, waits=True)
                 return replace(delivered, usage=below)
-            spent = delivered.usage.cost_usd
+            used_usd = delivered.usage.cost_usd
             return delivered
         finally:
             permit.abandoned()
-            budget.settle(reservation, spent)
+            budget.settle(reservation, used_usd)
 
     async def _timed(
         self, agent: Agent, order: Order, timeout_s: float, permit: Permit
@@ -141,6 +151,11 @@ class Deliveries:
             permit.failed()
             used = sum(failed_tries, Usage())
             return Delivered(None, used, AttemptOutcome.UNAVAILABLE, str(error))
+        except AnswerNeeded as error:
+            permit.succeeded()
+            why = str(error)
+            used = sum(failed_tries, Usage())  # what it took so far is in its last answer's usage
+            return Delivered(None, used, AttemptOutcome.CANCELED, why, waits=True, asked=error)
         except AnswerFailed as error:
             used = sum(failed_tries, Usage()) if failed_tries else expected
             if not error.retryable:
@@ -211,7 +226,10 @@ class Deliveries:
     async def _message(self, order: Order, local: bool) -> Message:
         scope = order.scope
         if local:
-            return local_message(order.assignment, scope.run_id)
+            message: Message = local_message(order.assignment, scope.run_id)
+            return _answered(message, order.answer) if order.answer else message
+        if order.answer:
+            return _answered(Message(order.key, "user", ()), order.answer)
         return await asyncio.to_thread(
             remote_message, order.assignment, scope.run_id, scope.files_dir
         )
@@ -231,6 +249,25 @@ class Deliveries:
 
     def _seconds_left(self, order: Order) -> float:
         return order.scope.deadline - self._clock.monotonic()
+
+
+def _not_approved(approval: Approval) -> Delivered:
+    """Nobody was asked: a person must decide first, or decided against it."""
+    if approval.rejected:
+        return Delivered(None, Usage(), AttemptOutcome.OVER_BUDGET, why_rejected(approval))
+    return Delivered(None, Usage(), AttemptOutcome.CANCELED, approval.question, waits=True)
+
+
+def _answered(message: Message, answer: Approval) -> Message:
+    """The message that goes on with the agent's own task, with what a person answered."""
+    assert answer.decision is not None
+    return replace(
+        message,
+        message_id=f"{message.message_id}:{answer.id.rpartition(':')[2]}",
+        parts=(Part(text=str(answer.decision.edit)),),
+        task_id=str(answer.detail.get("task_id", "")),
+        context_id=str(answer.detail.get("context_id", "")),
+    )
 
 
 async def _follow(agent: Agent, message: Message, answer: Answer) -> None:

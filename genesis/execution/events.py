@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from genesis.execution.approvals import Approval, Decision
 from genesis.tasks.task import Attempt, TaskResult
 
 
@@ -20,7 +21,11 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """An agent is about to be asked; the idempotency key goes down to it."""
+    """An agent is about to be asked; the idempotency key goes down to it.
+
+    `reserved_usd` is what it is expected to cost; so much counts as spent where nobody lives to
+    tell what it did.
+    """
 
     run_id: str
     task_id: str
@@ -31,6 +36,7 @@ class AttemptStarted:
     model: str
     effort: str
     idempotency_key: str
+    reserved_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,36 @@ class TaskEnded:
     result: TaskResult
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """A person must decide before the run goes on; see `genesis.execution.approvals.Approval`."""
+
+    run_id: str
+    task_id: str
+    at: float
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    """A person decided."""
+
+    run_id: str
+    task_id: str
+    at: float
+    approval_id: str
+    decision: Decision
+
+
 ExecutionEvent: TypeAlias = (
-    TaskStarted | AttemptStarted | SubRequestStarted | AttemptProgress | AttemptEnded | TaskEnded
+    TaskStarted
+    | AttemptStarted
+    | SubRequestStarted
+    | AttemptProgress
+    | AttemptEnded
+    | TaskEnded
+    | ApprovalRequested
+    | ApprovalDecided
 )
 Emit: TypeAlias = Callable[[ExecutionEvent], None]
 

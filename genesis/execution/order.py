@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from genesis.agents.assignment import Assignment
+from genesis.execution.answer import AnswerNeeded
+from genesis.execution.approvals import Approval
 from genesis.execution.below import SubRequest
 from genesis.execution.scope import RunScope
 from genesis.routing.ladder import Rung
@@ -36,7 +38,10 @@ class _LazyAssignment(Assignment):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be delivered: a task, to whom, and with what; `sub` if it is composite."""
+    """What is to be delivered: a task, to whom, and with what; `sub` if it is composite.
+
+    `answer` is what a person answered to the agent's own question; the order goes on with it then.
+    """
 
     task: Task
     rung: Rung
@@ -47,6 +52,7 @@ class Order:
     key: str
     folder: Path
     sub: SubRequest | None = None
+    answer: Approval | None = None
 
     @property
     def reserved_usd(self) -> float:
@@ -68,14 +74,21 @@ class Order:
             notes=self.notes,
             idempotency_key=self.key,
             run_below=partial(below, self.sub) if below and self.sub else None,
+            sandboxed=self.scope.sandboxed,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What came back: an output to be checked, or why there is none."""
+    """What came back: an output to be checked, or why there is none.
+
+    `waits` says that the attempt has not ended: a person must decide first. `asked` is then what
+    the agent needs to know, if it is the agent who asks.
+    """
 
     output: TaskOutput | None
     usage: Usage
     outcome: AttemptOutcome = AttemptOutcome.FAILED
     reason: str = ""
+    waits: bool = False
+    asked: AnswerNeeded | None = None

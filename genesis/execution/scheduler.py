@@ -17,19 +17,23 @@ async def run_dag(
     run_task: RunTask,
     finished: Mapping[str, TaskResult] | None = None,
     limit: int = 8,
+    stopping: Callable[[], bool] = bool,
 ) -> dict[str, TaskResult]:
     """Run every task whose dependencies succeed; skip the descendants of those that fail.
 
-    Structured: when it returns or raises, no task is left running.
+    Structured: when it returns or raises, no task is left running. A task whose result is
+    `WAITING` has not ended: what depends on it is not begun, everything else goes on.
 
     Args:
         dag: the plan.
         run_task: runs one task, given the results of the tasks it depends on, directly or not.
         finished: results kept from an earlier round, by task id; these tasks do not run again.
         limit: tasks at work at once.
+        stopping: whether no further task is to be begun.
 
     Returns:
-        A result for every task of the plan, by id, in topological order.
+        A result for every task that ended, by id, in topological order: for all of the plan,
+        unless one waits or it was stopped.
 
     Raises:
         ValueError: the limit is below 1.
@@ -37,24 +41,30 @@ async def run_dag(
     """
     if limit < 1:
         raise ValueError(f"at least one task must be allowed at once, not {limit}")
-    execution = _Execution(dag, run_task, dict(finished or {}), limit)
+    execution = _Execution(dag, run_task, dict(finished or {}), limit, stopping)
     try:
         await execution.run()
     except BaseExceptionGroup as group:
         # The caller asked for tasks, not for a task group: the first error is the one to see.
         raise group.exceptions[0] from None
-    return {task.id: execution.results[task.id] for task in dag}
+    return {task.id: execution.results[task.id] for task in dag if task.id in execution.results}
 
 
 class _Execution:
     """One run through a DAG: who waits for whom, and what is done."""
 
     def __init__(
-        self, dag: TaskDAG, run_task: RunTask, finished: dict[str, TaskResult], limit: int
+        self,
+        dag: TaskDAG,
+        run_task: RunTask,
+        finished: dict[str, TaskResult],
+        limit: int,
+        stopping: Callable[[], bool],
     ) -> None:
         self.results = {task.id: finished[task.id] for task in dag if task.id in finished}
         self._dag = dag
         self._run_task = run_task
+        self._stopping = stopping
         self._slots = asyncio.Semaphore(limit)
         self._missing: dict[str, int] = {}
         self._dependants: dict[str, list[Task]] = {task.id: [] for task in dag}
@@ -93,8 +103,12 @@ class _Execution:
 
     async def _work(self, task: Task, group: asyncio.TaskGroup) -> None:
         async with self._slots:
+            if self._stopping():
+                return
             known = {d: self.results[d] for d in self._upstream[task.id]}
             result = await self._run_task(task, known)
+        if result.status is TaskStatus.WAITING:
+            return
         for dependant in self._end(task, result):
             self._begin(dependant, group)
 

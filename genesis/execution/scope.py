@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from genesis.execution.approvals import Approvals
 from genesis.execution.below import RunBelow
 from genesis.execution.events import Emit, no_events
+from genesis.tasks.task import Attempt
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.resilience.budget import Budget
+
+
+async def nothing_to_flush() -> None:
+    """Nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,11 @@ class RunScope:
         outermost_dir: the folder of the request that all this is a part of; None when that is
             `artifacts_dir`.
         run_below: does a composite task as a request one level down; None where that cannot be.
+        approvals: what a person must decide first.
+        flush: makes what was emitted durable.
+        stopping: whether nothing new is to be begun, because the process is to end.
+        made: attempts that ended before an earlier process did, by task id.
+        sandboxed: whether code may run in the sandbox alone, because the caller is elsewhere.
     """
 
     run_id: str
@@ -43,6 +55,11 @@ class RunScope:
     emit: Emit = no_events
     outermost_dir: Path | None = None
     run_below: RunBelow | None = None
+    approvals: Approvals = field(default_factory=Approvals)
+    flush: Callable[[], Awaitable[None]] = nothing_to_flush
+    stopping: Callable[[], bool] = bool
+    made: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict[str, tuple[Attempt, ...]])
+    sandboxed: bool = False
 
     @property
     def files_dir(self) -> Path:

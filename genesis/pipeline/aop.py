@@ -27,7 +27,8 @@ async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     assert state.plan is not None
     context, plan = runtime.context, state.plan
     dag, report, changes = _mended(plan.dag, state, context)
-    context.journal.add(PlanValidated(report.accepted, report, changes))
+    mended = dag.to_json() if changes else None
+    context.journal.add(PlanValidated(report.accepted, report, changes, mended))
     added: dict[str, Any] = {"report": report}
     if changes:
         added["plan"] = replace(plan, dag=dag)

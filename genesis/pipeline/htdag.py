@@ -14,7 +14,6 @@ from genesis.events import PlanMade, PlanSentBack
 from genesis.planning.branch import plan_again
 from genesis.planning.planner import Goal, Plan, first_plan
 from genesis.state import RunState
-from genesis.tasks.task import TaskStatus
 
 _LATE = "planning was not done when the run's deadline passed"
 
@@ -41,7 +40,13 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
     except TimeoutError:
         return _failed(state, _LATE)
     objections = context.level.objections(context.scope.run_id, state.request, plan.dag)
-    added = {"plan": plan, **_carried_over(state, plan), "objections": objections}
+    now = state.planned_anew(plan)
+    added = {
+        "plan": plan,
+        "results": now.results,
+        "abandoned": now.abandoned,
+        "objections": objections,
+    }
     if not objections:
         return added
     context.journal.add(PlanSentBack(objections))
@@ -69,28 +74,3 @@ async def _plan(goal: Goal, context: RunContext) -> Plan:
         )
     )
     return plan
-
-
-def _carried_over(state: RunState, plan: Plan) -> dict[str, Any]:
-    """What of the last plan's results stands, and what was given up."""
-    lost = tuple(
-        (task, state.results[task.id])
-        for task in (state.plan.dag if state.plan else ())
-        if task.id in state.results and state.results[task.id].status is TaskStatus.FAILED
-    )
-    return {
-        "results": {
-            task_id: result
-            for task_id, result in state.results.items()
-            if result.output is not None and _still_there(task_id, state, plan)
-        },
-        "abandoned": state.abandoned + lost,
-    }
-
-
-def _still_there(task_id: str, state: RunState, plan: Plan) -> bool:
-    """Whether the new plan has this very task, and not another one of its name."""
-    if state.plan is None or task_id not in plan.dag or task_id not in state.plan.dag:
-        return False
-    old, new = state.plan.dag[task_id], plan.dag[task_id]
-    return replace(new, depends_on=old.depends_on) == old

@@ -8,7 +8,13 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
-from genesis.events import MemoryRecalled, RecalledPattern, RecalledRun, TaskTypeInferred
+from genesis.events import (
+    MemoryRecalled,
+    RecalledPattern,
+    RecalledRun,
+    RunEvent,
+    TaskTypeInferred,
+)
 from genesis.planning.learnt import may_serve
 from genesis.planning.planner import PastPlan
 from genesis.routing.belief import Belief
@@ -25,20 +31,26 @@ _PAST_PLANS = 5
 async def recall(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Add what memory holds for requests of this type; a store that fails costs only that."""
     services, journal = runtime.context.services, runtime.context.journal
+    # A run that goes on recalls again: what it decided by memory is in its journal already.
+    tell = journal.add if not state.entry else _unsaid
     inferred = state.inferred
-    journal.add(TaskTypeInferred(inferred.task_type, inferred.confidence, inferred.reason))
+    tell(TaskTypeInferred(inferred.task_type, inferred.confidence, inferred.reason))
     if not services.flags.memory_enabled:
-        journal.add(MemoryRecalled(note="memory is turned off (memory_enabled)"))
+        tell(MemoryRecalled(note="memory is turned off (memory_enabled)"))
         return {}
     try:
         found = await _search(state, runtime.context)
     except GenesisError as error:
         log.warning("Step 0: retrieval failed, going on without memory: %s", error)
-        journal.add(MemoryRecalled(note=f"retrieval failed: {error}"))
+        tell(MemoryRecalled(note=f"retrieval failed: {error}"))
         return {}
     recalled = _recalled(found)
-    journal.add(_event(found, recalled))
+    tell(_event(found, recalled))
     return {"recalled": recalled}
+
+
+def _unsaid(event: RunEvent) -> None:
+    """Nobody is told."""
 
 
 async def _search(state: RunState, context: RunContext) -> Recall:

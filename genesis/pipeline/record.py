@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from genesis.context import RunContext
+from genesis.context import RunBelow, RunContext
 from genesis.events import RunEnded
 from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
@@ -19,6 +19,7 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.outcomes import OutcomeRecord
+from infrastructure.memory.memori.run_leases import LeaseLost
 from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis.memory")
@@ -48,14 +49,18 @@ async def store_end(
         errors=state.errors,
         duration_s=context.elapsed_s,
         cost_usd=context.spent_usd,
+        canceled=state.canceled,
     )
     context.journal.add(ended)
     try:
         await context.services.memory.finish(_finished(state, context, ended, to_its_end))
+    except LeaseLost:
+        raise  # another process goes on with the run: this one has no answer to give
     except StoreError as error:
         log.error("Step 6: storing run %s failed: %s", context.scope.run_id, error)
-        return {"errors": state.errors, "unstored": f"the run was not stored: {error}"}
-    return {"errors": state.errors, "recorded": True}
+        unstored = f"the run was not stored: {error}"
+        return {"errors": state.errors, "over": True, "unstored": unstored}
+    return {"errors": state.errors, "over": True, "recorded": True}
 
 
 def _with_causes(state: RunState) -> tuple[str, ...]:
@@ -88,9 +93,11 @@ def _finished(
         structure=_structure(state.plan.dag) if state.plan else None,
         vector=context.vector,
         outcomes=tuple(_outcomes(state)),
-        sources=tuple(dict.fromkeys(_sources(state, context))),
+        sources=tuple(dict.fromkeys(_sources(state, context.reached.below))),
         events=tuple(context.journal.take()),
         first_event=context.journal.next_number,
+        fence=context.journal.fence,
+        canceled=state.canceled,
         result=_summary(state, ended),
         parent_run_id=context.level.parent_run_id,
     )
@@ -129,15 +136,15 @@ def _outcomes(state: RunState) -> Iterator[OutcomeRecord]:
         )
 
 
-def _sources(state: RunState, context: RunContext) -> Iterator[str]:
+def _sources(state: RunState, below: Iterable[RunBelow]) -> Iterator[str]:
     """Every agent that was asked, here or one level down, and the past run whose plan this is."""
     for _, result in state.finished:
         for attempt in result.attempts:
             yield run_sources.AGENT + attempt.agent
     if state.plan is not None and state.plan.run_id:
         yield run_sources.RUN + state.plan.run_id
-    for below in context.reached.below:
-        yield from _sources(below.state, below.context)
+    for part in below:
+        yield from _sources(part.state, part.below)
 
 
 def _summary(state: RunState, ended: RunEnded) -> JsonObject:

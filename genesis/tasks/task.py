@@ -116,10 +116,14 @@ class Verdict:
 
 
 class TaskStatus(StrEnum):
-    """How a task ended; `PENDING` and `RUNNING` are seen only while a run goes on."""
+    """How a task ended; `PENDING`, `RUNNING` and `WAITING` are seen only while a run goes on.
+
+    One that is `WAITING` has not ended: a person must decide first, or its process is to end.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
     COMPLETED = "completed"
     FAILED = "failed"
     SKIPPED = "skipped"

@@ -59,6 +59,10 @@ class BaseStoreMemory(WorkflowMemory):
         self._replaying: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def for_tenant(self, tenant: str) -> BaseStoreMemory:
+        """Another tenant's memory in the same store."""
+        return BaseStoreMemory(self._store, tenant=tenant, clock=self.memori.clock)
+
     @property
     def durable(self) -> bool:
         """Whether finished runs outlive the process, as far as the given store's type tells."""
@@ -180,7 +184,8 @@ def _item(record: Workflow | RunFeedback | OutcomeRecord | FinishedRun) -> dict[
 
 def _run_item(run: FinishedRun, finished_at: float) -> JsonObject:
     item = _item(run)
-    del item["events"], item["first_event"]
+    # Who worked on it matters to nobody any more, and its journal is kept elsewhere.
+    del item["events"], item["first_event"], item["fence"]
     vector = b"" if run.vector is None else run.vector.astype("float32").tobytes()
     item["vector"] = base64.b64encode(vector).decode()
     item["outcomes"] = [_item(outcome) for outcome in run.outcomes]

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonObject, JsonValue
-from infrastructure.memory.memori import outcomes, plan_cases, run_sources, runs, workflows
+from infrastructure.memory.memori import (
+    outcomes,
+    plan_cases,
+    run_journal,
+    run_leases,
+    run_sources,
+    runs,
+    workflows,
+)
 from infrastructure.memory.memori.dialect import Tx, Write
 from infrastructure.memory.memori.names import checked_name
 from infrastructure.memory.memori.outcomes import OutcomeRecord
@@ -41,9 +49,11 @@ class FinishedRun:
         outcomes: one a task and attempt, in the order made.
         sources: who and what else took part, named as in `run_sources`; the agents of the outcomes
             and the session are known anyway.
-        events: the last journal events, stored with the rest.
+        events: the last journal events, each as JSON text, stored with the rest.
         first_event: number of the first of them, counted from 1, so that one which is stored
             already is not stored again; None goes on after the last.
+        fence: of the lease under which it was worked on; None where there was none.
+        canceled: whether it was ended because somebody asked for that.
         result: what is shown of the run later.
         parent_run_id: the run that it was a part of. Its outcomes and plan are kept as any other's;
             it is no workflow, so no metric and no pattern counts it: its parent is counted.
@@ -67,23 +77,49 @@ class FinishedRun:
     vector: NDArray[np.float32] | None = None
     outcomes: tuple[OutcomeRecord, ...] = ()
     sources: tuple[str, ...] = ()
-    events: tuple[JsonObject, ...] = ()
+    events: tuple[str, ...] = ()
     first_event: int | None = None
+    fence: int | None = None
+    canceled: bool = False
     result: JsonObject = field(default_factory=dict[str, JsonValue])
     version: str = "2.1"
     parent_run_id: str = ""
 
+    @property
+    def state(self) -> str:
+        """The state in which it ends."""
+        if self.canceled:
+            return runs.CANCELED
+        return runs.COMPLETED if self.success else runs.FAILED
 
-def accept_write(run: RunRecord, parent_run_id: str = "") -> Write[bool]:
-    """The write that accepts a run, as a part of its parent if it has one; False if it is known."""
 
-    def accept(tx: Tx) -> bool:
-        new = runs.accept_run(tx, run)
-        if parent_run_id:
-            run_sources.add(tx, run.run_id, [run_sources.PARENT + parent_run_id])
-        return new
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """A run that is to be worked on.
 
-    return accept
+    Attributes:
+        run: its record.
+        parent_run_id: the run that it is a part of; empty for a request of its own.
+        events: the first events of its journal, each as JSON text.
+        owner: who works on it, under fence 1; empty for nobody yet.
+        until: when that lease ends unless it is renewed, seconds since the epoch.
+    """
+
+    run: RunRecord
+    parent_run_id: str = ""
+    events: tuple[str, ...] = ()
+    owner: str = ""
+    until: float = 0.0
+
+    def __call__(self, tx: Tx) -> bool:
+        """Write it; False if the run is known."""
+        if not runs.accept_run(tx, self.run, self.owner, self.until):
+            return False
+        if self.parent_run_id:
+            run_sources.add(tx, self.run.run_id, [run_sources.PARENT + self.parent_run_id])
+        if self.events:
+            run_journal.append_lines(tx, self.run.run_id, self.events, 1)
+        return True
 
 
 def finish_write(run: FinishedRun, finished_at: float) -> Write[bool]:
@@ -162,7 +198,7 @@ def known_run(tx: Tx, run_id: str) -> RunRecord | None:
     run = runs.get_run(tx, run_id)
     if run is None and not workflows.run_executions(tx, run_id):
         raise InputError(f"there is no run {run_id!r}")
-    if run is not None and run.state == runs.RUNNING:
+    if run is not None and run.state in runs.OPEN_STATES:
         raise InputError(f"run {run_id!r} is not finished yet; give feedback afterwards")
     return run
 
@@ -198,22 +234,20 @@ def _finish(
     started_at = run.started_at
     if started_at is None:
         started_at = max(0.0, finished_at - run.duration_s)
-    accept_write(
-        RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version),
-        run.parent_run_id,
-    )(tx)
-    accepted = runs.get_run(tx, run.run_id)
-    if accepted is None or accepted.state != runs.RUNNING:
-        return False
-    runs.append_events(tx, run.run_id, run.events, run.first_event)
-    runs.finish_run(
+    record = RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version)
+    AcceptedRun(record, run.parent_run_id)(tx)  # no matter if it is there, as it mostly is
+    if run.fence is not None:
+        run_leases.require(tx, run.run_id, run.fence)
+    if not runs.finish_run(
         tx,
         run.run_id,
-        success=run.success,
+        state=run.state,
         finished_at=finished_at,
         task_type=run.task_type,
         result=run.result,
-    )
+    ):
+        return False
+    run_journal.fold(tx, run.run_id, run.events, run.first_event)
     if not run.parent_run_id:
         workflows.store_workflow(tx, workflow)
     outcomes.record_outcomes(tx, run.run_id, run.outcomes, finished_at)

@@ -6,14 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from infrastructure.config import load_settings
 from infrastructure.errors import InputError, StoreError
-from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.finished_run import (
+    AcceptedRun,
     FinishedRun,
-    accept_write,
     apply_feedback,
     checked_feedback,
     finish_write,
@@ -23,6 +23,8 @@ from infrastructure.memory.memori import (
     outcomes,
     patterns,
     plan_cases,
+    run_journal,
+    run_leases,
     run_sources,
     runs,
     workflows,
@@ -35,6 +37,7 @@ from infrastructure.memory.memori.outcomes import OutcomeCount
 from infrastructure.memory.memori.patterns import WorkflowPattern
 from infrastructure.memory.memori.plan_cases import PlanCase
 from infrastructure.memory.memori.plan_index import PlanIndex
+from infrastructure.memory.memori.run_leases import Holder
 from infrastructure.memory.memori.runs import RunFeedback, RunRecord
 from infrastructure.memory.memori.workflow_metrics import WorkflowCount, workflow_counts
 from infrastructure.memory.memori.workflows import Workflow
@@ -80,6 +83,10 @@ class WorkflowMemory:
         """The store that holds the records and counters."""
         return self._memori
 
+    def for_tenant(self, tenant: str) -> WorkflowMemory:
+        """Another tenant's memory in the same store."""
+        return WorkflowMemory(self._memori.for_tenant(tenant), plans=self._plans.limit)
+
     @property
     def durable(self) -> bool:
         """Whether what was acknowledged outlives the process."""
@@ -96,30 +103,115 @@ class WorkflowMemory:
         """The store, with everything in it that was recorded before."""
         return self._memori
 
-    async def accept(self, run: RunRecord, parent_run_id: str = "") -> bool:
-        """Store a request durably before it is worked on; False if its run id is known.
-
-        Args:
-            parent_run_id: the run that it is a part of.
-        """
+    async def accept(self, accepted: AcceptedRun) -> bool:
+        """Store a request durably before it is worked on; False if its run id is known."""
         memori = await self.ready()
-        (new,) = await memori.commit(accept_write(run, parent_run_id))
+        (new,) = await memori.commit(accepted)
         return bool(new)
 
     async def append(
-        self, run_id: str, events: Sequence[JsonObject], first_seq: int | None = None
+        self,
+        run_id: str,
+        lines: Sequence[str],
+        first_seq: int | None = None,
+        fence: int | None = None,
     ) -> int:
         """Add events to a run's journal, durably; returns the number of the last.
 
         Args:
+            run_id: the run.
+            lines: each an event as JSON text.
             first_seq: number of the first event; a repeated call then changes nothing.
+            fence: of the lease under which the run is worked on; None writes without one.
 
         Raises:
-            InputError: no such run, or it is finished.
+            InputError: no such run, or it is over.
+            LeaseLost: another process works on the run.
         """
         memori = await self.ready()
-        (last,) = await memori.commit(lambda tx: runs.append_events(tx, run_id, events, first_seq))
+
+        def append(tx: Tx) -> int:
+            if fence is not None:
+                run_leases.require(tx, run_id, fence)
+            return run_journal.append_lines(tx, run_id, lines, first_seq)
+
+        (last,) = await memori.commit(append)
         return int(last)
+
+    async def append_next(self, run_id: str, line: str, events: int, dead: str = "") -> bool:
+        """Add an event to the journal of a run that nobody works on; False if it cannot be.
+
+        Args:
+            run_id: the run.
+            line: the event as JSON text.
+            events: how many there were when it was decided on; False if there are more by now.
+            dead: an owner that is known to have died, whatever its lease says.
+        """
+        memori = await self.ready()
+        now = memori.clock.now()
+        (added,) = await memori.commit(
+            lambda tx: run_leases.append_unheld(tx, run_id, line, events, now=now, dead=dead)
+        )
+        return bool(added)
+
+    async def claim(self, run_id: str, owner: str, lease_s: float, dead: str = "") -> Holder | None:
+        """Take a run that nobody works on; None if somebody does, or it is unknown or over.
+
+        Args:
+            run_id: the run.
+            owner: who takes it.
+            lease_s: seconds for which it is taken.
+            dead: an owner that is known to have died, whatever its lease says.
+        """
+        memori = await self.ready()
+        now = memori.clock.now()
+        (held,) = await memori.commit(
+            lambda tx: run_leases.claim(tx, run_id, owner, now=now, until=now + lease_s, dead=dead)
+        )
+        return cast("Holder | None", held)
+
+    async def renew(self, run_id: str, fence: int, lease_s: float) -> str | None:
+        """Keep a lease for so many seconds more; returns why the run is to be cancelled, or None.
+
+        Raises:
+            LeaseLost: another process works on the run.
+        """
+        memori = await self.ready()
+        until = memori.clock.now() + lease_s
+        (reason,) = await memori.commit(lambda tx: run_leases.renew(tx, run_id, fence, until))
+        return cast("str | None", reason)
+
+    async def release(self, run_id: str, fence: int, state: str) -> None:
+        """Let go of a run that is not over, in the state "running" or "waiting".
+
+        Raises:
+            LeaseLost: another process works on the run.
+        """
+        memori = await self.ready()
+        await memori.commit(lambda tx: run_leases.release(tx, run_id, fence, state))
+
+    async def request_cancel(self, run_id: str, reason: str) -> Holder | None:
+        """Ask whoever works on a run to end it; returns who that is, None for an unknown run."""
+        memori = await self.ready()
+        (held,) = await memori.commit(lambda tx: run_leases.request_cancel(tx, run_id, reason))
+        return cast("Holder | None", held)
+
+    async def holder(self, run_id: str) -> Holder | None:
+        """Who works on a run; None for an unknown run."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: run_leases.holder(tx, run_id))
+
+    async def left_behind(self, is_dead: Callable[[str], bool], limit: int = 1000) -> list[str]:
+        """Ids of the runs that nobody works on any more, oldest first, without parts of runs.
+
+        Args:
+            is_dead: whether an owner is known to have died, whatever its lease says.
+            limit: at most so many.
+        """
+        memori = await self.ready()
+        now = memori.clock.now()
+        dead = [owner for owner in await memori.read(run_leases.owners) if is_dead(owner)]
+        return await memori.read(lambda tx: run_leases.left_behind(tx, now, dead, limit))
 
     async def finish(self, run: FinishedRun) -> bool:
         """Store in one commit all that a run teaches; False if it was stored before.
@@ -247,10 +339,17 @@ class WorkflowMemory:
             )
         )
 
-    async def events(self, run_id: str) -> list[dict[str, JsonValue]]:
-        """A run's journal in order, live or folded."""
+    async def events(self, run_id: str, after: int = 0) -> list[dict[str, JsonValue]]:
+        """A run's journal in order, live or folded; `after` leaves out the first so many."""
         memori = await self.ready()
-        return await memori.read(lambda tx: runs.journal(tx, run_id))
+        return await memori.read(lambda tx: run_journal.journal(tx, run_id, after))
+
+    async def parts(self, run_id: str) -> list[str]:
+        """Ids of the runs that are parts of a run, directly or not."""
+        memori = await self.ready()
+        return await memori.read(
+            lambda tx: [part for part in run_sources.with_parts(tx, [run_id]) if part != run_id]
+        )
 
     async def workflows(self, session_id: str) -> list[Workflow]:
         """A session's workflows in order of time, compacted or not."""

@@ -111,6 +111,19 @@ class Budget:
         """
         self._close(reservation)
 
+    def charge(self, usd: float) -> None:
+        """Count money that was spent before, such as by an earlier process.
+
+        Raises:
+            InputError: the amount is negative or not a finite number.
+        """
+        self.settle(self.reserve(0.0), usd)
+
+    @property
+    def outermost(self) -> Budget:
+        """The budget that this is a part of, through all levels; itself if it is none."""
+        return self._chain()[-1]
+
     @property
     def statistics(self) -> BudgetStatistics:
         """What was spent and is left, limits of the parents included."""

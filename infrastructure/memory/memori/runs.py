@@ -1,15 +1,11 @@
-"""Accepted runs, their journals, and what users said about them."""
+"""Accepted runs, how they ended, and what users said about them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from backports import zstd
-
-from infrastructure.errors import InputError, StoreError
+from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.dialect import Row, Tx
@@ -18,12 +14,13 @@ from infrastructure.memory.memori.names import checked_label, checked_name
 from infrastructure.memory.memori.sql import marks
 
 RUNNING: Final = "running"
+WAITING: Final = "waiting"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
-STATES: Final = (RUNNING, COMPLETED, FAILED)
+CANCELED: Final = "canceled"
+STATES: Final = (RUNNING, WAITING, COMPLETED, FAILED, CANCELED)
+OPEN_STATES: Final = (RUNNING, WAITING)
 
-_JOURNAL_LEVEL: Final = 3
-_TOGETHER: Final = 100
 _COLUMNS: Final = (
     "run_id, session_id, request, task_type, state, version, created_at, finished_at,"
     " recorded_success, result"
@@ -35,8 +32,8 @@ class RunRecord:
     """One accepted request.
 
     Attributes:
-        state: "running" until it is finished, also when its process died; then "completed"
-            (success) or "failed".
+        state: "running" until it ends, also when its process died, or "waiting" for an approval;
+            then "completed" (success), "failed" or "canceled".
         version: of the orchestrator that took it: "2.1" or "1.0".
         created_at: seconds since the epoch.
         finished_at: seconds since the epoch; None while running.
@@ -67,8 +64,13 @@ class RunFeedback:
     created_at: float
 
 
-def accept_run(tx: Tx, run: RunRecord) -> bool:
+def accept_run(tx: Tx, run: RunRecord, owner: str = "", until: float = 0.0) -> bool:
     """Store a run before anything is done for it; False if its id is already there.
+
+    Args:
+        run: the run.
+        owner: who works on it, under fence 1; empty for nobody yet.
+        until: when its lease ends unless it is renewed, seconds since the epoch.
 
     Raises:
         InputError: the run or the session has no id, or a name is too long.
@@ -77,8 +79,8 @@ def accept_run(tx: Tx, run: RunRecord) -> bool:
     checked_name(run.session_id, "a run's session_id")
     checked_label(run.task_type, "a run's task_type")
     rows = tx.execute(
-        f"INSERT INTO runs (tenant, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constant column names)
-        " ON CONFLICT DO NOTHING",
+        f"INSERT INTO runs (tenant, {_COLUMNS}, owner, fence, lease_until)"  # noqa: S608 (constant column names)
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             tx.tenant,
             run.run_id,
@@ -91,77 +93,43 @@ def accept_run(tx: Tx, run: RunRecord) -> bool:
             run.finished_at,
             None if run.recorded_success is None else int(run.recorded_success),
             dump_json(run.result, "a run's result"),
+            owner,
+            int(bool(owner)),
+            until,
         ),
     )
     return rows.rowcount == 1
-
-
-def append_events(
-    tx: Tx, run_id: str, events: Sequence[JsonObject], first_seq: int | None = None
-) -> int:
-    """Add events to a running run's journal.
-
-    Args:
-        first_seq: the number of the first event, counted from 1; events whose numbers are already
-            there are left as they are, so that a repeated call changes nothing. None goes on
-            after the last.
-
-    Returns:
-        The number of the last event in the journal.
-
-    Raises:
-        InputError: no such run, or it is finished.
-    """
-    run = _known(tx, run_id)
-    if run.state != RUNNING:
-        raise InputError(f"run {run_id!r} is {run.state}: its journal is closed")
-    (last,) = _one(
-        tx.execute(
-            "SELECT COALESCE(MAX(seq), 0) FROM run_events WHERE tenant = ? AND run_id = ?",
-            (tx.tenant, run_id),
-        ).fetchone()
-    )
-    seq = last + 1 if first_seq is None else first_seq
-    for start in range(0, len(events), _TOGETHER):
-        rows = [
-            (tx.tenant, run_id, seq + number, dump_json(events[number], "a journal event"))
-            for number in range(start, min(start + _TOGETHER, len(events)))
-        ]
-        tx.execute(
-            f"INSERT INTO run_events (tenant, run_id, seq, body) VALUES {marks(len(rows), 4)}"  # noqa: S608 (marks only)
-            " ON CONFLICT DO NOTHING",
-            [value for row in rows for value in row],
-        )
-    return max(last, seq + len(events) - 1)
 
 
 def finish_run(
     tx: Tx,
     run_id: str,
     *,
-    success: bool,
+    state: str,
     finished_at: float,
     task_type: str | None = None,
     result: JsonObject | None = None,
 ) -> bool:
-    """Close a run and fold its journal into one compressed row; False if it is already closed.
+    """Close a run; False if it is already closed.
+
+    Args:
+        state: how it ended, none of `OPEN_STATES`.
 
     Raises:
         InputError: no such run.
     """
-    run = _known(tx, run_id)
-    if run.state != RUNNING:
+    run = known_run(tx, run_id)
+    if run.state not in OPEN_STATES:
         return False
-    _fold_journal(tx, run_id)
     tx.execute(
         "UPDATE runs SET state = ?, task_type = ?, finished_at = ?, recorded_success = ?,"
-        " result = ?"
+        " result = ?, owner = '', lease_until = 0"
         " WHERE tenant = ? AND run_id = ?",
         (
-            COMPLETED if success else FAILED,
+            state,
             run.task_type if task_type is None else task_type,
             finished_at,
-            int(success),
+            int(state == COMPLETED),
             dump_json(run.result if result is None else result, "a run's result"),
             tx.tenant,
             run_id,
@@ -216,28 +184,6 @@ def list_runs(
         (*params, limit),
     )
     return [_record(row) for row in rows.fetchall()]
-
-
-def journal(tx: Tx, run_id: str) -> list[dict[str, JsonValue]]:
-    """A run's events in order, whether it still runs or is finished; empty for an unknown run.
-
-    Raises:
-        StoreError: the folded journal is damaged.
-    """
-    row = tx.execute(
-        "SELECT sha256, body FROM run_journals WHERE tenant = ? AND run_id = ?",
-        (tx.tenant, run_id),
-    ).fetchone()
-    if row is None:
-        return [load_object(line) for line in _live_lines(tx, run_id)]
-    sha256, body = row
-    try:
-        text = zstd.decompress(body)
-    except zstd.ZstdError as error:
-        raise StoreError(f"the journal of run {run_id!r} is damaged: {error}") from error
-    if hashlib.sha256(text).hexdigest() != sha256:
-        raise StoreError(f"the journal of run {run_id!r} is damaged: its checksum differs")
-    return [load_object(line) for line in text.decode().split("\n") if line]
 
 
 def forget_run_record(tx: Tx, run_id: str) -> bool:
@@ -309,8 +255,9 @@ def correct_run(tx: Tx, run_id: str, success: bool | None, task_type: str | None
     """Show a finished run as a user corrected it."""
     if success is not None:
         tx.execute(
-            "UPDATE runs SET state = ? WHERE tenant = ? AND run_id = ? AND state <> ?",
-            (COMPLETED if success else FAILED, tx.tenant, run_id, RUNNING),
+            "UPDATE runs SET state = ? WHERE tenant = ? AND run_id = ?"  # noqa: S608 (marks only)
+            f" AND state NOT IN {marks(1, len(OPEN_STATES))}",
+            (COMPLETED if success else FAILED, tx.tenant, run_id, *OPEN_STATES),
         )
     if task_type is not None:
         tx.execute(
@@ -331,29 +278,12 @@ def corrected_task_types(tx: Tx, limit: int = 1000) -> list[tuple[str, str]]:
     return [(request, task_type) for request, task_type in rows.fetchall()]
 
 
-def _fold_journal(tx: Tx, run_id: str) -> None:
-    text = "\n".join(_live_lines(tx, run_id)).encode()
-    tx.execute(
-        "INSERT INTO run_journals (tenant, run_id, sha256, body) VALUES (?, ?, ?, ?)",
-        (
-            tx.tenant,
-            run_id,
-            hashlib.sha256(text).hexdigest(),
-            zstd.compress(text, level=_JOURNAL_LEVEL),
-        ),
-    )
-    tx.execute("DELETE FROM run_events WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+def known_run(tx: Tx, run_id: str) -> RunRecord:
+    """The run of this id.
 
-
-def _live_lines(tx: Tx, run_id: str) -> list[str]:
-    rows = tx.execute(
-        "SELECT body FROM run_events WHERE tenant = ? AND run_id = ? ORDER BY seq",
-        (tx.tenant, run_id),
-    )
-    return [body for (body,) in rows.fetchall()]
-
-
-def _known(tx: Tx, run_id: str) -> RunRecord:
+    Raises:
+        InputError: there is none.
+    """
     run = get_run(tx, run_id)
     if run is None:
         raise InputError(f"there is no run {run_id!r}")
@@ -373,8 +303,3 @@ def _record(row: Row) -> RunRecord:
         recorded_success=None if row[8] is None else bool(row[8]),
         result=load_object(row[9]),
     )
-
-
-def _one(row: Row | None) -> tuple[Any, ...]:
-    assert row is not None
-    return row

@@ -12,6 +12,7 @@ from infrastructure.memory.memori import (
     schema_outcomes,
     schema_provenance,
     schema_retention,
+    schema_runs,
     schema_workflows,
 )
 from infrastructure.memory.memori.dialect import Dialect, Tx
@@ -31,6 +32,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     *schema_index.MIGRATIONS,
     *schema_outcomes.MIGRATIONS,
     *schema_checkpoints.MIGRATIONS,
+    *schema_runs.MIGRATIONS,
     *schema_retention.MIGRATIONS,
 )
 

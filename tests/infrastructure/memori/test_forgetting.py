@@ -70,7 +70,7 @@ def finished(run_id: str, agents: Sequence[str] = ("ann",), **changes: Any) -> F
         "cost_usd": 0.01,
         "given": ("project",),
         "plan": {"tasks": [{"id": "t1"}]},
-        "events": ({"said": f"event of {run_id}"},),
+        "events": (f'{{"said":"event of {run_id}"}}',),
         "outcomes": tuple(
             OutcomeRecord("testing", "run", agent, "", "low", True, 1.5, 0.002, f"t{n}")
             for n, agent in enumerate(agents)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from genesis.testing import FakeClock
 from infrastructure.errors import InputError, StoreError
 from infrastructure.memory.compaction_service import CompactionService
-from infrastructure.memory.finished_run import FinishedRun
+from infrastructure.memory.finished_run import AcceptedRun, FinishedRun
 from infrastructure.memory.memori import item_lines, tables
 from infrastructure.memory.memori.copying import copy_to
 from infrastructure.memory.memori.dialect import Tx
@@ -544,11 +544,11 @@ async def populate(memori: Memori) -> None:
                 run_id=f"r{n}", session_id=f"s{n % 2}", request=f"ask ünïcode {n}",
                 task_type="testing", success=n % 3 > 0, steps=("a:ann:m",), duration_s=n / 3,
                 cost_usd=n / 1000, metadata={"n": n}, plan={"tasks": [n % 2]},
-                vector=np.array([n, 1.5], dtype=np.float32), events=({"n": n},),
+                vector=np.array([n, 1.5], dtype=np.float32), events=(f'{{"n":{n}}}',),
                 outcomes=(OutcomeRecord("testing", "run", f"a{n % 3}", "", "", n % 2 == 0),),
             )
         )  # fmt: skip
-    await memory.accept(RunRecord("going", "s9", "still going on", 5.0))
+    await memory.accept(AcceptedRun(RunRecord("going", "s9", "still going on", 5.0)))
     await memory.append("going", [{"type": "Begun"}])
     await memory.feedback("r1", False, "debugging", "wrong")
     await CompactionService(memory).compact_session("s0")

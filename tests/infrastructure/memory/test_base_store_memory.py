@@ -17,13 +17,14 @@ from workflow_fixtures import START, attempt, finished, workflow
 from infrastructure.errors import InputError, StoreError
 from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
+from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.runs import RunRecord
 
 
 async def _learn(memory: BaseStoreMemory) -> None:
     vector = np.array([0.25, 0.5], dtype=np.float32)
-    await memory.accept(RunRecord("r1", "s", "run the tests", START))
-    await memory.append("r1", [{"event": "planned"}])
+    await memory.accept(AcceptedRun(RunRecord("r1", "s", "run the tests", START)))
+    await memory.append("r1", ['{"event":"planned"}'])
     outcomes = (attempt(False), attempt(True, "other"))
     await memory.finish(finished("r1", vector=vector, outcomes=outcomes, recalled=False))
     await memory.finish(finished("r2", success=False, finished_at=START + 1, recalled=True))

@@ -17,7 +17,7 @@ from workflow_fixtures import START, finished, workflow
 from infrastructure.errors import InputError
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.finished_run import apply_feedback, finish_write
-from infrastructure.memory.memori import outcomes, plan_cases, runs, workflow_metrics
+from infrastructure.memory.memori import outcomes, plan_cases, run_journal, runs, workflow_metrics
 from infrastructure.memory.memori import patterns as pattern_queries
 from infrastructure.memory.memori.counting import to_micros, to_nanos, wilson
 from infrastructure.memory.memori.dialect import Dialect, Tx
@@ -342,11 +342,11 @@ def test_metrics_and_writes_touch_no_table_whole(explained: _Explained) -> None:
 def test_ending_correcting_and_listing_runs_touches_no_table_whole(explained: _Explained) -> None:
     tx: Tx = explained
     for n in range(3):
-        finish_write(finished(f"r{n}", success=n > 0, events=({"n": n},)), START)(tx)
+        finish_write(finished(f"r{n}", success=n > 0, events=(f'{{"n":{n}}}',)), START)(tx)
     apply_feedback(tx, RunFeedback("r1", False, "debugging", None, START))
     runs.list_runs(tx, state="running", since=START)
     runs.list_runs(tx, session_id="s")
-    runs.journal(tx, "r1")
+    run_journal.journal(tx, "r1")
     runs.corrected_task_types(tx)
     outcomes.outcome_counts(tx, ["testing"])
     plan_cases.changed_cases(tx, 0, 10)

@@ -24,7 +24,7 @@ async def main(path):
     memory = WorkflowMemory(Memori.open(path))
     service = CompactionService(memory)
     for n in itertools.count():
-        await memory.finish(finished(f"r{n}", plan={"n": n}, events=({"n": n},)))
+        await memory.finish(finished(f"r{n}", plan={"n": n}, events=(f'{{"n":{n}}}',)))
         service.request("s")
         print(n, flush=True)
 

@@ -20,6 +20,7 @@ from infrastructure.memory.memori import (
     outcomes,
     patterns,
     plan_cases,
+    run_journal,
     runs,
     workflow_metrics,
     workflows,
@@ -27,6 +28,7 @@ from infrastructure.memory.memori import (
 from infrastructure.memory.memori.dialect import Tx, Write
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.forgetting import forget
+from infrastructure.memory.memori.jsontext import dump_json
 from infrastructure.memory.memori.runs import RunFeedback, RunRecord
 from infrastructure.memory.memori.workflows import Workflow
 
@@ -58,7 +60,9 @@ def _accept(run: RunRecord) -> Write[Any]:
 
 
 def _append(run_id: str, events: list[JsonObject], first_seq: int | None) -> Write[Any]:
-    return lambda tx: runs.append_events(tx, run_id, events, first_seq)
+    return lambda tx: run_journal.append_lines(
+        tx, run_id, [dump_json(e) for e in events], first_seq
+    )
 
 
 def _store(row: Workflow) -> Write[Any]:
@@ -91,7 +95,7 @@ finishes = st.builds(
         plan=st.none() | st.sampled_from([{"p": 1}, {"p": 2.5}]),
         structure=st.none() | st.just("same"),
         vector=st.none() | st.just(np.array([0.5, -1.0], dtype=np.float32)),
-        events=st.lists(objects, max_size=2).map(tuple),
+        events=st.lists(objects.map(dump_json), max_size=2).map(tuple),
         result=objects,
     ),
     times,
@@ -170,7 +174,7 @@ def answers(tx: Tx, since: float, rate: float, limit: int) -> list[Any]:
     for run_id in RUNS:
         found += [
             runs.get_run(tx, run_id),
-            runs.journal(tx, run_id),
+            run_journal.journal(tx, run_id),
             runs.get_feedback(tx, run_id),
             workflows.run_executions(tx, run_id),
         ]

@@ -11,7 +11,7 @@ import pytest
 from workflow_fixtures import PLAN, START, SetClock, attempt, finished, workflow
 
 from infrastructure.errors import InputError, StoreError
-from infrastructure.memory.finished_run import finish_write
+from infrastructure.memory.finished_run import AcceptedRun, finish_write
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.runs import RunRecord
@@ -53,15 +53,15 @@ async def _dump(memory: WorkflowMemory) -> dict[str, list[tuple[Any, ...]]]:
 
 
 async def test_a_run_is_known_from_acceptance_to_end(memory: WorkflowMemory) -> None:
-    assert await memory.accept(_record("r1"))
-    assert not await memory.accept(_record("r1", request="another"))
+    assert await memory.accept(AcceptedRun(_record("r1")))
+    assert not await memory.accept(AcceptedRun(_record("r1", request="another")))
     assert (
-        await memory.append("r1", [{"event": "planned"}, {"event": "started", "task": "t1"}]) == 2
+        await memory.append("r1", ['{"event":"planned"}', '{"event":"started","task":"t1"}']) == 2
     )
     # The process dies here: the run stays listed as running, with its journal.
     (left,) = await memory.runs(state="running")
     assert (left.run_id, left.request) == ("r1", "do it")
-    assert await memory.finish(finished("r1", events=({"event": "done"},), result={"n": 1}))
+    assert await memory.finish(finished("r1", events=('{"event":"done"}',), result={"n": 1}))
     run = await memory.run("r1")
     assert run is not None
     assert (run.state, run.task_type, run.result) == ("completed", "testing", {"n": 1})
@@ -72,20 +72,20 @@ async def test_a_run_is_known_from_acceptance_to_end(memory: WorkflowMemory) -> 
     ]
     assert (await _dump(memory))["run_events"] == []
     with pytest.raises(InputError, match="journal is closed"):
-        await memory.append("r1", [{"event": "late"}])
+        await memory.append("r1", ['{"event":"late"}'])
 
 
 async def test_numbered_events_are_appended_once(memory: WorkflowMemory) -> None:
-    await memory.accept(_record("r1"))
+    await memory.accept(AcceptedRun(_record("r1")))
     for _ in range(2):
-        assert await memory.append("r1", [{"n": 1}, {"n": 2}], first_seq=1) == 2
+        assert await memory.append("r1", ['{"n":1}', '{"n":2}'], first_seq=1) == 2
     assert await memory.events("r1") == [{"n": 1}, {"n": 2}]
     with pytest.raises(InputError, match="no run 'r2'"):
         await memory.append("r2", [])
 
 
 async def test_a_damaged_journal_is_not_taken_for_the_truth(memory: WorkflowMemory) -> None:
-    await memory.finish(finished("r1", events=({"event": "done"},)))
+    await memory.finish(finished("r1", events=('{"event":"done"}',)))
     other = b"{}"
     await memory.memori.commit(
         lambda tx: tx.execute("UPDATE run_journals SET body = ?", (other,)).rowcount
@@ -96,7 +96,9 @@ async def test_a_damaged_journal_is_not_taken_for_the_truth(memory: WorkflowMemo
 
 async def test_runs_are_listed_by_state_session_and_time(memory: WorkflowMemory) -> None:
     for n in range(4):
-        await memory.accept(_record(f"r{n}", session_id=f"s{n % 2}", created_at=START + n))
+        await memory.accept(
+            AcceptedRun(_record(f"r{n}", session_id=f"s{n % 2}", created_at=START + n))
+        )
     await memory.finish(finished("r3", success=False, session_id="s1"))
     assert [r.run_id for r in await memory.runs(limit=2)] == ["r3", "r2"]
     assert [r.run_id for r in await memory.runs(session_id="s1")] == ["r3", "r1"]
@@ -280,7 +282,7 @@ async def test_a_corrected_task_type_moves_patterns_and_plans(memory: WorkflowMe
 
 
 async def test_feedback_needs_a_finished_run_and_something_to_say(memory: WorkflowMemory) -> None:
-    await memory.accept(_record("r1"))
+    await memory.accept(AcceptedRun(_record("r1")))
     with pytest.raises(InputError, match="no run 'nobody'"):
         await memory.feedback("nobody", success=True)
     with pytest.raises(InputError, match="not finished"):

@@ -9,7 +9,9 @@ import pytest
 from workflow_fixtures import START, SetClock, finished, workflow
 
 from infrastructure.errors import InputError
+from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.engine import Memori
+from infrastructure.memory.memori.jsontext import dump_json
 from infrastructure.memory.memori.names import MAX_NAME_BYTES
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.memori.runs import RunRecord
@@ -48,8 +50,8 @@ async def test_the_longest_names_fit_every_index(memory: WorkflowMemory) -> None
 
 Use = Callable[[WorkflowMemory, str], Awaitable[object]]
 WRITES: dict[str, Use] = {
-    "run id": lambda m, text: m.accept(RunRecord(text, "s", "do it", START)),
-    "session": lambda m, text: m.accept(RunRecord("r", text, "do it", START)),
+    "run id": lambda m, text: m.accept(AcceptedRun(RunRecord(text, "s", "do it", START))),
+    "session": lambda m, text: m.accept(AcceptedRun(RunRecord("r", text, "do it", START))),
     "task type": lambda m, text: m.finish(finished("r", task_type=text)),
     "workflow": lambda m, text: m.store(workflow(text)),
     "run of a workflow": lambda m, text: m.store(workflow("w", run_id=text)),
@@ -103,7 +105,7 @@ async def test_text_that_cannot_be_stored_is_refused(memory: WorkflowMemory, tex
 
 async def test_events_results_and_metadata_may_hold_any_text(memory: WorkflowMemory) -> None:
     odd = {"odd \x00": "\ud800 \x00 ü"}
-    await memory.finish(finished("r", events=(odd,), result=odd, metadata=odd, plan=odd))
+    await memory.finish(finished("r", events=(dump_json(odd),), result=odd, metadata=odd, plan=odd))
     assert await memory.events("r") == [odd]
     assert (await memory.workflows("s"))[0].metadata == odd
     assert (await memory.recall("testing", given=("project",))).cases[0].plan == odd

@@ -1,0 +1,120 @@
+"""Decisions of persons: into a run that is worked on here, or the journal of one that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from genesis.active import ActiveRun
+from genesis.context import Services
+from genesis.errors import InputError, InvalidPlan, RunBusy, UnknownRun
+from genesis.events import event_line
+from genesis.execution.approvals import Approval, Decision, check_edit
+from genesis.execution.events import ApprovalDecided
+from genesis.past_run import PastRun, read_journal
+from genesis.planning.agent_catalogue import agent_catalogue
+from genesis.planning.validation import Limits, validate
+from genesis.tasks.dag import TaskDAG
+from infrastructure.jsonvalue import JsonObject
+from infrastructure.memory.memori.runs import OPEN_STATES
+from infrastructure.processes import is_dead
+
+
+async def decide(
+    run_id: str, approval_id: str | None, decision: Decision, services: Services
+) -> None:
+    """Put a person's decision into the journal of a run that waits for it.
+
+    Raises:
+        UnknownRun: no run has this id.
+        InputError: it waits for nothing (of this id), or the decision does not fit.
+        RunBusy: another process works on it.
+        StoreError: the decision was not stored.
+    """
+    while True:
+        active = services.active.get(run_id)
+        if active is not None and not active.closing:
+            await _decide_here(active, approval_id, decision, services)
+            return
+        if active is not None:
+            await active.ended.wait()
+        if await _decided_in_store(run_id, approval_id, decision, services):
+            return
+
+
+async def _decide_here(
+    active: ActiveRun, approval_id: str | None, decision: Decision, services: Services
+) -> None:
+    pending = [(active.run_id, approval) for approval in active.approvals.pending]
+    approval = _the_one(active.run_id, pending, approval_id)[1]
+    active.approvals.decide(approval.id, decision)
+    active.journal.add(
+        ApprovalDecided(
+            active.run_id, approval.task_id, services.clock.now(), approval.id, decision
+        )
+    )
+    await active.journal.flush()
+
+
+async def _decided_in_store(
+    run_id: str, approval_id: str | None, decision: Decision, services: Services
+) -> bool:
+    """Decide in the journal of a run that nobody works on; False if somebody was quicker."""
+    memory, now = services.memory, services.clock.now()
+    held = await memory.holder(run_id)
+    if held is None:
+        raise UnknownRun(f"there is no run {run_id!r}")
+    if held.state not in OPEN_STATES:
+        raise InputError(f"run {run_id!r} is {held.state}: there is nothing to decide any more")
+    dead = held.owner if is_dead(held.owner) else ""
+    if held.works(now) and not dead:
+        raise RunBusy(
+            f"run {run_id!r} is worked on by another process: decide once it waits, or there"
+        )
+    pasts: dict[str, PastRun] = {}
+    for name in (run_id, *await memory.parts(run_id)):
+        events = await memory.events(name)
+        if events:
+            pasts[name] = read_journal(name, events)
+    asked = [(name, approval) for name, past in pasts.items() for approval in past.pending]
+    name, approval = _the_one(run_id, asked, approval_id)
+    check_edit(approval, decision)
+    if approval.kind == "plan" and decision.verb == "edit":
+        _require_valid_plan(decision, pasts[name], services)
+    event = ApprovalDecided(name, approval.task_id, now, approval.id, decision)
+    return await memory.append_next(name, event_line(event, now), pasts[name].events, dead)
+
+
+def _the_one(
+    run_id: str, asked: Sequence[tuple[str, Approval]], approval_id: str | None
+) -> tuple[str, Approval]:
+    """The question that is meant, with the run that asks it."""
+    if not asked:
+        raise InputError(f"run {run_id!r} waits for no decision")
+    meant = [a for a in asked if approval_id in (None, a[1].id)]
+    if len(meant) == 1:
+        return meant[0]
+    listed = ", ".join(f"{approval.id} of run {name}" for name, approval in asked)
+    if not meant:
+        raise InputError(f"run {run_id!r} asks nothing of the name {approval_id!r:.80}: {listed}")
+    raise InputError(f"run {run_id!r} asks several things, say which is meant: {listed}")
+
+
+def _require_valid_plan(decision: Decision, past: PastRun, services: Services) -> None:
+    """Refuse a changed plan that could not be executed.
+
+    Raises:
+        InputError: gives the objections.
+    """
+    try:
+        dag = TaskDAG.from_json(cast("JsonObject", decision.edit))
+    except InvalidPlan as error:
+        raise InputError(f"the changed plan cannot be used: {error}") from error
+    catalogue = agent_catalogue(services.registry.cards, has_model=services.models.configured)
+    settings = services.settings
+    limits = Limits(max_tasks=settings.max_plan_tasks, max_depth=settings.max_plan_depth)
+    missing = sorted(dag.given - set(past.accepted.given))
+    report = validate(dag, catalogue, limits=limits)
+    objections = [*report.objections, *(f"{name!r} is not given" for name in missing)]
+    if objections:
+        raise InputError(f"the changed plan cannot be used: {'; '.join(objections)}")

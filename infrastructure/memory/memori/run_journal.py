@@ -1,0 +1,128 @@
+"""The journal of a run: its events in order, and one compressed row once it is over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from backports import zstd
+
+from infrastructure.errors import InputError, StoreError
+from infrastructure.jsonvalue import JsonValue
+from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.jsontext import load_object
+from infrastructure.memory.memori.runs import OPEN_STATES
+from infrastructure.memory.memori.sql import marks
+
+_LEVEL: Final = 3
+_TOGETHER: Final = 100
+
+
+def append_lines(tx: Tx, run_id: str, lines: Sequence[str], first_seq: int | None = None) -> int:
+    """Add events to the journal of a run that is not over.
+
+    Args:
+        run_id: the run.
+        lines: each an event as JSON text.
+        first_seq: the number of the first event, counted from 1; events whose numbers are already
+            there are left as they are, so that a repeated call changes nothing. None goes on
+            after the last.
+
+    Returns:
+        The number of the last event in the journal.
+
+    Raises:
+        InputError: no such run, or it is over.
+    """
+    row = tx.execute(
+        "SELECT state, (SELECT COALESCE(MAX(seq), 0) FROM run_events"
+        " WHERE run_events.tenant = runs.tenant AND run_events.run_id = runs.run_id)"
+        " FROM runs WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    if row is None:
+        raise InputError(f"there is no run {run_id!r}")
+    state, last = row
+    if state not in OPEN_STATES:
+        raise InputError(f"run {run_id!r} is {state}: its journal is closed")
+    seq = last + 1 if first_seq is None else first_seq
+    for start in range(0, len(lines), _TOGETHER):
+        rows = [
+            (tx.tenant, run_id, seq + number, lines[number])
+            for number in range(start, min(start + _TOGETHER, len(lines)))
+        ]
+        tx.execute(
+            f"INSERT INTO run_events (tenant, run_id, seq, body) VALUES {marks(len(rows), 4)}"  # noqa: S608 (marks only)
+            " ON CONFLICT DO NOTHING",
+            [value for row in rows for value in row],
+        )
+    return max(last, seq + len(lines) - 1)
+
+
+def last_number(tx: Tx, run_id: str) -> int:
+    """The number of the last event in the journal of a run that is not over; 0 without one."""
+    row = tx.execute(
+        "SELECT COALESCE(MAX(seq), 0) FROM run_events WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def journal(tx: Tx, run_id: str, after: int = 0) -> list[dict[str, JsonValue]]:
+    """A run's events in order, whether it is over or not; empty for an unknown run.
+
+    Args:
+        run_id: the run.
+        after: only those whose numbers, counted from 1, are higher.
+
+    Raises:
+        StoreError: the folded journal is damaged.
+    """
+    row = tx.execute(
+        "SELECT sha256, body FROM run_journals WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    if row is None:
+        return [load_object(line) for line in _live_lines(tx, run_id, after)]
+    sha256, body = row
+    try:
+        text = zstd.decompress(body)
+    except zstd.ZstdError as error:
+        raise StoreError(f"the journal of run {run_id!r} is damaged: {error}") from error
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise StoreError(f"the journal of run {run_id!r} is damaged: its checksum differs")
+    return [load_object(line) for line in text.decode().split("\n") if line][after:]
+
+
+def fold(tx: Tx, run_id: str, lines: Sequence[str] = (), first_seq: int | None = None) -> None:
+    """Replace the events of a run by one compressed row.
+
+    Args:
+        run_id: the run.
+        lines: its last events, which need not be stored one by one before.
+        first_seq: the number of the first of them, counted from 1; those that are stored already
+            are left out. None: none of them is.
+    """
+    stored = _live_lines(tx, run_id)
+    fresh = lines if first_seq is None else lines[max(0, len(stored) - first_seq + 1) :]
+    text = "\n".join([*stored, *fresh]).encode()
+    tx.execute(
+        "INSERT INTO run_journals (tenant, run_id, sha256, body) VALUES (?, ?, ?, ?)",
+        (
+            tx.tenant,
+            run_id,
+            hashlib.sha256(text).hexdigest(),
+            zstd.compress(text, level=_LEVEL),
+        ),
+    )
+    if stored:
+        tx.execute("DELETE FROM run_events WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+
+
+def _live_lines(tx: Tx, run_id: str, after: int = 0) -> list[str]:
+    rows = tx.execute(
+        "SELECT body FROM run_events WHERE tenant = ? AND run_id = ? AND seq > ? ORDER BY seq",
+        (tx.tenant, run_id, after),
+    )
+    return [body for (body,) in rows.fetchall()]

@@ -1,0 +1,178 @@
+"""Leases on runs: one process works on a run at a time, and a later one shuts out the earlier.
+
+A lease has a number, the fence, that grows with every claim. Whatever is written for a run names
+the fence that it was claimed under; a process that was taken for dead and still writes is refused
+(M. Kleppmann, "How to do distributed locking", 2016: fencing tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infrastructure.errors import StoreError
+from infrastructure.memory.memori.dialect import Tx
+from infrastructure.memory.memori.run_journal import append_lines, last_number
+from infrastructure.memory.memori.runs import OPEN_STATES, RUNNING
+from infrastructure.memory.memori.sql import marks
+
+
+class LeaseLost(StoreError):
+    """Another process works on the run now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who works on a run.
+
+    Attributes:
+        owner: its process, as `infrastructure.processes.Process` names it; empty for nobody.
+        until: when the lease ends unless it is renewed, seconds since the epoch.
+        state: of the run.
+        fence: of the lease.
+        cancel_reason: why somebody asked for its end; None when nobody did.
+    """
+
+    owner: str
+    until: float
+    state: str
+    fence: int
+    cancel_reason: str | None
+
+    def works(self, now: float) -> bool:
+        """Whether it may still be at work."""
+        return bool(self.owner) and self.until > now
+
+
+def holder(tx: Tx, run_id: str) -> Holder | None:
+    """Who works on a run; None for an unknown run."""
+    row = tx.execute(
+        "SELECT owner, lease_until, state, fence, cancel_reason FROM runs"
+        " WHERE tenant = ? AND run_id = ?",
+        (tx.tenant, run_id),
+    ).fetchone()
+    return None if row is None else Holder(*row)
+
+
+def claim(
+    tx: Tx, run_id: str, owner: str, *, now: float, until: float, dead: str = ""
+) -> Holder | None:
+    """Take an open run that nobody works on; None if somebody does, or it is unknown or over.
+
+    Args:
+        owner: who takes it.
+        now, until: seconds since the epoch.
+        dead: an owner that is known to have died, whatever its lease says.
+    """
+    found = holder(tx, run_id)
+    if found is None or found.state not in OPEN_STATES:
+        return None
+    if found.works(now) and found.owner != dead:
+        return None
+    tx.execute(
+        "UPDATE runs SET owner = ?, fence = ?, lease_until = ?, state = ?"
+        " WHERE tenant = ? AND run_id = ?",
+        (owner, found.fence + 1, until, RUNNING, tx.tenant, run_id),
+    )
+    return Holder(owner, until, RUNNING, found.fence + 1, found.cancel_reason)
+
+
+def renew(tx: Tx, run_id: str, fence: int, until: float) -> str | None:
+    """Keep a lease until then; returns why the run is to be cancelled, or None.
+
+    Raises:
+        LeaseLost: it was taken by another.
+    """
+    found = require(tx, run_id, fence)
+    tx.execute(
+        "UPDATE runs SET lease_until = ? WHERE tenant = ? AND run_id = ?",
+        (until, tx.tenant, run_id),
+    )
+    return found.cancel_reason
+
+
+def release(tx: Tx, run_id: str, fence: int, state: str) -> None:
+    """Let go of a run that is not over: it is free for whoever goes on with it.
+
+    Args:
+        state: in which it is left, one of `runs.OPEN_STATES`.
+
+    Raises:
+        LeaseLost: it was taken by another.
+    """
+    require(tx, run_id, fence)
+    tx.execute(
+        "UPDATE runs SET owner = '', lease_until = 0, state = ? WHERE tenant = ? AND run_id = ?",
+        (state, tx.tenant, run_id),
+    )
+
+
+def request_cancel(tx: Tx, run_id: str, reason: str) -> Holder | None:
+    """Ask whoever works on an open run to end it; returns who that is, None for an unknown run."""
+    tx.execute(
+        "UPDATE runs SET cancel_reason = ?"  # noqa: S608 (marks only)
+        f" WHERE tenant = ? AND run_id = ? AND state IN {marks(1, len(OPEN_STATES))}",
+        (reason, tx.tenant, run_id, *OPEN_STATES),
+    )
+    return holder(tx, run_id)
+
+
+def append_unheld(
+    tx: Tx, run_id: str, line: str, events: int, *, now: float, dead: str = ""
+) -> bool:
+    """Add an event to the journal of an open run that nobody works on; False if it cannot be.
+
+    Args:
+        line: the event as JSON text.
+        events: how many there were when it was decided on; by now there may be more.
+        now: seconds since the epoch.
+        dead: an owner that is known to have died, whatever its lease says.
+    """
+    found = holder(tx, run_id)
+    if found is None or found.state not in OPEN_STATES:
+        return False
+    if (found.works(now) and found.owner != dead) or last_number(tx, run_id) != events:
+        return False
+    append_lines(tx, run_id, [line], events + 1)
+    return True
+
+
+def require(tx: Tx, run_id: str, fence: int) -> Holder:
+    """The holder of a lease that must be this one.
+
+    Raises:
+        LeaseLost: it is another.
+    """
+    found = holder(tx, run_id)
+    if found is None or found.fence != fence:
+        raise LeaseLost(f"another process has taken over run {run_id!r}; this one writes no more")
+    return found
+
+
+def left_behind(tx: Tx, now: float, dead: Sequence[str] = (), limit: int = 1000) -> list[str]:
+    """Ids of running runs that nobody works on, oldest first; parts of runs left out.
+
+    Args:
+        now: seconds since the epoch.
+        dead: owners that are known to have died, whatever their leases say.
+        limit: at most so many.
+    """
+    gone = f" OR owner IN {marks(1, len(dead))}" if dead else ""
+    rows = tx.execute(
+        "SELECT run_id FROM runs WHERE tenant = ? AND state = ?"  # noqa: S608 (marks only)
+        f" AND (owner = '' OR lease_until <= ?{gone})"
+        " AND NOT EXISTS (SELECT 1 FROM run_sources WHERE run_sources.tenant = runs.tenant"
+        " AND run_sources.run_id = runs.run_id AND run_sources.source LIKE 'parent:%')"
+        " ORDER BY created_at, run_id LIMIT ?",
+        (tx.tenant, RUNNING, now, *dead, limit),
+    )
+    return [run_id for (run_id,) in rows.fetchall()]
+
+
+def owners(tx: Tx) -> list[str]:
+    """Everybody who holds a run that is running."""
+    rows = tx.execute(
+        "SELECT DISTINCT owner FROM runs WHERE tenant = ? AND state = ? AND owner <> ''",
+        (tx.tenant, RUNNING),
+    )
+    return [owner for (owner,) in rows.fetchall()]
