@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol, cast
 
 import mcp_types as types
 from jsonschema import Draft202012Validator
+from jsonschema import validators as schema_validators
 from jsonschema.exceptions import SchemaError
-from jsonschema.validators import extend
 from pydantic import BaseModel, Field
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -44,8 +44,10 @@ def _unchecked(*_: object) -> Iterator[_Problem]:
     return iter(())
 
 
+# A schema from elsewhere must not make us fetch anything.
+_NOTHING_ELSE: Final = Registry[Any]()
 # A stranger's regular expressions could run for ever; the server checks them itself.
-_VALIDATORS: Final = cast("Any", extend)(
+_VALIDATORS: Final = cast("Any", schema_validators).extend(
     Draft202012Validator, {"pattern": _unchecked, "patternProperties": _unchecked}
 )
 
@@ -85,8 +87,7 @@ def problem_with(arguments: Mapping[str, Any], tool: types.Tool) -> str:
         AgentError: the schema is of no use.
     """
     try:
-        # An empty registry: a schema from elsewhere must not make us fetch anything.
-        validator: _Validator = _VALIDATORS(tool.input_schema, registry=Registry())
+        validator: _Validator = _VALIDATORS(tool.input_schema, registry=_NOTHING_ELSE)
         found = next(validator.iter_errors(dict(arguments)), None)
     except (SchemaError, Unresolvable, RecursionError, TypeError, ValueError) as error:
         raise AgentError(

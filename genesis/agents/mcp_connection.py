@@ -40,6 +40,7 @@ _MAX_PAGES: Final = 50
 _MAX_FILE: Final = 10 * 1024 * 1024
 _CONNECT_S: Final = 30.0
 _CLOSE_S: Final = 10.0
+_SILENCE_S: Final = 30.0
 _STDERR: Final = 4_096
 
 
@@ -172,7 +173,7 @@ class McpConnection:
                 raise TaskTimeout(
                     f"{self.server} did not answer in {self.server.timeout_s:g} s"
                 ) from error
-            refusal = held.refusal
+            refusal = held.take_refusal()
             if error.code == types.CONNECTION_CLOSED or refusal is not None:
                 await self._drop(held)
                 raise refusal or AgentUnavailable(
@@ -232,9 +233,12 @@ class _Held:
         """Whether it is of this event loop and was not ended."""
         return self._loop is asyncio.get_running_loop() and not self._task.done()
 
-    @property
-    def refusal(self) -> GenesisError | None:
-        return None if self._transport is None else self._transport.refusal
+    def take_refusal(self) -> GenesisError | None:
+        """Why the last request was not sent or its answer not taken, told once."""
+        if self._transport is None:
+            return None
+        refusal, self._transport.refusal = self._transport.refusal, None
+        return refusal
 
     async def close(self) -> None:
         """Leave the client; bounded, as a server may not want to end."""
@@ -274,7 +278,10 @@ class _Held:
             errors = await self._stderr.opened(stack)
             return Client(stdio_client(parameters, errlog=errors), cache=None)
         self._transport = GuardedTransport(
-            server.url, allow_private=server.allow_private, timeout_s=server.timeout_s
+            server.url,
+            allow_private=server.allow_private,
+            # Longer than a call may take: a silent stream is lost with all calls on it.
+            timeout_s=server.timeout_s + _SILENCE_S,
         )
         headers = {} if server.token is None else {"Authorization": f"Bearer {server.token}"}
         http = await stack.enter_async_context(
@@ -283,8 +290,9 @@ class _Held:
         return Client(streamable_http_client(server.url, http_client=http), cache=None)
 
     def _unreachable(self, error: BaseException) -> GenesisError:
-        if self.refusal is not None:
-            return self.refusal
+        refusal = self.take_refusal()
+        if refusal is not None:
+            return refusal
         said = one_line(_cause(error), 500)
         last = one_line(hide_secrets(self._stderr.text()), 500)
         wrote = f"; it wrote: {last}" if last else ""
