@@ -106,11 +106,11 @@ class Following:
                     subscribing = False
                     continue
                 self._require_lost(ours, error)
-                failures = failures + 1 if self._heard == before else 0
-                if failures >= len(_REDIAL_S):
+                failures = failures + 1 if self._heard == before else 1
+                if failures > len(_REDIAL_S):
                     raise
                 subscribing = self._link.streams
-                await asyncio.sleep(_REDIAL_S[failures])
+                await asyncio.sleep(_REDIAL_S[failures - 1])
 
     async def _subscribed(self) -> AsyncGenerator[AgentEvent]:
         responses = self._link.subscribe(self.task_id)
@@ -213,6 +213,7 @@ class Following:
 
     def _ours(self, error: Exception) -> GenesisError:
         if isinstance(error, TaskNotFoundError) and self.task_id:
+            self.over = True
             return AgentUnavailable(f"the agent at {self._url} has forgotten task {self.task_id!r}")
         return as_ours(error, self._url)
 

@@ -62,9 +62,11 @@ async def sdk(
     executor = SdkExecutor()
     card = sdk_card("http://127.0.0.1:1", BINDINGS, "127.0.0.1:1", streaming=streaming)
     grpc_at, server = await serve_grpc(executor, card)
-    served = await serve(
-        lambda url: sdk_app(executor, sdk_card(url, BINDINGS, grpc_at, streaming=streaming))
-    )
+
+    def app(url: str) -> Any:
+        return sdk_app(executor, sdk_card(url, BINDINGS, grpc_at, streaming=streaming))
+
+    served = await serve(app)
     yield Served(executor, served.url, (binding,), server)
     executor.release.set()
 
@@ -189,13 +191,15 @@ async def test_the_binding_is_the_one_that_the_card_prefers(
 ) -> None:
     executor = SdkExecutor()
     grpc_at, _ = await serve_grpc(executor, sdk_card("http://x", BINDINGS, "x:1"))
-    for preferred in (BINDINGS, BINDINGS[::-1], ("HTTP+JSON", "GRPC")):
-        served = await serve(lambda url, p=preferred: sdk_app(executor, sdk_card(url, p, grpc_at)))
-        agent = await RemoteAgent.connect(served.url)
+    orders: tuple[tuple[str, ...], ...] = (BINDINGS, BINDINGS[::-1], ("HTTP+JSON", "GRPC"))
+    for preferred in orders:
+
+        def app(url: str, bindings: tuple[str, ...] = preferred) -> Any:
+            return sdk_app(executor, sdk_card(url, bindings, grpc_at))
+
+        agent = await RemoteAgent.connect((await serve(app)).url)
         assert agent.binding == preferred[0]
-        assert (
-            texts(await ask(agent, message(f"by {preferred[0]}"))) == f"you said by {preferred[0]}"
-        )
+        assert texts(await ask(agent, message(preferred[0]))) == f"you said {preferred[0]}"
         await agent.aclose()
 
 
