@@ -128,6 +128,8 @@ def _add(archive: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
 def stage(artifacts: Path, policy: SandboxPolicy, owner: int | None) -> Path:
     """A new folder with copies of the artifacts so far, to be mounted in their place.
 
+    It lies in a temporary folder that only this process's user may enter; `unstage` removes both.
+
     Args:
         artifacts: an existing folder.
         policy: how much is copied.
@@ -136,17 +138,27 @@ def stage(artifacts: Path, policy: SandboxPolicy, owner: int | None) -> Path:
     Raises:
         TooLarge: the artifacts already hold more than the policy allows.
     """
-    staged = Path(tempfile.mkdtemp(prefix="genesis-artifacts-"))
+    staged = Path(tempfile.mkdtemp(prefix="genesis-artifacts-"), "files")
     try:
+        staged.mkdir(mode=0o755)
         _copy_files(artifacts, staged, policy)
         if owner is not None:
             for folder, folders, names in os.walk(staged):
                 for name in (".", *folders, *names):
                     os.chown(Path(folder, name), owner, owner, follow_symlinks=False)
     except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
+        unstage(staged)
         raise
     return staged
+
+
+def unstage(staged: Path) -> None:
+    """Remove what `stage` made, also folders that were closed inside."""
+    for folder, folders, _names in os.walk(staged):
+        for path in (Path(folder, name) for name in folders):
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(staged.parent, ignore_errors=True)
 
 
 def collect(staged: Path, artifacts: Path, policy: SandboxPolicy) -> None:
@@ -195,7 +207,14 @@ def _copy_files(source: Path, target: Path, policy: SandboxPolicy) -> None:
                     f"the artifacts are more than {policy.artifact_bytes >> 20:,} MiB or"
                     f" {policy.artifact_files:,} files"
                 )
-            _copy_file(path, target / path.relative_to(source))
+            try:
+                _copy_file(path, target / path.relative_to(source))
+            except PermissionError:
+                continue  # closed by the one who made it
+            except OSError as error:
+                raise SandboxError(
+                    f"the artifact {path.name!r} cannot be copied: {error}"
+                ) from error
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 OUTPUT_CAP = 1 << 20
+T = TypeVar("T")
 _DRAIN_S = 1.0
 _ENDING_POLLS, _ENDING_POLL_S = 100, 0.005
 
@@ -166,7 +167,7 @@ async def supervise(
             await keeper.begin(process)
             timed_out, stopped = await _wait(process, keeper, timeout_s, interrupt_s)
         finally:
-            await _finish(keeper.end(process))
+            await see_through(keeper.end(process))
         await _drained(out, err)
     finally:
         for transport in transports:
@@ -195,22 +196,23 @@ async def _known_when_started(
     except asyncio.CancelledError:
         await asyncio.wait([starting])
         if starting.exception() is None:
-            await _finish(keeper.end(starting.result()))
+            await see_through(keeper.end(starting.result()))
         raise
 
 
-async def _finish(ending: Coroutine[Any, Any, None]) -> None:
-    """See an ending through, also when it is cancelled meanwhile: then it is cancelled after."""
-    task = asyncio.ensure_future(ending)
+async def see_through(work: Coroutine[Any, Any, T]) -> T:
+    """Await work to its end, also when it is cancelled meanwhile: then it is cancelled after."""
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as error:
             cancelled = error
-    task.result()
+    done = task.result()
     if cancelled is not None:
         raise cancelled
+    return done
 
 
 async def _start(

@@ -20,17 +20,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infrastructure.sandbox.cgroup import ControlGroup
-from infrastructure.sandbox.copies import Packed, TooLarge, collect, pack, stage
+from infrastructure.sandbox.copies import Packed, collect
 from infrastructure.sandbox.identity import Identity, new_identity
 from infrastructure.sandbox.keeper import SandboxKeeper, Status
-from infrastructure.sandbox.layout import (
-    View,
-    arguments_for,
-    environment_for,
-    refuse_system_folder,
-)
+from infrastructure.sandbox.layout import View, arguments_for, environment_for
 from infrastructure.sandbox.policy import SandboxError, SandboxPolicy, SandboxUnavailable
-from infrastructure.sandbox.process import Completed, Invocation, read_pipe, supervise
+from infrastructure.sandbox.prepare import Files, prepare
+from infrastructure.sandbox.process import (
+    Completed,
+    Invocation,
+    read_pipe,
+    see_through,
+    supervise,
+)
 from infrastructure.sandbox.seccomp import filter_program
 
 _UNPACK_FAILED = 125
@@ -76,7 +78,8 @@ async def run_sandboxed(
         workspace: folder of which the program gets a private copy in the same place, when `cwd`
             lies in it; of one that is larger than the policy allows, only `cwd` is copied.
         artifacts: existing folder; the program sees its files and may write to it, within the
-            policy's bounds, and plain files are brought back when it has ended.
+            policy's bounds, and plain files are brought back when it has ended, unless it was
+            stopped for crossing a limit.
         readable: further files and folders that it may read.
         hidden: files and folders that are left out of the private copy.
         environment: its variables, besides a few fixed ones.
@@ -90,21 +93,17 @@ async def run_sandboxed(
         SandboxError: a folder is too large to be copied, or the sandbox could not be made.
     """
     program = _bubblewrap()
-    cwd = await asyncio.to_thread(cwd.resolve)
+    files = Files(cwd, workspace, artifacts, tuple(readable), tuple(hidden))
+    identity = new_identity()
     with ExitStack() as stack:
-        identity = new_identity()
-        view = await asyncio.to_thread(_view, cwd, artifacts, readable, identity, policy, stack)
-        packed = await asyncio.to_thread(_packed, view, workspace, hidden, policy)
-        if packed is not None:
-            stack.enter_context(packed.file)
-            view = replace(view, copied=(packed.folder, packed.size))
+        view, packed = await see_through(asyncio.to_thread(prepare, files, identity, policy, stack))
         variables = dict(environment or {})
         done = await _run(
             _Call(program, command, view, packed, identity, variables, policy, interrupt_s)
         )
-        if view.artifacts is not None:
+        if view.artifacts is not None and not done.stopped:
             place, staged = view.artifacts
-            await asyncio.to_thread(collect, staged, place, policy)
+            await see_through(asyncio.to_thread(collect, staged, place, policy))
     return done
 
 
@@ -128,47 +127,6 @@ def _bubblewrap() -> str:
                 f" install it with: apt-get install {package}"
             )
     return shutil.which("bwrap") or "bwrap"
-
-
-def _view(
-    cwd: Path,
-    artifacts: Path | None,
-    readable: Sequence[Path],
-    identity: Identity,
-    policy: SandboxPolicy,
-    stack: ExitStack,
-) -> View:
-    staged: tuple[Path, Path] | None = None
-    if artifacts is not None:
-        place = artifacts.resolve(strict=True)
-        refuse_system_folder(place)
-        owner = identity.number if identity.from_root else None
-        folder = stage(place, policy, owner)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        staged = (place, folder)
-    return View(cwd, tuple(path.resolve(strict=True) for path in readable), None, staged)
-
-
-def _packed(
-    view: View, workspace: Path | None, hidden: Sequence[Path], policy: SandboxPolicy
-) -> Packed | None:
-    """The private copy: of the workspace, or of the folder to start in; None if that is mounted."""
-    root = workspace.resolve() if workspace is not None else None
-    out_of_sight = {path.resolve() for path in hidden}
-    seen = not any(view.cwd.is_relative_to(path) for path in out_of_sight)
-    if root is not None and view.cwd.is_relative_to(root) and seen:
-        refuse_system_folder(root)
-        try:
-            return pack(root, policy, view.mounted, out_of_sight)
-        except TooLarge:
-            if view.cwd == root:
-                raise
-    if view.artifacts is not None and view.cwd.is_relative_to(view.artifacts[0]):
-        return None
-    if view.cwd == Path("/tmp"):  # noqa: S108 - there is a new one inside
-        return None
-    refuse_system_folder(view.cwd)
-    return pack(view.cwd, policy, view.mounted)
 
 
 async def _run(call: _Call) -> Completed:
