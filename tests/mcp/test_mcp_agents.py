@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ async def web_toolbox(serve: Serve) -> McpServer:
 
 
 @asynccontextmanager
-async def connected(server: McpServer, **options: Any) -> AsyncIterator[McpAgent]:
+async def connected(server: McpServer, **options: Any) -> AsyncGenerator[McpAgent]:
     agent = await McpAgent.connect(server, **options)
     try:
         yield agent
@@ -301,7 +301,7 @@ async def test_langchain_tools_for_graphs_of_ones_own(web_toolbox: McpServer) ->
         message: Any = await by_name["sum_numbers"].ainvoke(call)
         assert isinstance(message, ToolMessage)
         assert message.artifact == {"sum": 3}
-        assert message.content.startswith('<untrusted source="tool sum_numbers">')
+        assert '<untrusted source="tool sum_numbers">' in str(message.content)
         greeted: Any = await by_name["greet_person"].ainvoke({"person": "Ada"})
         assert greeted.count("</untrusted>") == 1
         assert "on purpose" in await by_name["fail_always"].ainvoke({})
