@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
 from a2a.server.agent_execution import AgentExecutor, RequestContext
@@ -30,7 +30,9 @@ from infrastructure.a2a.types import (
     TaskState,
 )
 from infrastructure.callers import Caller
+from infrastructure.errors import GenesisError
 from infrastructure.jsonvalue import JsonObject
+from infrastructure.resilience.retry import is_retryable
 
 log = logging.getLogger("genesis.a2a")
 
@@ -53,15 +55,14 @@ class ServedExecutor(AgentExecutor):
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Work on one message."""
+        talk = _Talk(context, event_queue)
         if not self._slots.locked():
             async with self._slots:
-                await self._work(context, event_queue, announced=context.current_task is not None)
+                await self._work(talk)
             return
-        # Clients see the task, and can cancel it, while it waits.
-        if context.current_task is None:
-            await event_queue.enqueue_event(new_task(context))
+        await talk.announce()  # clients see the task, and can cancel it, while it waits
         if self._waiting >= self._max_waiting:
-            await event_queue.enqueue_event(_busy(context))
+            await talk.say(_busy())
             return
         self._waiting += 1
         try:
@@ -69,48 +70,32 @@ class ServedExecutor(AgentExecutor):
         finally:
             self._waiting -= 1
         try:
-            await self._work(context, event_queue, announced=True)
+            await self._work(talk)
         finally:
             self._slots.release()
 
-    async def _work(
-        self, context: RequestContext, event_queue: EventQueue, *, announced: bool
-    ) -> None:
+    async def _work(self, talk: _Talk) -> None:
+        context = talk.context
         assert context.message is not None
-        agent = self._agent_for(caller_of(context.call_context))
         task_id = context.task_id or ""
         self._working.add(task_id)
+        agent = self._agent_for(caller_of(context.call_context))
         # Agents may be any async iterator; those that are generators are closed with the task.
         stream = cast("Any", agent.send(message_from_wire(context.message)))
         try:
-            await self._pass_on(stream, context, event_queue, announced=announced)
+            async for event in stream:
+                if task_id in self._canceled:
+                    return
+                await talk.say(event)
+                if isinstance(event, Message):
+                    return
+        except Exception as error:  # noqa: BLE001 - the SDK would show any error's own text
+            await talk.say(_broken(error))
         finally:
             self._working.discard(task_id)
             self._canceled.discard(task_id)
             if hasattr(stream, "aclose"):
                 await stream.aclose()
-
-    async def _pass_on(
-        self,
-        stream: AsyncIterator[AgentEvent],
-        context: RequestContext,
-        event_queue: EventQueue,
-        *,
-        announced: bool,
-    ) -> None:
-        async for event in stream:
-            if context.task_id in self._canceled:
-                return
-            if isinstance(event, Message):
-                # The protocol has a message instead of a task, never both.
-                updates = _as_task(event, context) if announced else _as_answer(event, context)
-                for update in updates:
-                    await event_queue.enqueue_event(update)
-                return
-            if not announced:
-                await event_queue.enqueue_event(new_task(context))
-                announced = True
-            await event_queue.enqueue_event(_to_wire(event, context))
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Tell the agent, and the clients; the SDK cancels `execute` right after this."""
@@ -140,22 +125,49 @@ def new_task(context: RequestContext) -> pb.Task:
     return task
 
 
-def _busy(context: RequestContext) -> _WireUpdate:
+class _Talk:
+    """What is said of one task; its first event but a message is the task itself."""
+
+    def __init__(self, context: RequestContext, queue: EventQueue) -> None:
+        self.context = context
+        self._queue = queue
+        self._announced = context.current_task is not None
+
+    async def announce(self) -> None:
+        """Show the task, if it is new."""
+        if not self._announced:
+            await self._queue.enqueue_event(new_task(self.context))
+            self._announced = True
+
+    async def say(self, event: AgentEvent) -> None:
+        """Pass an event on."""
+        if not isinstance(event, Message):
+            await self.announce()
+            await self._queue.enqueue_event(_to_wire(event, self.context))
+        elif self._announced:
+            # The protocol has a message instead of a task, never both.
+            artifact = Artifact(event.message_id, event.parts, metadata=event.metadata)
+            await self.say(ArtifactUpdate("", "", artifact))
+            await self.say(StatusUpdate("", "", TaskState.COMPLETED))
+        else:
+            wire = message_to_wire(event)
+            wire.context_id = self.context.context_id or ""
+            await self._queue.enqueue_event(wire)
+
+
+def _busy() -> StatusUpdate:
     said = Message("busy", "agent", (Part(text="too many tasks wait already; try later"),))
     again: JsonObject = {EXTENSION: {"retryable": True}}
-    return _to_wire(StatusUpdate("", "", TaskState.REJECTED, said, again), context)
+    return StatusUpdate("", "", TaskState.REJECTED, said, again)
 
 
-def _as_task(message: Message, context: RequestContext) -> tuple[_WireUpdate, ...]:
-    artifact = Artifact(message.message_id, message.parts, metadata=message.metadata)
-    ended = StatusUpdate("", "", TaskState.COMPLETED)
-    return _to_wire(ArtifactUpdate("", "", artifact), context), _to_wire(ended, context)
-
-
-def _as_answer(message: Message, context: RequestContext) -> tuple[pb.Message, ...]:
-    wire = message_to_wire(message)
-    wire.context_id = context.context_id or ""
-    return (wire,)
+def _broken(error: Exception) -> StatusUpdate:
+    reason = str(error) if isinstance(error, GenesisError) else "internal error"
+    if not isinstance(error, GenesisError):
+        log.error("an agent broke while it was served", exc_info=error)
+    said = Message("broken", "agent", (Part(text=reason),))
+    again: JsonObject = {EXTENSION: {"retryable": is_retryable(error)}}
+    return StatusUpdate("", "", TaskState.FAILED, said, again)
 
 
 def _to_wire(event: StatusUpdate | ArtifactUpdate, context: RequestContext) -> _WireUpdate:

@@ -1,4 +1,4 @@
-"""What A2A 1.0 wants of HTTP itself: types, headers, error bodies, the card and how it is cached."""
+"""What A2A 1.0 wants of HTTP itself: types, headers, error bodies, the card and its caching."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_the_card_says_where_and_how_to_call(world: World) -> None:
     assert not card["capabilities"].get("extendedAgentCard")
     assert not card.get("securitySchemes")
     for skill in card["skills"]:
-        assert skill["id"] and skill["name"] and skill["description"] and skill["tags"]
+        assert all(skill[field] for field in ("id", "name", "description", "tags"))
 
 
 async def test_the_card_is_cached_until_it_changes(world: World) -> None:
