@@ -18,6 +18,10 @@ agents_app = typer.Typer(help="The agents that are registered.", no_args_is_help
 app.add_typer(agents_app, name="agents")
 memory_app = typer.Typer(help="What is remembered.", no_args_is_help=True)
 app.add_typer(memory_app, name="memory")
+serve_app = typer.Typer(
+    help="Serve runs over HTTP, A2A and MCP until told to end.", invoke_without_command=True
+)
+app.add_typer(serve_app, name="serve")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as the receipt gives it.")]
@@ -191,6 +195,65 @@ def memory_prune(
     from genesis.cli.memory import prune_command
 
     prune_command(older_than=older_than, keep=keep, vacuum=vacuum, as_json=as_json)
+
+
+@serve_app.callback()
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Where to listen; elsewhere needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8300,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="A2A over gRPC; off by default.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Where clients reach it, behind a proxy.")] = "",
+    a2a: Annotated[bool, typer.Option("--a2a/--no-a2a", help="Serve A2A.")] = True,
+    mcp: Annotated[bool, typer.Option("--mcp/--no-mcp", help="Serve the memory over MCP.")] = True,
+    a2a_test_mode: Annotated[bool, typer.Option("--a2a-test-mode", hidden=True)] = False,
+    mcp_test_mode: Annotated[bool, typer.Option("--mcp-test-mode", hidden=True)] = False,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds runs may take to finish.")] = 20.0,
+    workspace: Workspace = None,
+    logs_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON.")] = False,
+) -> None:
+    """Serve runs over HTTP, A2A and MCP until told to end."""
+    if context.invoked_subcommand is not None:
+        return
+    from genesis.cli.serve import ServeFlags, serve_command
+
+    serve_command(
+        ServeFlags(
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            url=url,
+            a2a=a2a,
+            mcp=mcp,
+            a2a_test_mode=a2a_test_mode,
+            mcp_test_mode=mcp_test_mode,
+            grace_s=grace,
+            workspace=workspace,
+            logs_json=logs_json,
+        )
+    )
+
+
+@serve_app.command("token")
+def serve_token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it, for logs.")],
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose runs and memory; the setting's by default.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="From now: 12h, 90d, 26w.")] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="May read the metrics of the whole process.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a token that may call: printed once, only its hash is kept."""
+    from genesis.cli.serve import token_command
+
+    token_command(name, tenant, expires, operator=operator, as_json=as_json)
 
 
 @app.command()

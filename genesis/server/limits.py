@@ -23,6 +23,7 @@ class Limits:
         burst: at once, after a pause.
         streams: event streams, and requests that wait for a result, at the same time.
         body_bytes: of one request to the REST API.
+        body_s: seconds in which a request must have sent its body.
         wait_s: the longest that a request may wait for a result, seconds.
         heartbeat_s: silence after which a stream sends a comment, seconds.
     """
@@ -31,6 +32,7 @@ class Limits:
     burst: int = 1_000
     streams: int = 64
     body_bytes: int = 1024 * 1024
+    body_s: float = 30.0
     wait_s: float = 60.0
     heartbeat_s: float = 15.0
 

@@ -32,16 +32,18 @@ from infrastructure.jsonvalue import JsonValue
 # The prefix is one that redaction knows: such a token is taken out of whatever is logged.
 TOKEN_PREFIX: Final = "key-"  # noqa: S105 - the part of it that is no secret
 _TOKEN_BYTES: Final = 32
-_MAX_NAME_CHARS: Final = 200
+_MAX_NAME_BYTES: Final = 200
 
 
 def _printable(name: str) -> str:
     if not name.isprintable() or not name.strip():
         raise ValueError("must be printable text")
+    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
+        raise ValueError(f"must have at most {_MAX_NAME_BYTES} bytes")
     return name
 
 
-Label = Annotated[str, Field(max_length=_MAX_NAME_CHARS), AfterValidator(_printable)]
+Label = Annotated[str, AfterValidator(_printable)]
 
 
 class TokenEntry(BaseModel):
