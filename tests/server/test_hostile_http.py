@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
+from http_world import World, world
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving_world import World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from http_world import NICE, World, all_events, read_events, world
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from serving_world import NICE, World, all_events, read_events, world
 
 from genesis.server.limits import Limits
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from serving_world import World, all_events, world
+from http_world import World, all_events, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
