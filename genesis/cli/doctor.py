@@ -79,7 +79,7 @@ async def _examine() -> list[Finding]:
     findings += [_settings(settings), *_unknown_variables()]
     findings.append(Finding("flags", "ok", ", ".join(f"{k}={v}" for k, v in flags)))
     findings += [_folder("data folder", settings.data_dir), await _store(settings)]
-    findings += [_sqlite(), _model(settings), *_packages()]
+    findings += [_sqlite(), _model(settings), await _sandbox(settings), *_packages()]
     return findings
 
 
@@ -168,6 +168,17 @@ def _model(settings: Settings) -> Finding:
         "none: builder, writer and generalist cannot work",
         "set GENESIS_MODEL=provider:name",
     )
+
+
+async def _sandbox(settings: Settings) -> Finding:
+    """Whether a program can be confined here: tried, not guessed."""
+    from infrastructure.sandbox.runner import why_unavailable
+
+    problem = await why_unavailable()
+    if not problem:
+        return Finding("sandbox", "ok", f"bubblewrap; the setting sandbox is {settings.sandbox!r}")
+    detail = f"code of models and of remote callers cannot run: {problem}"
+    return Finding("sandbox", "warning", detail, "install what it names; see docs/sandbox.md")
 
 
 def _packages() -> Iterator[Finding]:
