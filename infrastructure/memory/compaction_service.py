@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -34,6 +34,8 @@ __all__ = ["CompactionMetrics", "CompactionService", "SessionMetrics"]
 NAMESPACE: Final = "orchestrator"
 
 _TRIES: Final = 5
+# Sessions that are asked for within this time share their reads and their commit.
+_GATHER_S: Final = 0.25
 
 _log = logging.getLogger("genesis.memory")
 
@@ -56,7 +58,10 @@ class CompactionService:
         self._monotonic = monotonic
         self._upkeep = ArchiveUpkeep()
         self._worker = CompactionWorker(
-            self._compact_asked, idle=lambda: self._upkeep.step(self.memory.memori)
+            self._compact_asked,
+            idle=lambda: self._upkeep.step(self.memory.memori),
+            serve_together=self._compact_together,
+            gather_s=_GATHER_S,
         )
         self._one_at_a_time = threading.Lock()
 
@@ -167,6 +172,42 @@ class CompactionService:
     def _compact_asked(self, session_id: str) -> None:
         # Nobody sees these metrics: the patterns are counted when they are asked for.
         self._compact(self.memory.memori, session_id, NAMESPACE, extract=True, counted=False)
+
+    def _compact_together(self, session_ids: Sequence[str]) -> None:
+        """`_compact_asked` for several sessions, as far as one read and one commit hold them."""
+        memori, left = self.memory.memori, list(session_ids)
+        while left:
+            with self._one_at_a_time:
+                begun = self._monotonic()
+                batches = memori.read_sync(partial(archive.next_batches, session_ids=tuple(left)))
+                self._archive_all(memori, batches, begun)
+            left = left[len(batches) :]
+            for batch in batches:
+                if len(batch.records) >= archive.BATCH_RECORDS:
+                    self._compact_asked(batch.session_id)
+
+    def _archive_all(self, memori: Memori, batches: Sequence[archive.Batch], begun: float) -> None:
+        with_news = [batch for batch in batches if batch.records]
+        packed = [archive.pack_batch(batch, NAMESPACE) for batch in with_news]
+        now, ms = memori.clock.now(), (self._monotonic() - begun) * 1000 / len(batches)
+        asked = [
+            partial(archive_ledger.ask_for_patterns, session_id=batch.session_id)
+            for batch in batches
+            if not batch.records and batch.before.records and not batch.before.patterns_extracted
+        ]
+        if not (with_news or asked):
+            return
+        afters = memori.commit_sync(
+            *(
+                partial(
+                    archive.replace_by_archive, batch=b, packed=p, patterns=True, ms=ms, now=now
+                )
+                for b, p in zip(with_news, packed, strict=True)
+            ),
+            *asked,
+        )
+        for batch, after in zip(with_news, afters, strict=False):
+            report(batch.session_id, NAMESPACE, batch.before, after)
 
     def _compact(
         self,

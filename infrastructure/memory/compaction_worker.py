@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 QUEUE_LIMIT: Final = 10_000
+TOGETHER: Final = 64
+"""Sessions that are served at once."""
 
 _log = logging.getLogger("genesis.memory")
 
@@ -38,6 +41,9 @@ class CompactionWorker:
         serve: compacts one session; may raise.
         limit: sessions that may wait; more are turned away, and compacted when next asked for.
         idle: one short step of work for when nobody waits; True when there is more of it.
+        serve_together: compacts several sessions for little more than one; if it raises, each is
+            served by itself.
+        gather_s: seconds that the first asked for waits for others, unless somebody waits for it.
     """
 
     def __init__(
@@ -45,13 +51,20 @@ class CompactionWorker:
         serve: Callable[[str], object],
         limit: int = QUEUE_LIMIT,
         idle: Callable[[], bool] | None = None,
+        *,
+        serve_together: Callable[[Sequence[str]], object] | None = None,
+        gather_s: float = 0.0,
     ) -> None:
         self._serve = serve
+        self._serve_together = serve_together
+        self._at_once = 1 if serve_together is None else TOGETHER
+        self._gather_s = gather_s
         self._idle = idle
         self._limit = limit
         self._queue: dict[str, int] = {}
         self._asked = 0
         self._served = 0
+        self._awaited = 0
         self._done = self._failed = self._refused = 0
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
@@ -91,21 +104,41 @@ class CompactionWorker:
         """Block until all that was asked for before this call is served."""
         with self._changed:
             last = self._asked
-            self._changed.wait_for(lambda: self._served >= last)
+            self._awaited += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._served >= last)
+            finally:
+                self._awaited -= 1
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue))
-                session_id = next(iter(self._queue))
-                number = self._queue.pop(session_id)
-            failed = self._attempt(session_id)
+                self._changed.wait_for(self._gathered, self._gather_s)
+                sessions = list(islice(self._queue, self._at_once))
+                number = [self._queue.pop(session_id) for session_id in sessions][-1]
+            failed = self._attempt_all(sessions)
             with self._changed:
-                self._done += 1
+                self._done += len(sessions)
                 self._failed += failed
                 self._served = number
                 self._changed.notify_all()
             self._use_idle_time()
+
+    def _gathered(self) -> bool:
+        return len(self._queue) >= self._at_once or self._awaited > 0
+
+    def _attempt_all(self, sessions: Sequence[str]) -> int:
+        """Serve some sessions; returns how many failed."""
+        if self._serve_together is not None and len(sessions) > 1:
+            try:
+                self._serve_together(sessions)
+            except Exception as error:  # noqa: BLE001 (each is tried by itself, and tells its own)
+                _log.debug("%d sessions are compacted one by one: %s", len(sessions), error)
+            else:
+                return 0
+        return sum(map(self._attempt, sessions))
 
     def _use_idle_time(self) -> None:
         more = self._idle is not None

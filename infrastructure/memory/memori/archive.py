@@ -77,6 +77,21 @@ def unarchived(
 
 def next_batch(tx: Tx, session_id: str) -> Batch:
     """What is to be archived next; without records when nothing is left."""
+    return _batch(tx, session_id, dictionaries.active(tx))
+
+
+def next_batches(tx: Tx, session_ids: Sequence[str]) -> list[Batch]:
+    """`next_batch` of the first sessions, so many that one step packs them: at least one."""
+    dictionary, found, records = dictionaries.active(tx), list[Batch](), 0
+    for session_id in session_ids:
+        found.append(_batch(tx, session_id, dictionary))
+        records += len(found[-1].records)
+        if records >= BATCH_RECORDS:
+            break
+    return found
+
+
+def _batch(tx: Tx, session_id: str, dictionary: Dictionary | None) -> Batch:
     compaction = archive_ledger.next_compaction(tx, session_id)
     last = last_chunk(tx, session_id) if compaction > 1 else None
     open_chunk = last if last is not None and last.records < OPEN_RECORDS else None
@@ -86,7 +101,7 @@ def next_batch(tx: Tx, session_id: str) -> Batch:
         open_chunk=open_chunk,
         next_number=0 if last is None else last.number + (open_chunk is None),
         before=archive_ledger.compaction(tx, session_id),
-        dictionary=dictionaries.active(tx),
+        dictionary=dictionary,
     )
 
 

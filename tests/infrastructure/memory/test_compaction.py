@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,13 @@ from workflow_fixtures import START, SetClock, workflow
 
 from infrastructure.errors import InputError, StoreError
 from infrastructure.memory.compaction_service import CompactionService, SessionMetrics
-from infrastructure.memory.compaction_worker import CompactionWorker
-from infrastructure.memory.memori.archive import next_batch, pack_batch, replace_by_archive
+from infrastructure.memory.compaction_worker import TOGETHER, CompactionWorker
+from infrastructure.memory.memori.archive import (
+    BATCH_RECORDS,
+    next_batch,
+    pack_batch,
+    replace_by_archive,
+)
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.workflows import Workflow, store_workflow
@@ -235,6 +240,68 @@ async def test_requests_are_served_off_the_path(
     assert 0 < metrics.compression_ratio < 1
 
 
+async def test_sessions_asked_for_together_share_a_commit_and_lose_nothing(
+    memory: WorkflowMemory, service: CompactionService
+) -> None:
+    sessions = [f"s{n}" for n in range(20)]
+    for session in sessions:
+        await _fill(memory, 2, session=session)
+    await service.compact_session("s3")
+    await _fill(memory, 3, start=2, session="s3")
+    before = {session: await memory.workflows(session) for session in sessions}
+    commits = memory.memori.statistics.batches
+    for session in sessions:
+        service.request(session)
+    await service.drain()
+    assert memory.memori.statistics.batches - commits < len(sessions) / 2
+    assert await _live_rows(memory) == 0
+    for session in sessions:
+        assert await service.read_session(session) == before[session]
+        assert (await service.get_ledger(session))[-1].record_ids
+        assert await service.get_session_patterns(session)
+    metrics = await service.get_compaction_metrics()
+    assert (metrics.sessions, metrics.num_memories) == (20, 43)
+    assert (metrics.worker.done, metrics.worker.failed) == (20, 0)
+
+
+async def test_a_long_session_among_others_is_packed_to_its_end(
+    memory: WorkflowMemory, service: CompactionService
+) -> None:
+    rows = [
+        workflow(f"long{n:04}", session_id="long", created_at=START + n)
+        for n in range(BATCH_RECORDS + 5)
+    ]
+    await memory.memori.commit(*(partial(_store, row=row) for row in rows))
+    for session in ("a", "b"):
+        await _fill(memory, 2, session=session)
+    for session in ("a", "long", "b"):
+        service.request(session)
+    await service.drain()
+    assert await _live_rows(memory) == 0
+    assert len(await service.read_session("long")) == BATCH_RECORDS + 5
+
+
+async def test_a_damaged_session_fails_alone(
+    memory: WorkflowMemory, service: CompactionService, caplog: pytest.LogCaptureFixture
+) -> None:
+    for session in ("a", "bad", "b"):
+        await _fill(memory, 2, session=session)
+    await service.compact_session("bad")
+    sql = "UPDATE archives SET body = ? WHERE session_id = 'bad'"
+    await memory.memori.commit(lambda tx: tx.execute(sql, (b"no archive",)).rowcount)
+    await _fill(memory, 1, start=2, session="bad")
+    for session in ("a", "bad", "b"):
+        service.request(session)
+    with caplog.at_level(logging.ERROR, "genesis.memory"):
+        await service.drain()
+    assert "compaction of session bad failed" in caplog.text
+    worker = (await service.get_compaction_metrics()).worker
+    assert (worker.done, worker.failed) == (3, 1)
+    assert await _live_rows(memory) == 1
+    for session in ("a", "b"):
+        assert len(await service.read_session(session)) == 2
+
+
 async def test_a_failure_in_the_background_is_logged_and_counted(
     memory: WorkflowMemory, service: CompactionService, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -267,6 +334,26 @@ def test_the_queue_is_bounded_and_drops_repeats() -> None:
     worker.wait()
     assert served == ["first", "a", "b"]
     assert worker.statistics.refused == 1
+
+
+def test_those_who_ask_soon_after_one_another_are_served_together() -> None:
+    together, all_served = list[str](), threading.Event()
+
+    def serve_together(sessions: Sequence[str]) -> None:
+        together.extend(sessions)
+        all_served.set()
+
+    # Nobody waits, and the first alone would wait for a minute: the last that fits begins it.
+    worker = CompactionWorker(together.append, serve_together=serve_together, gather_s=60)
+    for n in range(TOGETHER):
+        worker.request(str(n))
+    assert all_served.wait(30)
+    assert together == [str(n) for n in range(TOGETHER)]
+    # Who waits for what is asked is not kept waiting.
+    worker.request("late")
+    worker.wait()
+    assert together[-1] == "late"
+    assert worker.statistics.done == TOGETHER + 1
 
 
 def test_an_idle_worker_takes_short_steps_until_none_is_left() -> None:
