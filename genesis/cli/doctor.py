@@ -33,6 +33,7 @@ _EXTRAS = {
     "pytest": ("the tester", "agents"),
     "coverage": ("line coverage", "agents"),
     "ruff": ("the debugger's findings", "agents"),
+    "mcp": ("memory and tools over MCP", "mcp"),
     "uvicorn": ("serving agents over HTTP", "serve"),
 }
 
