@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from langgraph.graph import END, START, StateGraph
 
@@ -51,7 +51,7 @@ def _resumed() -> Any:
     return builder.compile()
 
 
-def _entry(state: RunState) -> str:
+async def _entry(state: RunState) -> str:
     return state.entry
 
 
@@ -68,7 +68,7 @@ def _with_execution(builder: Any) -> Any:
     return builder
 
 
-def _after_execution(state: RunState) -> str:
+async def _after_execution(state: RunState) -> str:
     if state.paused:
         return END
     return "htdag" if state.objections and not state.errors else "record"
@@ -103,12 +103,19 @@ def _builder(failed: str) -> Any:
     return builder
 
 
-def _unless_failed(following: str, failed: str) -> Callable[[RunState], str]:
-    return lambda state: failed if state.errors else following
+# All edges are chosen by coroutines: LangGraph would run plain functions in a thread.
+_Choice: TypeAlias = Callable[[RunState], Awaitable[str]]
 
 
-def _replan_or(following: str, failed: str) -> Callable[[RunState], str]:
-    def choose(state: RunState) -> str:
+def _unless_failed(following: str, failed: str) -> _Choice:
+    async def choose(state: RunState) -> str:
+        return failed if state.errors else following
+
+    return choose
+
+
+def _replan_or(following: str, failed: str) -> _Choice:
+    async def choose(state: RunState) -> str:
         if state.errors:
             return failed
         return "htdag" if state.objections else following

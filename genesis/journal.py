@@ -12,7 +12,7 @@ from genesis.execution.events import AttemptEnded, AttemptProgress, ExecutionEve
 from genesis.tasks.task import AttemptOutcome
 from infrastructure.clock import Clock
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.run_leases import LeaseLost
+from infrastructure.memory.memori.run_journal import LeaseLost
 
 T = TypeVar("T")
 

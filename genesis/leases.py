@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from genesis.active import ActiveRun
 from infrastructure.errors import StoreError
-from infrastructure.memory.memori.run_leases import LeaseLost
+from infrastructure.memory.memori.run_journal import LeaseLost
 from infrastructure.memory.workflow_memory import WorkflowMemory
 
 log = logging.getLogger("genesis")

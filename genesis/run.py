@@ -24,7 +24,8 @@ from genesis.state import RunState
 from genesis.tasks.task import Task, TaskOutput
 from infrastructure.errors import GenesisError, StoreError
 from infrastructure.memory.finished_run import AcceptedRun
-from infrastructure.memory.memori.run_leases import Holder, LeaseLost
+from infrastructure.memory.memori.run_journal import LeaseLost
+from infrastructure.memory.memori.run_leases import Holder
 from infrastructure.memory.memori.runs import OPEN_STATES, RUNNING, WAITING, RunRecord
 from infrastructure.processes import is_dead
 from infrastructure.redaction import hide_secrets

@@ -19,7 +19,7 @@ from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import FinishedRun
 from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.outcomes import OutcomeRecord
-from infrastructure.memory.memori.run_leases import LeaseLost
+from infrastructure.memory.memori.run_journal import LeaseLost
 from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis.memory")

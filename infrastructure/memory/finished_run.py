@@ -231,13 +231,11 @@ def _plan_record(run: FinishedRun) -> PlanRecord | None:
 def _finish(
     tx: Tx, run: FinishedRun, workflow: Workflow, plan: PlanRecord | None, finished_at: float
 ) -> bool:
-    started_at = run.started_at
-    if started_at is None:
-        started_at = max(0.0, finished_at - run.duration_s)
-    record = RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version)
-    AcceptedRun(record, run.parent_run_id)(tx)  # no matter if it is there, as it mostly is
-    if run.fence is not None:
-        run_leases.require(tx, run.run_id, run.fence)
+    held = run_leases.holder(tx, run.run_id)
+    if held is None:
+        _accept_late(tx, run, finished_at)
+    elif run.fence is not None:
+        run_leases.require_held(held, run.run_id, run.fence)
     if not runs.finish_run(
         tx,
         run.run_id,
@@ -264,3 +262,12 @@ def _finish(
             created_at=finished_at,
         )
     return True
+
+
+def _accept_late(tx: Tx, run: FinishedRun, finished_at: float) -> None:
+    """Store a run that was not accepted before it was worked on."""
+    started_at = run.started_at
+    if started_at is None:
+        started_at = max(0.0, finished_at - run.duration_s)
+    record = RunRecord(run.run_id, run.session_id, run.request, started_at, version=run.version)
+    AcceptedRun(record, run.parent_run_id)(tx)

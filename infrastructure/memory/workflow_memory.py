@@ -129,13 +129,9 @@ class WorkflowMemory:
             LeaseLost: another process works on the run.
         """
         memori = await self.ready()
-
-        def append(tx: Tx) -> int:
-            if fence is not None:
-                run_leases.require(tx, run_id, fence)
-            return run_journal.append_lines(tx, run_id, lines, first_seq)
-
-        (last,) = await memori.commit(append)
+        (last,) = await memori.commit(
+            lambda tx: run_journal.append_lines(tx, run_id, lines, first_seq, fence)
+        )
         return int(last)
 
     async def append_next(self, run_id: str, line: str, events: int, dead: str = "") -> bool:

@@ -19,7 +19,17 @@ _LEVEL: Final = 3
 _TOGETHER: Final = 100
 
 
-def append_lines(tx: Tx, run_id: str, lines: Sequence[str], first_seq: int | None = None) -> int:
+class LeaseLost(StoreError):
+    """Another process works on the run now; nothing was written."""
+
+
+def append_lines(
+    tx: Tx,
+    run_id: str,
+    lines: Sequence[str],
+    first_seq: int | None = None,
+    fence: int | None = None,
+) -> int:
     """Add events to the journal of a run that is not over.
 
     Args:
@@ -28,28 +38,20 @@ def append_lines(tx: Tx, run_id: str, lines: Sequence[str], first_seq: int | Non
         first_seq: the number of the first event, counted from 1; events whose numbers are already
             there are left as they are, so that a repeated call changes nothing. None goes on
             after the last.
+        fence: of the lease under which the run is worked on; None writes without one.
 
     Returns:
-        The number of the last event in the journal.
+        The number of the last of these events in the journal.
 
     Raises:
         InputError: no such run, or it is over.
+        LeaseLost: another process works on the run.
     """
-    row = tx.execute(
-        "SELECT state, (SELECT COALESCE(MAX(seq), 0) FROM run_events"
-        " WHERE run_events.tenant = runs.tenant AND run_events.run_id = runs.run_id)"
-        " FROM runs WHERE tenant = ? AND run_id = ?",
-        (tx.tenant, run_id),
-    ).fetchone()
-    if row is None:
-        raise InputError(f"there is no run {run_id!r}")
-    state, last = row
-    if state not in OPEN_STATES:
-        raise InputError(f"run {run_id!r} is {state}: its journal is closed")
-    seq = last + 1 if first_seq is None else first_seq
+    require_open(tx, run_id, fence)
+    first = last_number(tx, run_id) + 1 if first_seq is None else first_seq
     for start in range(0, len(lines), _TOGETHER):
         rows = [
-            (tx.tenant, run_id, seq + number, lines[number])
+            (tx.tenant, run_id, first + number, lines[number])
             for number in range(start, min(start + _TOGETHER, len(lines)))
         ]
         tx.execute(
@@ -57,7 +59,26 @@ def append_lines(tx: Tx, run_id: str, lines: Sequence[str], first_seq: int | Non
             " ON CONFLICT DO NOTHING",
             [value for row in rows for value in row],
         )
-    return max(last, seq + len(lines) - 1)
+    return first + len(lines) - 1
+
+
+def require_open(tx: Tx, run_id: str, fence: int | None = None) -> None:
+    """Refuse to write for a run that is over, or that another works on.
+
+    Raises:
+        InputError: no such run, or it is over.
+        LeaseLost: another process works on the run.
+    """
+    row = tx.execute(
+        "SELECT state, fence FROM runs WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id)
+    ).fetchone()
+    if row is None:
+        raise InputError(f"there is no run {run_id!r}")
+    state, current = row
+    if fence not in (None, current):
+        raise LeaseLost(f"another process has taken over run {run_id!r}; this one writes no more")
+    if state not in OPEN_STATES:
+        raise InputError(f"run {run_id!r} is {state}: its journal is closed")
 
 
 def last_number(tx: Tx, run_id: str) -> int:

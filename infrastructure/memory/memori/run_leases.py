@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infrastructure.errors import StoreError
 from infrastructure.memory.memori.dialect import Tx
-from infrastructure.memory.memori.run_journal import append_lines, last_number
+from infrastructure.memory.memori.run_journal import LeaseLost, append_lines, last_number
 from infrastructure.memory.memori.runs import OPEN_STATES, RUNNING
 from infrastructure.memory.memori.sql import marks
-
-
-class LeaseLost(StoreError):
-    """Another process works on the run now; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def renew(tx: Tx, run_id: str, fence: int, until: float) -> str | None:
     Raises:
         LeaseLost: it was taken by another.
     """
-    found = require(tx, run_id, fence)
+    found = require_held(holder(tx, run_id), run_id, fence)
     tx.execute(
         "UPDATE runs SET lease_until = ? WHERE tenant = ? AND run_id = ?",
         (until, tx.tenant, run_id),
@@ -100,7 +95,7 @@ def release(tx: Tx, run_id: str, fence: int, state: str) -> None:
     Raises:
         LeaseLost: it was taken by another.
     """
-    require(tx, run_id, fence)
+    require_held(holder(tx, run_id), run_id, fence)
     tx.execute(
         "UPDATE runs SET owner = '', lease_until = 0, state = ? WHERE tenant = ? AND run_id = ?",
         (state, tx.tenant, run_id),
@@ -137,16 +132,15 @@ def append_unheld(
     return True
 
 
-def require(tx: Tx, run_id: str, fence: int) -> Holder:
-    """The holder of a lease that must be this one.
+def require_held(held: Holder | None, run_id: str, fence: int) -> Holder:
+    """Refuse a lease that is not this one.
 
     Raises:
         LeaseLost: it is another.
     """
-    found = holder(tx, run_id)
-    if found is None or found.fence != fence:
+    if held is None or held.fence != fence:
         raise LeaseLost(f"another process has taken over run {run_id!r}; this one writes no more")
-    return found
+    return held
 
 
 def left_behind(tx: Tx, now: float, dead: Sequence[str] = (), limit: int = 1000) -> list[str]:
