@@ -113,10 +113,7 @@ class RemoteAgent:
             read = await source.read(http)
             assert read is not None
             link = await open_link(target, read.wire, http)
-            offered = await _extended(link, source, target, read.wire)
-            if offered is not read.wire:
-                await link.aclose()
-                link = await open_link(target, offered, http)
+            link, offered = await _extended(link, source, target, read.wire, http)
             card = card_from_wire(offered, url, name, task_types)
         except BaseException as error:
             await http.aclose()
@@ -172,6 +169,7 @@ class RemoteAgent:
         finally:
             await self._finish(step, following)
             await events.aclose()
+            await files.aclose()
 
     async def cancel(self, task_id: str) -> None:
         """Ask the agent to stop a task; tries for 5 seconds at most."""
@@ -271,17 +269,18 @@ class RemoteAgent:
 
 
 async def _extended(
-    link: Link, source: CardSource, target: Target, public: pb.AgentCard
-) -> pb.AgentCard:
+    link: Link, source: CardSource, target: Target, public: pb.AgentCard, http: httpx.AsyncClient
+) -> tuple[Link, pb.AgentCard]:
     """The card for those who are known, where there is one and we are; else the public one."""
     if not (public.capabilities.extended_agent_card and target.token):
-        return public
+        return link, public
     try:
         extended = await link.extended_card()
         source.require_signed(extended)
+        better = await open_link(target, extended, http)
     except Exception as error:  # noqa: BLE001 - the public card says enough to go on with
-        log.warning(
-            "the extended card of %s is not used: %s", target.url, as_ours(error, target.url)
-        )
-        return public
-    return extended
+        ours = as_ours(error, target.url)
+        log.warning("the extended card of %s is not used: %s", target.url, ours)
+        return link, public
+    await link.aclose()
+    return better, extended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import httpx
@@ -46,13 +46,9 @@ class FileFetcher:
             origin_of(url): Target(url, timeout_s=target.timeout_s) for url in origins
         }
         self._targets[self._own] = target
+        self._clients: dict[str, httpx.AsyncClient] = {}
         self._bytes_left = MAX_FETCHED_BYTES
         self._files_left = _MAX_FETCHED_FILES
-
-    @property
-    def origins(self) -> Collection[Origin]:
-        """Where files may come from."""
-        return self._targets.keys()
 
     async def fetch(self, parts: tuple[Part, ...]) -> Fetched:
         """The parts, those by URL turned into bytes where their origin allows it."""
@@ -78,6 +74,18 @@ class FileFetcher:
             got.refused
         )
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    def _client(self, target: Target) -> httpx.AsyncClient:
+        client = self._clients.get(target.url)
+        if client is None:
+            limits = Limits(response_bytes=MAX_FETCHED_BYTES, json_values=None)
+            client = self._clients[target.url] = replace(target, limits=limits).http()
+        return client
+
     async def _with_bytes(self, part: Part, url: str) -> Part:
         try:
             target = self._targets.get(origin_of(url))
@@ -89,19 +97,19 @@ class FileFetcher:
                 f"the file at {shown} was not fetched: it is not at the agent's own origin; "
                 "allow_files_from= allows others"
             )
-        if self._files_left <= 0:
+        if self._files_left <= 0 or self._bytes_left <= 0:
             raise AgentError(f"the file at {shown} was not fetched: there are too many files")
         self._files_left -= 1
-        limits = Limits(response_bytes=self._bytes_left, json_values=None)
         try:
-            async with replace(target, limits=limits).http() as http:
-                response = await http.get(url)
-                response.raise_for_status()
+            response = await self._client(target).get(url)
+            response.raise_for_status()
         except (httpx.HTTPError, AgentError) as error:
             raise AgentError(
                 f"the file at {shown} was not fetched: {as_ours(error, url)}"
             ) from error
         self._bytes_left -= len(response.content)
+        if self._bytes_left < 0:
+            raise AgentError(f"the file at {shown} was not kept: the files are too large together")
         name = part.filename or httpx.URL(url).path.rsplit("/", 1)[-1]
         kind = part.media_type or response.headers.get("content-type", "").partition(";")[0]
         return Part(raw=response.content, media_type=kind[:100], filename=name[:200])

@@ -108,7 +108,7 @@ def open_channel(place: GrpcPlace, max_bytes: int) -> Any:
         ("grpc.max_send_message_length", 2 * _MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", _MAX_HEADER_BYTES),
         ("grpc.default_authority", f"{place.host}:{place.port}"),
-        # Compressed messages could unfold beyond every bound: 1 is "identity" alone.
+        # A compressed message is unfolded before its size is checked: 1 is "identity" alone.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         # A proxy or a service config would lead where nothing was checked.
         ("grpc.enable_http_proxy", 0),
