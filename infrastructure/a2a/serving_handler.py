@@ -59,6 +59,7 @@ class ServedHandler(DefaultRequestHandler):
         """Send a message and wait for the task's end, unless asked not to."""
         validate_proto_required_fields(params)
         check_tenant(context)
+        await self._name_context(params.message, context)
         key, earlier = await self._claim(params, context)
         if earlier is not None:
             return await self._again(earlier, params, context)
@@ -78,6 +79,7 @@ class ServedHandler(DefaultRequestHandler):
         """Send a message and follow what comes of it."""
         validate_proto_required_fields(params)
         check_tenant(context)
+        await self._name_context(params.message, context)
         key, earlier = await self._claim(params, context)
         if earlier is not None:
             async for event in self._follow_again(earlier, params, context):
@@ -153,6 +155,12 @@ class ServedHandler(DefaultRequestHandler):
             task.id, call_context=context, context_id=task.context_id
         )
         await active.enqueue_request(again)
+
+    async def _name_context(self, message: pb.Message, context: ServerCallContext) -> None:
+        """A message that names a task alone is in its context; the SDK knows only live ones."""
+        if message.task_id and not message.context_id:
+            task = await self.tasks.get(message.task_id, context)
+            message.context_id = "" if task is None else task.context_id
 
     # How a message is known again
 

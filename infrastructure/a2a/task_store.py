@@ -7,6 +7,7 @@ context, time, server) and its body are two items of one commit, so that listing
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -57,6 +58,7 @@ class MemoriTaskStore(ServedTasks):
         self._minutes = retention_s / 60
         self._stores: dict[str, MemoriStore] = {}
         self._live: dict[_Key, pb.Task] = {}
+        self._turning: dict[_Key, asyncio.Event] = {}
         self._ended = 0
 
     async def save(self, task: pb.Task, context: ServerCallContext) -> None:
@@ -65,18 +67,18 @@ class MemoriTaskStore(ServedTasks):
         known = self._live.get((caller, task.id))
         kept = pb.Task()
         kept.CopyFrom(task)
-        if known is None or _phase(known) != _phase(task):
-            await self._write(kept, caller)
-        if _phase(task) == "open":
+        if known is not None and _phase(known) == _phase(task):
             self._live[caller, task.id] = kept
         else:
-            self._live.pop((caller, task.id), None)
-            await self._forget_oldest(caller)
+            await self._turn(kept, caller)
         self.saved(task.id)
 
     async def get(self, task_id: str, context: ServerCallContext) -> pb.Task | None:
         """A caller's task; one that a dead process left is adopted first."""
         caller = caller_of(context)
+        turning = self._turning.get((caller, task_id))
+        if turning is not None:  # the SDK's followers see its end before it is stored
+            await turning.wait()
         live = self._live.get((caller, task_id))
         if live is not None:
             copy = pb.Task()
@@ -160,6 +162,22 @@ class MemoriTaskStore(ServedTasks):
     def open_tasks(self) -> list[tuple[pb.Task, Caller]]:
         """What this process works on."""
         return [(task, caller) for (caller, _), task in self._live.items()]
+
+    async def _turn(self, task: pb.Task, caller: Caller) -> None:
+        """Store a task that has begun, waits, goes on or has ended."""
+        key = caller, task.id
+        turning = self._turning[key] = asyncio.Event()
+        try:
+            await self._write(task, caller)
+            if _phase(task) == "open":
+                self._live[key] = task
+            else:
+                self._live.pop(key, None)
+        finally:
+            del self._turning[key]
+            turning.set()
+        if _phase(task) != "open":
+            await self._forget_oldest(caller)
 
     async def _write(self, task: pb.Task, caller: Caller) -> None:
         heads, bodies = _places(caller)

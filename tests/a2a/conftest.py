@@ -1,3 +1,4 @@
 from remote_peers import peer, serve_grpc
+from serving_world import worlds
 
-__all__ = ["peer", "serve_grpc"]
+__all__ = ["peer", "serve_grpc", "worlds"]

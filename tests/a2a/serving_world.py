@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc.aio
 import httpx
+import pytest
 from loopback import Served
 from serving_wires import Grpc, JsonRpc, Rest, Wire
 
@@ -28,7 +29,7 @@ class World:
     served: Served
     grpc_server: Any
     channel: Any
-    headers: dict[str, str] = field(default_factory=dict[str, str])
+    stopped: bool = False
 
     def wire(self, binding: str, token: str = "") -> Wire:
         """One binding, as whoever holds the token."""
@@ -40,7 +41,10 @@ class World:
         return Grpc(self.channel, headers)
 
     async def stop(self) -> None:
-        """As a server that is told to."""
+        """As a server that is told to; once."""
+        if self.stopped:
+            return
+        self.stopped = True
         await self.channel.close()
         await self.http.aclose()
         await self.grpc_server.stop(0)
@@ -54,27 +58,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def open_world(serve: Serve, make: Callable[[str, str], A2AServer]) -> World:
-    """Serve what a function makes for an HTTP URL and a gRPC address."""
-    address = f"127.0.0.1:{free_port()}"
-    made: list[A2AServer] = []
+class Worlds:
+    """Opens servers, and stops those that nobody stopped."""
 
-    def app(url: str) -> Any:
-        made.append(make(url, address))
-        return made[0].app()
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self._opened: list[World] = []
 
-    served = await serve(app)
-    grpc_server = made[0].grpc(address)
-    await grpc_server.start()
-    return World(
-        made[0],
-        served.url,
-        address,
-        httpx.AsyncClient(timeout=20),
-        served,
-        grpc_server,
-        grpc.aio.insecure_channel(address),
-    )
+    async def __call__(self, make: Callable[[str, str], A2AServer]) -> World:
+        """Serve what a function makes for an HTTP URL and a gRPC address."""
+        address = f"127.0.0.1:{free_port()}"
+        made: list[A2AServer] = []
+
+        def app(url: str) -> Any:
+            made.append(make(url, address))
+            return made[0].app()
+
+        served = await self._serve(app)
+        grpc_server = made[0].grpc(address)
+        await grpc_server.start()
+        channel = grpc.aio.insecure_channel(address)
+        http = httpx.AsyncClient(timeout=20)
+        world = World(made[0], served.url, address, http, served, grpc_server, channel)
+        self._opened.append(world)
+        return world
+
+    async def aclose(self) -> None:
+        """Stop what still runs."""
+        for world in self._opened:
+            await world.stop()
 
 
-Worlds: TypeAlias = AsyncIterator[World]
+@pytest.fixture
+async def worlds(serve: Serve) -> AsyncIterator[Worlds]:
+    """Opens servers for one test."""
+    opened = Worlds(serve)
+    yield opened
+    await opened.aclose()

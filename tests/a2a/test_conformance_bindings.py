@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -22,21 +21,19 @@ from serving_wires import (
     state_of,
     streamed,
 )
-from serving_world import Serve, World, open_world
+from serving_world import World, Worlds
 
 from genesis.server.test_mode import INPUT_MODES, PUSH_HOSTS, TestModeAgent
 from infrastructure.a2a.serving import A2AServer, PushPolicy, ServedAgent
 
 
 @pytest.fixture
-async def world(serve: Serve) -> AsyncIterator[World]:
+async def world(worlds: Worlds) -> World:
     served = ServedAgent(TestModeAgent(), idempotent=False, input_modes=INPUT_MODES)
     policy = PushPolicy(allowed_hosts=PUSH_HOSTS)
-    opened = await open_world(
-        serve, lambda url, address: A2AServer(served, url=url, grpc_url=address, push=policy)
+    return await worlds(
+        lambda url, address: A2AServer(served, url=url, grpc_url=address, push=policy)
     )
-    yield opened
-    await opened.stop()
 
 
 @pytest.fixture(params=BINDINGS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from serving_wires import JSON, message
-from serving_world import Serve, World, open_world
+from serving_world import World, Worlds
 
 from genesis.server.test_mode import INPUT_MODES, TestModeAgent
 from infrastructure.a2a.serving import JSONRPC_PATH, REST_PATH, A2AServer, ServedAgent
@@ -18,13 +17,9 @@ CARD_PATH = "/.well-known/agent-card.json"
 
 
 @pytest.fixture
-async def world(serve: Serve) -> AsyncIterator[World]:
+async def world(worlds: Worlds) -> World:
     served = ServedAgent(TestModeAgent(), idempotent=False, input_modes=INPUT_MODES)
-    opened = await open_world(
-        serve, lambda url, address: A2AServer(served, url=url, grpc_url=address)
-    )
-    yield opened
-    await opened.stop()
+    return await worlds(lambda url, address: A2AServer(served, url=url, grpc_url=address))
 
 
 def _rpc(method: str, **params: Any) -> dict[str, Any]:

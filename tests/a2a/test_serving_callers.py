@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from serving_wires import BINDINGS, WireError, message, send, state_of
-from serving_world import Serve, World, open_world
+from serving_world import World, Worlds
 
 from genesis.server.test_mode import TestModeAgent
 from genesis.testing import FakeAgent
@@ -33,13 +32,11 @@ def authenticate(token: str | None) -> Caller | None:
 
 
 @pytest.fixture
-async def world(serve: Serve) -> AsyncIterator[World]:
+async def world(worlds: Worlds) -> World:
     def make(url: str, address: str) -> A2AServer:
         return A2AServer(TestModeAgent(), url=url, grpc_url=address, authenticate=authenticate)
 
-    opened = await open_world(serve, make)
-    yield opened
-    await opened.stop()
+    return await worlds(make)
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
@@ -129,11 +126,11 @@ async def test_the_card_is_for_everybody_and_the_extended_one_for_callers(world:
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
-async def test_what_is_too_large_is_refused_before_it_is_read(serve: Serve, binding: str) -> None:
+async def test_what_is_too_large_is_refused_before_it_is_read(worlds: Worlds, binding: str) -> None:
     fake = FakeAgent("a")
     limits = ServingLimits(max_body_bytes=10_000)
-    world = await open_world(
-        serve, lambda url, address: A2AServer(fake, url=url, grpc_url=address, limits=limits)
+    world = await worlds(
+        lambda url, address: A2AServer(fake, url=url, grpc_url=address, limits=limits)
     )
     raw = base64.b64encode(b"x" * 20_000).decode()
     large = {**message(), "parts": [{"raw": raw}]}
@@ -141,11 +138,10 @@ async def test_what_is_too_large_is_refused_before_it_is_read(serve: Serve, bind
         await world.wire(binding).call("SendMessage", {"message": large})
     assert caught.value.native in (413, "RESOURCE_EXHAUSTED")
     assert fake.calls == 0
-    await world.stop()
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
-async def test_a_caller_may_not_ask_without_end(serve: Serve, binding: str) -> None:
+async def test_a_caller_may_not_ask_without_end(worlds: Worlds, binding: str) -> None:
     limits = ServingLimits(requests_per_minute=5)
     served = ServedAgent(TestModeAgent())
 
@@ -154,7 +150,7 @@ async def test_a_caller_may_not_ask_without_end(serve: Serve, binding: str) -> N
             served, url=url, grpc_url=address, authenticate=authenticate, limits=limits
         )
 
-    world = await open_world(serve, make)
+    world = await worlds(make)
     ann, bob = world.wire(binding, "ann-token"), world.wire(binding, "bob-token")
     for _ in range(5):
         await ann.call("ListTasks", {})
@@ -162,11 +158,10 @@ async def test_a_caller_may_not_ask_without_end(serve: Serve, binding: str) -> N
         await ann.call("ListTasks", {})
     assert caught.value.native in (429, "RESOURCE_EXHAUSTED")
     await bob.call("ListTasks", {})  # who is quiet is not held up
-    await world.stop()
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
-async def test_tokens_cannot_be_guessed_at_without_end(serve: Serve, binding: str) -> None:
+async def test_tokens_cannot_be_guessed_at_without_end(worlds: Worlds, binding: str) -> None:
     limits = ServingLimits(requests_per_minute=5)
 
     def make(url: str, address: str) -> A2AServer:
@@ -174,7 +169,7 @@ async def test_tokens_cannot_be_guessed_at_without_end(serve: Serve, binding: st
             TestModeAgent(), url=url, grpc_url=address, authenticate=authenticate, limits=limits
         )
 
-    world = await open_world(serve, make)
+    world = await worlds(make)
     seen: list[object] = []
     for number in range(7):
         with pytest.raises(WireError) as caught:
@@ -182,7 +177,6 @@ async def test_tokens_cannot_be_guessed_at_without_end(serve: Serve, binding: st
         seen.append(caught.value.native)
     last = {"GRPC": "RESOURCE_EXHAUSTED"}.get(binding, 429)
     assert seen == [REFUSED[binding]] * 5 + [last] * 2
-    await world.stop()
 
 
 def test_a_bucket_refills_with_time() -> None:
@@ -195,15 +189,13 @@ def test_a_bucket_refills_with_time() -> None:
     assert [rates.take("a") for _ in range(3)] == [True, True, False]
 
 
-async def test_what_breaks_inside_is_not_shown(serve: Serve, caplog: Any) -> None:
+async def test_what_breaks_inside_is_not_shown(worlds: Worlds, caplog: Any) -> None:
     class Broken(FakeAgent):
         async def send(self, message: Any) -> Any:
             raise RuntimeError("secret s3cret")
             yield
 
-    world = await open_world(
-        serve, lambda url, address: A2AServer(Broken("a"), url=url, grpc_url=address)
-    )
+    world = await worlds(lambda url, address: A2AServer(Broken("a"), url=url, grpc_url=address))
     for binding in BINDINGS:
         try:
             answer = str(await send(world.wire(binding), f"m-{binding}"))

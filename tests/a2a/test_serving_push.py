@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from serving_wires import BINDINGS, Wire, WireError, message, send
-from serving_world import Serve, World, open_world
+from serving_world import Serve, World, Worlds
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -42,13 +41,10 @@ class Hook:
 
 
 @pytest.fixture
-async def world(serve: Serve) -> AsyncIterator[World]:
-    opened = await open_world(
-        serve,
+async def world(worlds: Worlds) -> World:
+    return await worlds(
         lambda url, address: A2AServer(TestModeAgent(), url=url, grpc_url=address, push=POLICY),
     )
-    yield opened
-    await opened.stop()
 
 
 @pytest.fixture
@@ -205,7 +201,7 @@ async def test_what_would_break_a_header_is_refused(wire: Wire, token: str) -> N
 
 
 async def test_a_name_that_turns_private_after_it_was_registered_gets_nothing(
-    serve: Serve, hook: Any, monkeypatch: pytest.MonkeyPatch
+    worlds: Worlds, hook: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
     real = loop.getaddrinfo
@@ -218,8 +214,7 @@ async def test_a_name_that_turns_private_after_it_was_registered_gets_nothing(
 
     monkeypatch.setattr(loop, "getaddrinfo", rebinding)
     policy = PushPolicy(tries=1, timeout_s=1)
-    world = await open_world(
-        serve,
+    world = await worlds(
         lambda url, address: A2AServer(TestModeAgent(), url=url, grpc_url=address, push=policy),
     )
     wire = world.wire("JSONRPC")
