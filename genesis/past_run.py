@@ -125,7 +125,8 @@ class _JournalReader:
 
     def __init__(self) -> None:
         self._past: PastRun | None = None
-        self._segment_began = self._last_at = 0.0
+        self._segment_began: float | None = None
+        self._last_at = 0.0
         self._open: dict[str, AttemptStarted] = {}
 
     def read(self, event: JsonObject) -> None:
@@ -135,8 +136,10 @@ class _JournalReader:
             self._segment_began = self._last_at = _seconds(at)
         elif kind in _READERS:
             event_type, take = _READERS[kind]
-            take(self, self._past, revive(event_type, event))
-        self._last_at = max(self._last_at, _seconds(at))
+            told = revive(event_type, event)
+            if kind != "RunResumed":  # nobody worked on it until then
+                self._last_at = max(self._last_at, _seconds(at))
+            take(self, self._past, told)
         self._past.events += 1
 
     def past_run(self) -> PastRun:
@@ -157,7 +160,9 @@ class _JournalReader:
         )
 
     def _end_segment(self, past: PastRun) -> None:
-        past.worked_s += max(0.0, self._last_at - self._segment_began)
+        if self._segment_began is not None:
+            past.worked_s += max(0.0, self._last_at - self._segment_began)
+        self._segment_began = None
 
     def resumed(self, past: PastRun, event: RunResumed) -> None:
         self._end_segment(past)
@@ -170,6 +175,7 @@ class _JournalReader:
             past.timeout_s = past.worked_s + event.timeout_s
 
     def paused(self, past: PastRun, event: RunPaused) -> None:
+        self._end_segment(past)
         past.paused, past.decided = event, False
         past.state.paused = event.reason
         self._open.clear()  # they wait, and are told of again

@@ -65,12 +65,94 @@ def run(
     model: Model = None,
     session: Annotated[str | None, typer.Option(help="Groups runs; made up by default.")] = None,
     workspace: Workspace = None,
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask first: plan, cost:USD, task:TYPE. May be given several times."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Do what is asked: the answer on stdout, the plan, progress and receipt on stderr."""
+    """Do what is asked: the answer on stdout, the plan, progress and receipt on stderr.
+
+    Leaves with 1 when it failed, 3 when the money did not reach, 4 when it waits for an approval,
+    and 130 when Ctrl-C interrupted it.
+    """
     from genesis.cli.run import RunOptions, run_command
 
-    run_command(RunOptions(request, budget, timeout, model, session, workspace), as_json=as_json)
+    asked = tuple(approve or ())
+    options = RunOptions(request, budget, timeout, model, session, workspace, asked)
+    run_command(options, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run_id: RunId,
+    budget: Annotated[float | None, typer.Option(help="US dollars for the whole run.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds from now on.")] = None,
+    model: Model = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted or approved; nothing finished is done again."""
+    from genesis.cli.run import ResumeOptions, resume_command
+
+    resume_command(ResumeOptions(run_id, budget, timeout, model, workspace), as_json=as_json)
+
+
+ApprovalId = Annotated[
+    str | None, typer.Option("--id", help="Which question, where a run asks several.")
+]
+Comment = Annotated[str, typer.Option(help="Why; kept with the run.")]
+Later = Annotated[bool, typer.Option("--later", help="Only note it; resume the run yourself.")]
+
+
+@app.command()
+def approve(
+    run_id: RunId,
+    approval_id: ApprovalId = None,
+    edit: Annotated[
+        str | None,
+        typer.Option(
+            help="Approve with a change: the task's new description, the new limit in US dollars,"
+            " the answer to an agent, or @plan.json for a changed plan."
+        ),
+    ] = None,
+    comment: Comment = "",
+    later: Later = False,
+    as_json: Json = False,
+) -> None:
+    """Say yes to what a run waits for, and go on with it."""
+    from genesis.cli.run import DecisionOptions, ResumeOptions, decide_command
+
+    verb = "approve" if edit is None else "edit"
+    options = DecisionOptions(run_id, verb, approval_id, edit, comment)
+    decide_command(options, None if later else ResumeOptions(run_id), as_json=as_json)
+
+
+@app.command()
+def reject(
+    run_id: RunId,
+    approval_id: ApprovalId = None,
+    comment: Comment = "",
+    later: Later = False,
+    as_json: Json = False,
+) -> None:
+    """Say no to what a run waits for, and let it end or go another way."""
+    from genesis.cli.run import DecisionOptions, ResumeOptions, decide_command
+
+    options = DecisionOptions(run_id, "reject", approval_id, None, comment)
+    decide_command(options, None if later else ResumeOptions(run_id), as_json=as_json)
+
+
+@app.command()
+def cancel(
+    run_id: RunId,
+    reason: Annotated[str, typer.Option(help="Why; kept with the run.")] = "",
+    as_json: Json = False,
+) -> None:
+    """End a run for good, wherever it is worked on; what is finished is kept."""
+    from genesis.cli.run import cancel_command
+
+    cancel_command(run_id, reason, as_json=as_json)
 
 
 @app.command()

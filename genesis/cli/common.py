@@ -19,6 +19,7 @@ from infrastructure.text import strip_control
 FAILED: Final = 1
 USAGE: Final = 2
 OVER_BUDGET: Final = 3
+WAITING: Final = 4
 SIGNALLED: Final = 128  # and the signal's number: 130 for Ctrl-C
 
 T = TypeVar("T")

@@ -27,7 +27,13 @@ from genesis.events import (
     RunAccepted,
     TaskTypeInferred,
 )
-from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
+from genesis.execution.events import (
+    ApprovalRequested,
+    AttemptEnded,
+    AttemptStarted,
+    TaskEnded,
+    TaskStarted,
+)
 from genesis.result import OrchestrationResult, TaskReport
 from genesis.routing.ladder import Ladder
 from genesis.tasks.task import SUB_REQUEST, AttemptOutcome, TaskStatus
@@ -39,6 +45,7 @@ GLYPHS: Mapping[str, str] = {
     "completed": "✓",
     "failed": "✗",
     "skipped": "○",
+    "waiting": "?",
     "canceled": "■",
 }
 _TOLD_USD = 5e-5  # money below this is shown as nothing
@@ -96,6 +103,8 @@ class RunView:
             self._begin(event)
         elif isinstance(event, TaskStarted | AttemptStarted | AttemptEnded | TaskEnded):
             self._progress(event)
+        elif isinstance(event, ApprovalRequested):
+            self._wait(event)
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line, style="dim"))
@@ -110,6 +119,12 @@ class RunView:
         }
         if self._live is not None and not self._live.is_started:
             self._live.start()
+
+    def _wait(self, event: ApprovalRequested) -> None:
+        name = _task_name(event.run_id, event.task_id)
+        if name in self._tasks:
+            self._tasks[name].update(state=TaskStatus.WAITING.value, note="for a person")
+        self._draw(f"  {_state('waiting')} {event.approval.question}")
 
     def _progress(self, event: TaskStarted | AttemptStarted | AttemptEnded | TaskEnded) -> None:
         name = _task_name(event.run_id, event.task_id)
@@ -256,8 +271,25 @@ def _below(tasks: Iterable[TaskReport]) -> Iterator[TaskReport]:
 
 def failure_lines(result: OrchestrationResult) -> list[str]:
     """What went wrong, and the next command; a success may only lack its record."""
+    if result.state in ("waiting", "interrupted"):
+        return [f"warning: {error}" for error in result.errors]
     word = "warning" if result.success else "failed"
     lines = [f"{word}: {error}" for error in result.errors]
     if not result.success and result.version != "1.0":
         lines.append(f"why: genesis explain {result.run_id}")
+    return lines
+
+
+def next_steps(result: OrchestrationResult) -> list[str]:
+    """What to do about a run that stopped before its end."""
+    if result.state == "interrupted":
+        return [f"interrupted; what is finished is stored: genesis resume {result.run_id}"]
+    lines: list[str] = []
+    for approval in result.approvals:
+        answer = " --edit ANSWER" if approval.kind == "input" else ""
+        lines.append(f"waiting for approval {approval.id}: {approval.question}")
+        lines.append(
+            f"  genesis approve {result.run_id} --id {approval.id}{answer}"
+            f"   or: genesis reject {result.run_id} --id {approval.id}"
+        )
     return lines

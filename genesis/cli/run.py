@@ -1,16 +1,43 @@
-"""`genesis run` and `genesis plan`."""
+"""`genesis run`, `resume`, `approve`, `reject`, `cancel` and `plan`."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from genesis.cli.common import FAILED, OVER_BUDGET, cli_settings, print_json, run_async
-from genesis.cli.render import RunView, consoles, failure_lines, plan_tree, receipt
-from genesis.errors import InputError
+import orjson
+
+from genesis.cli.common import (
+    FAILED,
+    OVER_BUDGET,
+    SIGNALLED,
+    WAITING,
+    cli_settings,
+    print_json,
+    run_async,
+)
+from genesis.cli.render import RunView, consoles, failure_lines, next_steps, plan_tree, receipt
+from genesis.cli.runs import open_memory
+from genesis.errors import InputError, UnknownRun
+from genesis.events import RunEvent
+from genesis.execution.approvals import Verb
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.result import OrchestrationResult, RunFinished
 from genesis.tasks.task import AttemptOutcome
+from infrastructure.config import Settings
+from infrastructure.jsonvalue import JsonValue
+
+# What attempts under way may take once the process is told to end politely.
+_GRACE_S = 10.0
+
+_Events: TypeAlias = AsyncGenerator[RunEvent | RunFinished]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +50,164 @@ class RunOptions:
     model: str | None
     session: str | None
     workspace: str | None
+    approve: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOptions:
+    """What the command line gave to `genesis resume`."""
+
+    run_id: str
+    budget: float | None = None
+    timeout: float | None = None
+    model: str | None = None
+    workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionOptions:
+    """What the command line gave to `genesis approve` and `genesis reject`."""
+
+    run_id: str
+    verb: Verb
+    approval_id: str | None = None
+    edit: str | None = None
+    comment: str = ""
 
 
 def run_command(options: RunOptions, *, as_json: bool) -> None:
-    """Run a request; leave with 1 when it failed, 3 when the money did not reach."""
-    result = run_async(_run(options, as_json=as_json), as_json=as_json)
-    if not result.success:
-        raise SystemExit(OVER_BUDGET if _over_budget(result) else FAILED)
-
-
-async def _run(options: RunOptions, *, as_json: bool) -> OrchestrationResult:
-    out, err = consoles()
-    text = request_text(options.request)
+    """Run a request; see `_leave` for the exit codes."""
     settings = cli_settings(workspace=options.workspace, model=options.model)
+
+    def events(orchestrator: GenesisOrchestrator) -> _Events:
+        return orchestrator.stream(
+            request_text(options.request),
+            options.session,
+            budget_usd=options.budget,
+            timeout_s=options.timeout,
+            approve=options.approve,
+        )
+
+    _leave(*run_async(_shown(settings, events, options.budget, as_json=as_json), as_json=as_json))
+
+
+def resume_command(options: ResumeOptions, *, as_json: bool) -> None:
+    """Go on with a run; see `_leave` for the exit codes."""
+    _leave(*run_async(_resumed(options, as_json=as_json), as_json=as_json))
+
+
+def decide_command(
+    options: DecisionOptions, resume: ResumeOptions | None, *, as_json: bool
+) -> None:
+    """Decide what a run waits for, then go on with it."""
+    run_async(_decide(options), as_json=as_json)
+    if resume is not None:
+        resume_command(resume, as_json=as_json)
+    elif as_json:
+        print_json({"run_id": options.run_id, "decision": options.verb})
+    else:
+        _, err = consoles()
+        err.print(f"noted; go on with: genesis resume {options.run_id}", markup=False)
+
+
+def cancel_command(run_id: str, reason: str, *, as_json: bool) -> None:
+    """End a run for good; leave with 1 when it was over."""
+    ended = run_async(_cancel(run_id, reason), as_json=as_json)
+    if as_json:
+        print_json({"run_id": run_id, "canceled": ended})
+    else:
+        _, err = consoles()
+        said = "is told to end" if ended else "was over already"
+        err.print(f"run {run_id} {said}", markup=False)
+    if not ended:
+        raise SystemExit(FAILED)
+
+
+def _leave(result: OrchestrationResult, received: int | None) -> None:
+    """Leave with 1 when it failed, 3 when the money did not reach, 4 when it waits for a person,
+    and 128 and the signal's number when one interrupted it."""
+    if result.success:
+        return
+    if result.state == "waiting":
+        raise SystemExit(WAITING)
+    if received is not None:
+        raise SystemExit(SIGNALLED + received)
+    raise SystemExit(OVER_BUDGET if _over_budget(result) else FAILED)
+
+
+async def _resumed(
+    options: ResumeOptions, *, as_json: bool
+) -> tuple[OrchestrationResult, int | None]:
+    workspace = options.workspace or await _workspace_of(options.run_id)
+    settings = cli_settings(workspace=workspace, model=options.model)
+
+    def events(orchestrator: GenesisOrchestrator) -> _Events:
+        return orchestrator.stream_resumed(
+            options.run_id, budget_usd=options.budget, timeout_s=options.timeout
+        )
+
+    return await _shown(settings, events, options.budget, as_json=as_json)
+
+
+async def _workspace_of(run_id: str) -> str | None:
+    """The folder that a run was accepted for; None for one that says nothing of it."""
+    async with open_memory() as memory:
+        if await memory.run(run_id) is None:
+            raise UnknownRun(f"there is no run {run_id!r}: `genesis runs` lists them")
+        events = await memory.events(run_id)
+    said = events[0].get("workspace") if events else None
+    return said if isinstance(said, str) and said else None
+
+
+async def _decide(options: DecisionOptions) -> None:
+    settings = cli_settings(workspace=await _workspace_of(options.run_id))
     async with GenesisOrchestrator(settings=settings) as orchestrator:
+        await orchestrator.approve(
+            options.run_id,
+            options.verb,
+            approval_id=options.approval_id,
+            edit=_edit(options.edit),
+            comment=options.comment,
+        )
+
+
+def _edit(text: str | None) -> JsonValue:
+    """The edit that the command line gave: text, or what a file holds for '@FILE'.
+
+    Raises:
+        InputError: the file cannot be read, or is no JSON where its name says so.
+    """
+    if text is None or not text.startswith("@"):
+        return text
+    path = Path(text[1:])
+    try:
+        content = path.read_text(encoding="utf-8")
+        return orjson.loads(content) if path.suffix == ".json" else content
+    except (OSError, ValueError) as error:
+        raise InputError(f"--edit {text}: {error}") from error
+
+
+async def _cancel(run_id: str, reason: str) -> bool:
+    async with GenesisOrchestrator(settings=cli_settings()) as orchestrator:
+        return await orchestrator.cancel(run_id, reason)
+
+
+async def _shown(
+    settings: Settings,
+    events: Callable[[GenesisOrchestrator], _Events],
+    budget: float | None,
+    *,
+    as_json: bool,
+) -> tuple[OrchestrationResult, int | None]:
+    """The result of what happens, shown as it does, and the signal that interrupted it."""
+    out, err = consoles()
+    result: OrchestrationResult | None = None
+    async with (
+        GenesisOrchestrator(settings=settings) as orchestrator,
+        _interruptible(orchestrator) as received,
+    ):
         with RunView(err) as view:
-            result = None
-            async for event in orchestrator.stream(
-                text,
-                options.session,
-                budget_usd=options.budget,
-                timeout_s=options.timeout,
-            ):
+            async for event in events(orchestrator):
                 if isinstance(event, RunFinished):
                     result = event.result
                 elif not as_json:
@@ -52,15 +215,39 @@ async def _run(options: RunOptions, *, as_json: bool) -> OrchestrationResult:
     assert result is not None
     if as_json:
         print_json(result.model_dump(mode="json"))
-        return result
+        return result, next(iter(received), None)
     if result.output:
         out.print(result.output, markup=False)
     for artifact in result.artifacts:
         err.print(f"wrote {artifact}", markup=False, soft_wrap=True)
-    for line in failure_lines(result):
+    for line in (*failure_lines(result), *next_steps(result)):
         err.print(line, markup=False, soft_wrap=True)
-    err.print(receipt(result, options.budget), markup=False, soft_wrap=True)
-    return result
+    err.print(receipt(result, budget), markup=False, soft_wrap=True)
+    return result, next(iter(received), None)
+
+
+@asynccontextmanager
+async def _interruptible(orchestrator: GenesisOrchestrator) -> AsyncGenerator[list[int]]:
+    """Leave the run to be resumed when a signal ends the process; gives the signals received.
+
+    Ctrl-C cuts off what is under way; SIGTERM lets attempts end, until a second one.
+    """
+    received: list[int] = []
+    ending: set[asyncio.Task[Any]] = set()
+    loop = asyncio.get_running_loop()
+
+    def end(number: int) -> None:
+        grace_s = 0.0 if number == signal.SIGINT or received else _GRACE_S
+        received.append(number)
+        ending.add(loop.create_task(orchestrator.shutdown(grace_s)))
+
+    with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has no such handlers
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, end, number)
+    try:
+        yield received
+    finally:
+        await asyncio.gather(*ending)
 
 
 def _over_budget(result: OrchestrationResult) -> bool:

@@ -96,6 +96,7 @@ def _runs_table(runs: list[RunRecord], width: int) -> Table:
 
 
 _WIDE = 110
+_GLYPHS = {"completed": "✓", "failed": "✗", "canceled": "■", "waiting": "?", "running": "▸"}
 _RUN_COLUMNS = ("run", "when", "state", "type", "tasks", "time", "cost", "request")
 
 
@@ -105,7 +106,7 @@ def _run_cells(run: RunRecord) -> dict[str, str]:
     return {
         "run": run.run_id,
         "when": when,
-        "state": {"completed": "✓ ", "failed": "✗ ", "running": "▸ "}[run.state] + run.state,
+        "state": f"{_GLYPHS[run.state]} {run.state}",
         "type": run.task_type or "-",
         "tasks": str(result.get("tasks", "-")),
         "time": f"{result['duration_s']:.2f} s" if "duration_s" in result else "-",
