@@ -13,16 +13,21 @@ import httpx2
 import mcp_types as types
 import pytest
 from langgraph.store.base import PutOp
+from loopback import App, Serve
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPError
-from mcp_serving import served
+from starlette.applications import Starlette
+from starlette.routing import Route
 
+from genesis.server.mcp import mcp_app
+from infrastructure.callers import Caller
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
 
 ADA, BEA, CARL = "token-of-ada", "token-of-bea", "token-of-carl"
+CALLERS = {ADA: Caller("acme", "ada"), BEA: Caller("acme", "bea"), CARL: Caller("other", "carl")}
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -43,10 +48,21 @@ async def memori() -> AsyncIterator[Memori]:
     await opened.aclose()
 
 
+def app(memori: Memori) -> App:
+    """The memory at /mcp, for whoever has a token."""
+    mounted = mcp_app(memori, lambda token: CALLERS.get(token or ""))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with mounted.lifespan():
+            yield
+
+    return Starlette(routes=[Route("/mcp", endpoint=mounted.endpoint)], lifespan=lifespan)
+
+
 @pytest.fixture
-async def url(memori: Memori) -> AsyncIterator[str]:
-    async with served(memori) as url:
-        yield url
+async def url(memori: Memori, serve: Serve) -> str:
+    return f"{(await serve(lambda _: app(memori))).url}/mcp"
 
 
 @asynccontextmanager
@@ -217,9 +233,9 @@ async def test_ten_thousand_memories_are_searched_and_listed(memori: Memori, url
         assert {memory["namespace"] for memory in page} == {"big.n3"}
 
 
-async def test_a_server_that_ended_says_so(memori: Memori) -> None:
-    async with served(memori) as url:
-        pass
+async def test_a_server_that_ended_says_so(memori: Memori, serve: Serve) -> None:
+    served = await serve(lambda _: app(memori))
+    await served.stop()
     with pytest.raises((MCPError, httpx2.ConnectError, ExceptionGroup)):
-        async with connected(url, ADA, "legacy") as client:
+        async with connected(f"{served.url}/mcp", ADA, "legacy") as client:
             await client.list_tools()
