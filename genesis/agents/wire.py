@@ -122,6 +122,7 @@ def read_assignment(message: Message, folder: Path) -> Assignment:
         effort=_text(payload, "effort") or "medium",
         notes=_names(payload, "notes"),
         idempotency_key=message.message_id,
+        sandboxed=True,  # whoever sent it, it was not this machine's owner at the keyboard
     )
 
 

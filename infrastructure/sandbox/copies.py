@@ -109,20 +109,28 @@ def _entries(folder: Path, without: Collection[Path]) -> Iterator[os.DirEntry[st
 
 
 def _add(archive: tarfile.TarFile, entry: os.DirEntry[str], name: str) -> None:
-    info = archive.gettarinfo(entry.path, name)
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mode = (info.mode & 0o777) | (0o700 if info.isdir() else 0o600)
-    if not info.isreg():
+    about = entry.stat(follow_symlinks=False)
+    info = tarfile.TarInfo(name)
+    info.mtime = int(about.st_mtime)
+    info.mode = about.st_mode & 0o777 | 0o600
+    if entry.is_symlink():
+        info.type, info.linkname = tarfile.SYMTYPE, str(Path(entry.path).readlink())
         archive.addfile(info)
-        return
-    info.type, info.linkname = tarfile.REGTYPE, ""
+    elif entry.is_dir(follow_symlinks=False):
+        info.type, info.mode = tarfile.DIRTYPE, info.mode | 0o700
+        archive.addfile(info)
+    else:
+        _add_file(archive, Path(entry.path), info)
+
+
+def _add_file(archive: tarfile.TarFile, path: Path, info: tarfile.TarInfo) -> None:
     try:
-        with Path(entry.path).open("rb") as content:
-            info.size = os.fstat(content.fileno()).st_size
-            archive.addfile(info, content)
-    except PermissionError:
-        return  # not even its owner's own programs may read it
+        reading = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (PermissionError, FileNotFoundError):
+        return  # not even its owner's own programs may read it, or it is gone again
+    with os.fdopen(reading, "rb") as content:
+        info.size = os.fstat(reading).st_size
+        archive.addfile(info, content)
 
 
 def stage(artifacts: Path, policy: SandboxPolicy, owner: int | None) -> Path:

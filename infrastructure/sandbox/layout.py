@@ -124,6 +124,9 @@ def _of_the_call(view: View, policy: SandboxPolicy) -> Iterator[str]:
     mounts: dict[Path, tuple[str, ...]] = {}
     for path in (*python_folders(), *view.readable):
         mounts[path] = ("--ro-bind", str(path), str(path))
+    for path in (folder / "pip.conf" for folder in python_folders()):
+        if path.is_file():  # it may hold the password of a package index
+            mounts[path] = ("--ro-bind", "/dev/null", str(path))
     if view.copied is not None:
         folder, size = view.copied
         mounts[folder] = _writable(folder, size + policy.scratch_bytes, "0777")

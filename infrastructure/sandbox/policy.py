@@ -44,8 +44,8 @@ class SandboxPolicy:
     memory_bytes: int = 2 * _GIB
     address_space_bytes: int = 8 * _GIB
     file_bytes: int = 256 * _MIB
-    open_files: int = 1024
-    processes: int = 256
+    open_files: int = 256
+    processes: int = 128
     scratch_bytes: int = 256 * _MIB
     artifact_bytes: int = 256 * _MIB
     artifact_files: int = 10_000

@@ -57,7 +57,10 @@ def prepare(
         stack.callback(unstage, folder)
         staged = (place, folder)
     view = View(cwd, readable, None, staged)
-    packed = _packed(view, files, policy)
+    try:
+        packed = _packed(view, files, policy)
+    except OSError as error:  # a file that is changed meanwhile, a full disk
+        raise SandboxError(f"the private copy could not be made: {error}") from error
     if packed is not None:
         stack.enter_context(packed.file)
         view = replace(view, copied=(packed.folder, packed.size))

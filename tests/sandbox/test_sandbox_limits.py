@@ -256,6 +256,32 @@ async def test_cancelling_leaves_no_process_behind(tmp_path: Path) -> None:
     assert all(gone(pid) for pid in pids)
 
 
+ORPHANING = """
+import asyncio, sys
+from pathlib import Path
+from infrastructure.sandbox.runner import run_sandboxed
+
+code = "import os, time  # MARKER\\nif os.fork() == 0: os.setsid()\\ntime.sleep(60)"
+folder = Path(__file__).parent
+asyncio.run(run_sandboxed([sys.executable, "-c", code], cwd=folder, workspace=folder))
+"""
+
+
+async def test_when_this_process_is_killed_the_sandbox_goes_with_it(tmp_path: Path) -> None:
+    marker = secrets.token_hex(8)
+    program = tmp_path / "program.py"
+    program.write_text(ORPHANING.replace("MARKER", marker))
+    process = await asyncio.create_subprocess_exec(sys.executable, str(program))
+    async with asyncio.timeout(20):
+        # bubblewrap outside and inside, the command, and its child in a session of its own
+        while len(pids := processes_with(marker)) < 4:  # noqa: ASYNC110 - another process's doing
+            await asyncio.sleep(0)
+    process.kill()
+    await process.wait()
+    assert all(gone(pid) for pid in pids)
+    assert processes_with(marker) == []
+
+
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
 async def test_cancelling_at_any_moment_leaves_nothing_behind(tmp_path: Path, turns: int) -> None:
     marker = secrets.token_hex(8)

@@ -76,6 +76,27 @@ async def test_places_of_credentials_are_left_out_of_the_copy(workspace: Path) -
     assert said == "['data.txt']"
 
 
+async def test_hard_links_and_closed_files_do_not_hinder_the_copy(workspace: Path) -> None:
+    (workspace / "twin.txt").hardlink_to(workspace / "data.txt")
+    (workspace / "-rf").write_text("a name like an option")
+    (workspace / "new\nline").write_text("a name of two lines")
+    said = await said_inside("import os; print(sorted(os.listdir()))", workspace)
+    assert said == r"['-rf', 'data.txt', 'new\nline', 'twin.txt']"
+
+
+async def test_passwords_of_package_indexes_are_not_read(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = workspace.parent / "environment"
+    environment.mkdir()
+    (environment / "pip.conf").write_text(SECRET)
+    (environment / "seen.txt").write_text("seen")
+    monkeypatch.setattr(sys, "exec_prefix", str(environment))
+    code = f"{TRY}\nfor name in ('seen.txt', 'pip.conf'):"
+    code += f"\n    print(tried(lambda: open({str(environment)!r} + '/' + name).read()))"
+    assert (await said_inside(code, workspace)).split() == ["'seen'", "PermissionError"]
+
+
 async def test_hidden_folders_are_left_out_of_the_copy(workspace: Path) -> None:
     (workspace / "data" / "runs").mkdir(parents=True)
     done = await run_sandboxed(
