@@ -61,7 +61,7 @@ class Parts:
         callers: who may call.
         memori: the store whose commits are counted; None for a store of another kind.
         limits: of one caller.
-        beside: A2A, MCP and what else is served.
+        beside: makes A2A, MCP and what else is served.
         clock: for limits, ids and expiry.
     """
 
@@ -69,18 +69,19 @@ class Parts:
     callers: Callers
     memori: Memori | None = None
     limits: Limits = field(default_factory=Limits)
-    beside: Sequence[Beside] = ()
+    beside: Callable[[Hub], Sequence[Beside]] = lambda hub: ()
     clock: Clock = field(default_factory=SystemClock)
 
 
 def build_app(parts: Parts) -> Served:
     """The app of these parts; any ASGI server that knows lifespans runs it."""
     hub = _hub(parts)
+    everything = parts.beside(hub)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
-            for beside in parts.beside:
+            for beside in everything:
                 await stack.enter_async_context(beside.lifespan())
             await stack.enter_async_context(hub.worker.open())
             yield
@@ -101,7 +102,7 @@ def build_app(parts: Parts) -> Served:
     )
     app.state.hub = hub
     errors.install(app)
-    for beside in parts.beside:
+    for beside in everything:
         app.router.routes.extend(beside.routes)
     for module in (runs, stream_route, other_routes, health):
         app.include_router(module.router)

@@ -19,7 +19,7 @@ from genesis.agents.registry import AgentSource
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.server.app import Parts, Served, build_app
 from genesis.server.auth import Callers
-from genesis.server.beside import BesideOptions, everything_beside
+from genesis.server.beside import BesideOptions, Places, everything_beside
 from genesis.server.gate import is_loopback
 from genesis.server.limits import Limits
 from infrastructure.config import Settings
@@ -27,7 +27,7 @@ from infrastructure.errors import ConfigError
 
 log = logging.getLogger("genesis.server")
 
-_CLOSE_S: Final = 5
+_CLOSE_S: Final = 2
 _LAST_WORDS_S: Final = 3.0
 _MAX_CONNECTIONS: Final = 10_000
 
@@ -76,8 +76,14 @@ async def serve(
         url = _url(options.host, bound.getsockname()[1])
         async with GenesisOrchestrator(agents=agents, settings=settings) as orchestrator:
             memori = await orchestrator.services.memory.ready()
-            beside = await everything_beside(orchestrator, memori, callers, url, options.beside)
-            parts = Parts(orchestrator, callers, memori, options.limits, beside)
+            places = Places(url, options.host, settings.data_dir)
+            parts = Parts(
+                orchestrator,
+                callers,
+                memori,
+                options.limits,
+                lambda hub: everything_beside(hub, memori, places, options.beside),
+            )
             await _Process(build_app(parts), options).run(bound, lambda: listening(url))
 
 

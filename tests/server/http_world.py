@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ import uvicorn
 from openapi_schema_validator import OAS31Validator
 
 from genesis import Assignment, GenesisOrchestrator, Skill
-from genesis.server.app import Parts, Served, build_app
+from genesis.server.app import Beside, Parts, Served, build_app
 from genesis.server.auth import Callers
+from genesis.server.beside import BesideOptions, Places, everything_beside
+from genesis.server.hub import Hub
 from genesis.server.limits import Limits
 from genesis.server.process import Server
 from genesis.server.tokens import make_token
@@ -80,9 +82,19 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, limits: Limits | None = None, **settings: Any
+    folder: Path,
+    limits: Limits | None = None,
+    options: BesideOptions | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[World]:
-    """Serve while the context lasts."""
+    """Serve while the context lasts.
+
+    Args:
+        folder: takes everything.
+        limits: of one caller.
+        options: what is served beside the REST API; None for nothing.
+        settings: of the orchestrator.
+    """
     workspace = folder / "workspace"
     workspace.mkdir(parents=True)
     chosen = load_settings(
@@ -100,21 +112,26 @@ async def world(
     ) as orchestrator:
         orchestrator.register_agent(teller.tell, name="teller", skills=[SKILL])
         memori = await orchestrator.services.memory.ready()
-        served = build_app(
-            Parts(orchestrator, Callers(SystemClock(), tokens), memori, limits or Limits())
-        )
+        bound = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+        def beside(hub: Hub) -> Sequence[Beside]:
+            places = Places(url, "127.0.0.1", chosen.data_dir)
+            return everything_beside(hub, memori, places, options) if options else ()
+
+        callers = Callers(SystemClock(), tokens)
+        served = build_app(Parts(orchestrator, callers, memori, limits or Limits(), beside))
         documented = Documented(served.app.openapi())
         async with (
-            listening(served) as url,
+            listening(served, bound),
             clients(url, documented, ann, bob, "") as (one, two, none),
         ):
             yield World(url, served, orchestrator, teller, one, two, none)
 
 
 @asynccontextmanager
-async def listening(served: Served) -> AsyncGenerator[str]:
-    """Serve an app on a free port of loopback."""
-    bound = socket.create_server(("127.0.0.1", 0))
+async def listening(served: Served, bound: socket.socket) -> AsyncGenerator[None]:
+    """Serve an app."""
     config = uvicorn.Config(
         served.app, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none"
     )
@@ -123,7 +140,7 @@ async def listening(served: Served) -> AsyncGenerator[str]:
     serving = asyncio.create_task(server.serve([bound]))
     await is_up.wait()
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield
     finally:
         await served.hub.drain(0)
         server.should_exit = True
