@@ -31,7 +31,7 @@ _MAX_ID = 256
 _FIRST_POLL_S = 0.1
 _LONGEST_POLL_S = 5.0
 # A connection that is lost and cannot be made again within these pauses is an agent that is gone.
-_REDIAL_S = (0.1, 0.4, 1.0)
+_REDIAL_S = (0.1, 0.2, 0.4)
 # For the rest of a stream whose task has ended: read to its end, its connection serves again.
 _REST_S = 0.05
 
