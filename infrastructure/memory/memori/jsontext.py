@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import Final, cast
 
 from infrastructure.errors import InputError, StoreError
 from infrastructure.jsonvalue import JsonValue
@@ -56,14 +56,7 @@ def _load(text: str) -> object:
 def _dump(value: JsonValue, what: str, *, sort_keys: bool) -> str:
     _check_keys(value, what)
     try:
-        text = json.dumps(
-            value,
-            ensure_ascii=False,
-            allow_nan=False,
-            sort_keys=sort_keys,
-            separators=(",", ":"),
-            default=_mapping,
-        )
+        text = (_SORTING if sort_keys else _ENCODER).encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{what} is not plain JSON: {error}") from error
     try:
@@ -76,13 +69,18 @@ def _dump(value: JsonValue, what: str, *, sort_keys: bool) -> str:
 
 def _check_keys(value: JsonValue, what: str) -> None:
     # json.dumps would turn keys 1 and None into "1" and "null": a silent change.
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
+    if isinstance(value, list | tuple):
+        nested: Iterable[JsonValue] = value
+    elif isinstance(value, Mapping):
+        for key in value:
             if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
                 raise InputError(f"{what} is not plain JSON: the key {key!r} is not a string")
-            _check_keys(inner, what)
-    elif isinstance(value, list | tuple):
-        for inner in value:
+        nested = value.values()
+    else:
+        return
+    for inner in nested:
+        # Nearly all are plain, and there are hundreds in a run's records: these need no call.
+        if type(inner) not in _PLAIN:
             _check_keys(inner, what)
 
 
@@ -90,3 +88,12 @@ def _mapping(value: object) -> dict[str, JsonValue]:
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, JsonValue]", value))
     raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_mapping
+)
+_SORTING: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_mapping, sort_keys=True
+)

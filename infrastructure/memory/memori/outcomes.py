@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 from infrastructure.memory.memori.counting import (
     MAX_SECONDS,
@@ -15,7 +15,7 @@ from infrastructure.memory.memori.counting import (
     to_micros,
     to_nanos,
 )
-from infrastructure.memory.memori.dialect import Row, Tx
+from infrastructure.memory.memori.dialect import Row, SqlValue, Tx
 from infrastructure.memory.memori.latest_attempts import (
     KEPT,
     Attempted,
@@ -26,9 +26,12 @@ from infrastructure.memory.memori.latest_attempts import (
     unpack,
 )
 from infrastructure.memory.memori.names import checked_label, checked_name
+from infrastructure.memory.memori.sql import marks
 
 _KEY: Final = "task_type, operation, agent, model, effort"
 _Key = tuple[str, str, str, str, str]
+_TOGETHER: Final = 50
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,15 @@ def record_outcomes(
         InputError: the run's id is empty or too long.
     """
     checked_name(run_id, "a run's run_id")
-    if _attempts(tx, run_id):
+    if not outcomes or _is_counted(tx, run_id):
         return
     attempts = [_attempt(number, outcome, created_at) for number, outcome in enumerate(outcomes)]
-    for attempt in attempts:
-        _insert(tx, run_id, attempt)
+    for some in _in_parts(attempts):
+        _insert(tx, run_id, some)
     by_key = attrgetter("key")
-    for key, made in groupby(sorted(attempts, key=by_key), by_key):
-        _count(tx, key, list(made))
+    groups = [(key, list(made)) for key, made in groupby(sorted(attempts, key=by_key), by_key)]
+    for some in _in_parts(groups):
+        _count(tx, some)
 
 
 def outcome_counts(tx: Tx, task_types: Sequence[str] | None = None) -> list[OutcomeCount]:
@@ -200,30 +204,51 @@ def _attempt(number: int, outcome: OutcomeRecord, created_at: float) -> _Attempt
     )
 
 
-def _insert(tx: Tx, run_id: str, attempt: _Attempt) -> None:
+def _is_counted(tx: Tx, run_id: str) -> bool:
+    row = tx.execute(
+        "SELECT 1 FROM outcomes WHERE tenant = ? AND run_id = ? LIMIT 1", (tx.tenant, run_id)
+    ).fetchone()
+    return row is not None
+
+
+def _in_parts(listed: Sequence[T]) -> Iterator[Sequence[T]]:
+    """What is written, as far as one statement holds it."""
+    return (listed[n : n + _TOGETHER] for n in range(0, len(listed), _TOGETHER))
+
+
+def _insert(tx: Tx, run_id: str, attempts: Sequence[_Attempt]) -> None:
+    rows = [
+        (
+            *(tx.tenant, run_id, one.number, one.task_id, *one.key),
+            *(int(one.verified), int(one.counted), one.micros, one.nanos, one.created_at),
+        )
+        for one in attempts
+    ]
     tx.execute(
         f"INSERT INTO outcomes (tenant, run_id, attempt, task_id, {_KEY}, verified, counted,"  # noqa: S608 (constant column names)
-        " duration_us, cost_nusd, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            tx.tenant,
-            run_id,
-            attempt.number,
-            attempt.task_id,
-            *attempt.key,
-            int(attempt.verified),
-            int(attempt.counted),
-            attempt.micros,
-            attempt.nanos,
-            attempt.created_at,
-        ),
+        f" duration_us, cost_nusd, created_at) VALUES {marks(len(rows), 14)}",
+        [value for row in rows for value in row],
     )
 
 
-def _count(tx: Tx, key: _Key, made: Sequence[_Attempt]) -> None:
-    successes = sum(attempt.counted for attempt in made)
+def _count(tx: Tx, groups: Sequence[tuple[_Key, Sequence[_Attempt]]]) -> None:
+    """Count attempts by their keys, each key once."""
+    known = _known_latest(tx, [key for key, _ in groups])
+    rows: list[tuple[SqlValue, ...]] = []
+    for key, made in groups:
+        successes = sum(attempt.counted for attempt in made)
+        latest = _with_latest(tx, key, known.get(key, b""), made)
+        rows.append(
+            (
+                *(tx.tenant, *key, successes, len(made) - successes),
+                sum(attempt.micros for attempt in made),
+                sum(attempt.nanos for attempt in made),
+                *(made[-1].created_at, latest),
+            )
+        )
     tx.execute(
         f"INSERT INTO outcome_counts (tenant, {_KEY}, successes, failures, duration_us,"  # noqa: S608 (constant column names)
-        " cost_nusd, last_used, latest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" cost_nusd, last_used, latest) VALUES {marks(len(rows), 12)}"
         f" ON CONFLICT (tenant, {_KEY}) DO UPDATE SET"
         " successes = outcome_counts.successes + excluded.successes,"
         " failures = outcome_counts.failures + excluded.failures,"
@@ -232,26 +257,30 @@ def _count(tx: Tx, key: _Key, made: Sequence[_Attempt]) -> None:
         " last_used = CASE WHEN excluded.last_used > outcome_counts.last_used"
         " THEN excluded.last_used ELSE outcome_counts.last_used END,"
         " latest = excluded.latest",
-        (
-            tx.tenant,
-            *key,
-            successes,
-            len(made) - successes,
-            sum(attempt.micros for attempt in made),
-            sum(attempt.nanos for attempt in made),
-            made[-1].created_at,
-            _with_latest(tx, key, made),
-        ),
+        [value for row in rows for value in row],
     )
 
 
-def _with_latest(tx: Tx, key: _Key, made: Sequence[_Attempt]) -> bytes:
-    """The latest attempts of a key when these have just been stored among its attempts."""
-    row = tx.execute(
-        f"SELECT latest FROM outcome_counts WHERE {_WHERE_KEY}",  # noqa: S608 (constant text)
-        (tx.tenant, *key),
-    ).fetchone()
-    known = bytes(row[0]) if row else b""
+def _known_latest(tx: Tx, keys: Sequence[_Key]) -> dict[_Key, bytes]:
+    """The latest attempts beside the counters of these keys, as far as there are any."""
+    # A join looks each key up; for a list of keys SQLite would read all the tenant's counters.
+    rows = tx.execute(
+        f"WITH wanted ({_KEY}) AS (VALUES {marks(len(keys), 5)})"  # noqa: S608 (constant text)
+        " SELECT k.task_type, k.operation, k.agent, k.model, k.effort, k.latest"
+        " FROM wanted CROSS JOIN outcome_counts AS k WHERE k.tenant = ?"
+        " AND k.task_type = wanted.task_type AND k.operation = wanted.operation"
+        " AND k.agent = wanted.agent AND k.model = wanted.model AND k.effort = wanted.effort",
+        [*(name for key in keys for name in key), tx.tenant],
+    )
+    return {(row[0], row[1], row[2], row[3], row[4]): bytes(row[5]) for row in rows.fetchall()}
+
+
+def _with_latest(tx: Tx, key: _Key, known: bytes, made: Sequence[_Attempt]) -> bytes:
+    """The latest attempts of a key when these have just been stored among its attempts.
+
+    Args:
+        known: the latest before.
+    """
     if last_at(known) < made[0].created_at:
         return extended(known, (_latest(a.created_at, a.micros, a.nanos, a.counted) for a in made))
     # A run that ended before others that were stored earlier takes its place among them.

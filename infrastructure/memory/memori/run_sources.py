@@ -14,11 +14,14 @@ from typing import Final
 
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.provenance import Provenance
+from infrastructure.memory.memori.sql import marks
 
 AGENT: Final = "agent:"
 SESSION: Final = "session:"
 RUN: Final = "run:"
 PARENT: Final = "parent:"
+
+_TOGETHER: Final = 100
 
 
 def add(tx: Tx, run_id: str, sources: Iterable[str]) -> None:
@@ -27,11 +30,13 @@ def add(tx: Tx, run_id: str, sources: Iterable[str]) -> None:
     Raises:
         InvalidItem: a source is not a text of at most 500 bytes.
     """
-    for source in dict.fromkeys(sources):
+    noted = [Provenance(source).source for source in dict.fromkeys(sources)]
+    for start in range(0, len(noted), _TOGETHER):
+        some = noted[start : start + _TOGETHER]
         tx.execute(
-            "INSERT INTO run_sources (tenant, source, run_id) VALUES (?, ?, ?)"
+            f"INSERT INTO run_sources (tenant, source, run_id) VALUES {marks(len(some), 3)}"  # noqa: S608 (marks only)
             " ON CONFLICT DO NOTHING",
-            (tx.tenant, Provenance(source).source, run_id),
+            [value for source in some for value in (tx.tenant, source, run_id)],
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from infrastructure.memory.memori.dialect import SqlValue
@@ -15,6 +16,7 @@ class Sql(NamedTuple):
     params: tuple[SqlValue, ...] = ()
 
 
+@lru_cache(maxsize=1024)
 def marks(rows: int, columns: int) -> str:
     """The question marks of so many rows after VALUES."""
     return ", ".join([f"({', '.join('?' * columns)})"] * rows)
