@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check format bench bench-peers slow build clean
+.PHONY: help setup tools demo test check format bench bench-peers studio slow build clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/store.py --n 2000
 	$(BIN)/python benchmarks/store.py --n 1000 --backend postgres
 	$(BIN)/python benchmarks/compaction.py
+	$(BIN)/python benchmarks/checkpoints.py --turns 20 --conversations 2 --seconds 1
 	$(BIN)/python benchmarks/plan_repair.py --n 100
 	$(BIN)/python benchmarks/planning_steps.py --runs 100
 	$(BIN)/python benchmarks/steps_with_memory.py --requests 60
@@ -69,6 +70,15 @@ bench-peers: $(STAMP)  ## Measure the cost of orchestrating beside other framewo
 		} || exit 1; \
 	done
 	$(BIN)/python benchmarks/overhead.py --peers
+
+studio: .venv-studio/.installed  ## Open the graph in LangGraph Studio (langgraph-api: Elastic License 2.0)
+	.venv-studio/bin/langgraph dev --allow-blocking
+
+.venv-studio/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-studio
+	.venv-studio/bin/pip install --quiet 'langgraph-cli[inmem]>=0.4.40,<0.5'
+	.venv-studio/bin/pip install --quiet --editable '.[agents,postgres]'
+	@touch $@
 
 slow: $(STAMP)  ## Run the crash tests with 200 rounds instead of 10, and kits and peers from npm
 	ROUNDS=200 $(BIN)/python -m pytest -m rounds --timeout 3000
