@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -169,6 +170,8 @@ class SandboxKeeper:
             return
         if self._group is not None:
             self._group.add(self._first)
+        with suppress(OSError):  # when the machine runs out of memory, this is the first to go
+            Path(f"/proc/{self._first}/oom_score_adj").write_text("1000", encoding="ascii")
         policy = self._policy
         for limit, value in (
             (resource.RLIMIT_CPU, policy.cpu_s),

@@ -8,6 +8,7 @@ Python's own folders (read-only), new /proc, /dev and /tmp, the paths that the c
 from __future__ import annotations
 
 import os
+import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -53,10 +54,12 @@ class View:
 
 
 def python_folders() -> tuple[Path, ...]:
-    """The folders of this interpreter and its virtual environment that /usr does not hold."""
+    """The folders of this interpreter and its packages that /usr does not hold."""
     program = Path(sys.executable)
     named = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix)}
     named |= {folder.resolve() for folder in named} | {program.resolve().parent.parent}
+    if site.ENABLE_USER_SITE and Path(site.getusersitepackages()).is_dir():
+        named.add(Path(site.getusersitepackages()))
     outside = {folder for folder in named if not folder.is_relative_to("/usr")}
     if Path("/") in outside:
         raise SandboxError("the sandbox needs a Python that is not installed in / itself")
@@ -171,6 +174,7 @@ def environment_for(extra: dict[str, str]) -> dict[str, str]:
         "USER": "sandbox",
         "LOGNAME": "sandbox",
         "LANG": "C.UTF-8",
+        "PYTHONUSERBASE": site.getuserbase(),
         # Numerical libraries start a thread for each processor, and threads are limited.
         "OMP_NUM_THREADS": "4",
         "OPENBLAS_NUM_THREADS": "4",

@@ -173,8 +173,8 @@ def _inside(call: _Call) -> list[str]:
     """The command line inside: hand over from root, unpack the private copy, then the command."""
     line: list[str] = []
     if call.identity.from_root:
-        number = str(call.identity.number)
-        line += ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
+        number, program = call.identity.number, shutil.which("setpriv") or "setpriv"
+        line += [program, f"--reuid={number}", f"--regid={number}", "--clear-groups"]
         line += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
     if call.packed is not None:
         folders = (str(call.packed.folder), str(call.view.cwd))

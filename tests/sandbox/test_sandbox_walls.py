@@ -194,6 +194,11 @@ print(tried(lambda: os.chroot(".")))
     assert set(said[2].split()) <= {"PermissionError", "OSError"}
 
 
+async def test_it_is_the_first_to_go_when_memory_is_short(workspace: Path) -> None:
+    code = "print(open('/proc/self/oom_score_adj').read())"
+    assert await said_inside(code, workspace) == "1000"
+
+
 async def test_it_cannot_end_or_trace_what_keeps_it(workspace: Path) -> None:
     code = f"""{TRY}
 import os, signal
