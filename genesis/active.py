@@ -30,6 +30,7 @@ class ActiveRun:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
     _cancel_reason: str = ""
+    _told: bool = False
     _task: asyncio.Task[object] | None = field(default_factory=asyncio.current_task)
 
     @property
@@ -49,20 +50,25 @@ class ActiveRun:
     def cut_off(self) -> None:
         """End what is under way, too; nothing happens to a run that is over."""
         if self._task is not None and not self.ended.is_set():
-            self._stopping = True
+            self._stopping = self._told = True
             self._task.cancel()
 
     def cancel(self, reason: str) -> None:
         """End the run for good."""
         if self._task is not None and not self.ended.is_set() and not self._cancel_reason:
             self._cancel_reason = reason or "it was cancelled"
+            self._told = True
             self._task.cancel()
 
-    def forgive(self) -> None:
-        """Take back the cancellation that `cut_off` or `cancel` asked of this very task."""
-        task = asyncio.current_task()
-        if task is not None and task is self._task:
-            task.uncancel()
+    def take_back(self) -> bool:
+        """Take back the cancellation that `cut_off` or `cancel` asked for; False if neither did.
+
+        It is the caller's own task that the run is worked on in, and the caller goes on.
+        """
+        if self._task is None or not self._told:
+            return False
+        self._task.uncancel()
+        return True
 
 
 class ActiveRuns:

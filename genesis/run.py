@@ -239,14 +239,16 @@ async def _to_a_stop(
     services, active = context.services, context.active
     services.active.add(active)
     try:
-        return await work
-    except asyncio.CancelledError:
-        # Also while it is accepted: nobody knows then whether the store took it as running.
-        stopped = await asyncio.shield(_stopped(state, context))
-        if not active.forgive():
-            raise
-        return stopped
+        try:
+            return await work
+        except asyncio.CancelledError:
+            # Also while it is accepted: nobody knows then whether the store took it as running.
+            stopped = await asyncio.shield(_stopped(state, context))
+            if not active.take_back():
+                raise
+            return stopped
     except LeaseLost as error:
+        active.take_back()
         raise RunBusy(str(error)) from error
     finally:
         services.active.remove(active)
