@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,8 +18,6 @@ from infrastructure.callers import Authenticate, Caller
 
 SCOPE_KEY: Final = "genesis.caller"
 ANONYMOUS: Final = Caller("default", "anonymous")
-
-_TASKS: Final = uuid.UUID("6f1f2c52-6b2c-4f0b-9d5e-0d2f6f0a7b11")
 
 
 class CallerUser(User):
@@ -56,11 +53,6 @@ def owner_of(context: ServerCallContext) -> str:
 def context_of(caller: Caller) -> ServerCallContext:
     """A context for work that goes on after a restart, in the name of whoever asked for it."""
     return ServerCallContext(user=CallerUser(caller, authenticated=True))
-
-
-def task_id_of(caller: Caller, message_id: str) -> str:
-    """The task that a caller's message begins: the same for the same message, at any time."""
-    return str(uuid.uuid5(_TASKS, f"{caller.tenant}\n{caller.name}\n{message_id}"))
 
 
 def check_tenant(context: ServerCallContext) -> None:

@@ -22,9 +22,9 @@ from infrastructure.a2a.serving_callers import (
     check_tenant,
     context_of,
     same_request,
-    task_id_of,
 )
 from infrastructure.a2a.serving_tasks import ENDED, WAITING, ServedTasks
+from infrastructure.a2a.task_ids import task_id_of
 from infrastructure.callers import Caller
 
 log = logging.getLogger("genesis.a2a")

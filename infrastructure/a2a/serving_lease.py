@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
-import socket
-from pathlib import Path
 from typing import Final
 
 from infrastructure.errors import StoreError
 from infrastructure.memory.memori.store import MemoriStore
+from infrastructure.processes import is_dead, this_process
 
 log = logging.getLogger("genesis.a2a")
 
@@ -29,7 +27,7 @@ class Lease:
 
     def __init__(self, store: MemoriStore) -> None:
         self._store = store
-        self.server_id = f"{_host()}:{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(4)}"
+        self.server_id = this_process(secrets.token_hex(4))
         self._renewing: asyncio.Task[None] | None = None
         self._known_dead: set[str] = set()
 
@@ -52,7 +50,7 @@ class Lease:
         if server_id == self.server_id:
             return False
         if server_id not in self._known_dead:
-            if not _gone_here(server_id):
+            if not is_dead(server_id):
                 item = await self._store.aget(_SERVERS, server_id)
                 now = self._store.memori.clock.now()
                 if item is not None and float(item.value["until"]) > now:
@@ -72,28 +70,3 @@ class Lease:
         until = self._store.memori.clock.now() + _LEASE_S
         minutes = 2 * _LEASE_S / 60
         await self._store.aput(_SERVERS, self.server_id, {"until": until}, False, ttl=minutes)
-
-
-def _host() -> str:
-    return socket.gethostname().replace(":", "_") or "localhost"
-
-
-def _started(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks; empty where nothing says so."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _gone_here(server_id: str) -> bool:
-    host, pid, started, _ = server_id.split(":")
-    if host != _host():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return bool(started) and _started(int(pid)) != started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -138,6 +139,24 @@ async def test_an_answer_to_a_task_that_is_gone_is_refused(peer: StartPeer) -> N
     with pytest.raises(AgentError, match="knows no such task") as caught:
         await ask_once(one.url, answered)
     assert not isinstance(caught.value, AgentUnavailable)
+
+
+async def test_how_a_task_stood_when_it_was_answered_is_no_new_question(peer: StartPeer) -> None:
+    """Some agents begin every stream with the task as they have it stored."""
+
+    async def answer(call: Call) -> None:
+        before, new = {"task": task("INPUT_REQUIRED")}, status("INPUT_REQUIRED", text="And when?")
+        if "now" in call.body.decode():
+            await call.events(before, status("COMPLETED"))
+        else:
+            await call.events(before, new)
+
+    one = await peer(answer)
+    said = Message("m2", "user", (Part(text="north"),), "c", "t1")
+    assert _states(await ask_once(one.url, said)) == ["input-required"]
+    assert _states(await ask_once(one.url, replace(said, parts=(Part(text="now"),)))) == [
+        "completed"
+    ]
 
 
 async def test_a_poll_of_another_task_is_refused(peer: StartPeer) -> None:

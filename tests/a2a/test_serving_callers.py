@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from infrastructure.a2a.serving import (
     ServingLimits,
 )
 from infrastructure.a2a.serving_rate import Rates
+from infrastructure.a2a.types import AgentEvent, Message
 from infrastructure.callers import Caller
 
 TOKENS = {
@@ -191,7 +193,7 @@ def test_a_bucket_refills_with_time() -> None:
 
 async def test_what_breaks_inside_is_not_shown(worlds: Worlds, caplog: Any) -> None:
     class Broken(FakeAgent):
-        async def send(self, message: Any) -> Any:
+        async def send(self, message: Message) -> AsyncGenerator[AgentEvent]:
             raise RuntimeError("secret s3cret")
             yield
 

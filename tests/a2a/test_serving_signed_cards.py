@@ -6,7 +6,7 @@ import base64
 import json
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import jwt
@@ -74,13 +74,14 @@ async def test_the_published_key_proves_the_card(worlds: Worlds, key: Any, algor
     )
     assert "d" not in published  # the private half
     _verify(card, keys, algorithm)
-    for changed in (
-        {**card, "name": "b"},
-        {**card, "supportedInterfaces": card["supportedInterfaces"][::-1]},
-        {**card, "skills": []},
-    ):
+    changes: list[dict[str, Any]] = [
+        {"name": "b"},
+        {"supportedInterfaces": card["supportedInterfaces"][::-1]},
+        {"skills": []},
+    ]
+    for change in changes:
         with pytest.raises(InvalidSignaturesError):
-            _verify(changed, keys, algorithm)
+            _verify({**card, **change}, keys, algorithm)
 
 
 async def test_what_is_shown_is_exactly_what_was_signed(worlds: Worlds) -> None:
@@ -108,10 +109,12 @@ async def test_what_is_shown_is_exactly_what_was_signed(worlds: Worlds) -> None:
 def _without_empty(value: Any) -> Any:
     """Empty texts, lists and objects are no part of what is signed; 4.0 is written as 4."""
     if isinstance(value, dict):
-        kept = {name: _without_empty(inner) for name, inner in value.items()}
+        inside = cast("dict[str, Any]", value)
+        kept = {name: _without_empty(inner) for name, inner in inside.items()}
         return {name: inner for name, inner in kept.items() if inner not in ("", [], {}, None)}
     if isinstance(value, list):
-        return [kept for inner in value if (kept := _without_empty(inner)) not in ("", [], {})]
+        listed = [_without_empty(inner) for inner in cast("list[Any]", value)]
+        return [inner for inner in listed if inner not in ("", [], {})]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

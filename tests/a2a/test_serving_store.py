@@ -233,6 +233,10 @@ async def test_a_durable_agent_is_given_its_task_again(worlds: Worlds, store: Me
     assert [turn["messageId"] for turn in history] == ["same"]
 
 
+def _acme(token: str | None) -> Caller | None:
+    return Caller("acme", "anonymous") if token == "t" else None
+
+
 _KILLED = """
 import asyncio, sys
 from infrastructure.a2a.serving_callers import context_of
@@ -293,10 +297,7 @@ async def test_a_killed_servers_task_of_another_tenant_fails_when_it_is_read(
     worlds: Worlds, left_behind: Path
 ) -> None:
     memori = Memori.open(left_behind)
-    callers = {"t": Caller("acme", "anonymous")}
-    world = await _open(
-        worlds, TestModeAgent(), MemoriStore(memori), authenticate=lambda t: callers.get(t or "")
-    )
+    world = await _open(worlds, TestModeAgent(), MemoriStore(memori), authenticate=_acme)
     listed = await world.wire("GRPC", "t").call("ListTasks", {})
     assert [state_of(task) for task in listed["tasks"]] == ["FAILED"]
     await world.stop()
