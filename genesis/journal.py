@@ -126,7 +126,7 @@ class Journal:
             StoreError: the store failed; the events are kept for the next flush.
             LeaseLost: another process works on the run.
         """
-        if self._waiting:
+        if self._waiting or self._order.locked():  # another flush has not ended yet
             await self.store_with(self._store)
 
     async def _store(self, events: Sequence[str]) -> None:
