@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import TaskNotFoundError
 
 from infrastructure.a2a.convert import events_from_wire, message_to_wire, task_events
@@ -60,7 +61,7 @@ class Following:
         self._events = 0
         self._heard = 0
         self._last_poll: StatusUpdate | None = None
-        self.task_id = ""
+        self.task_id: str = ""
         self.over = False
         self.waits = False
 
@@ -152,6 +153,8 @@ class Following:
                     return  # what came before is missing; a poll has all of it
                 whole_first = False
                 self._heard += 1
+                if self._heard == 1 and self._stood_before(response):
+                    continue
                 self._bytes += response.ByteSize()
                 if self._bytes > self._most_bytes:
                     raise AgentMisbehaved(
@@ -180,6 +183,17 @@ class Following:
         for reason in refused:
             log.warning("the agent at %s: %s", self._url, reason)
         yield event
+
+    def _stood_before(self, response: pb.StreamResponse) -> bool:
+        """Whether this is how the task stood when it was answered: it waited."""
+        if not self._message.task_id or not response.HasField("task"):
+            return False
+        last = task_events(response.task)[-1]
+        assert isinstance(last, StatusUpdate)
+        if last.state not in _WAITING:
+            return False
+        self._note(replace(last, state=TaskState.WORKING))
+        return True
 
     def _note(self, event: AgentEvent) -> None:
         self._events += 1
