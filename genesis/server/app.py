@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 
 import genesis
 from genesis.orchestrator import GenesisOrchestrator
-from genesis.server import errors, health, other_routes, runs, stream_route
+from genesis.server import errors, files_route, health, other_routes, runs, stream_route
 from genesis.server.auth import Callers
 from genesis.server.errors import Problem
 from genesis.server.gate import Gate
@@ -104,7 +104,7 @@ def build_app(parts: Parts) -> Served:
     errors.install(app)
     for beside in everything:
         app.router.routes.extend(beside.routes)
-    for module in (runs, stream_route, other_routes, health):
+    for module in (runs, stream_route, files_route, other_routes, health):
         app.include_router(module.router)
     app.openapi = lambda: _document(app)
     app.add_middleware(

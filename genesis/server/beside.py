@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 from starlette.routing import Route
 
+import genesis
 from genesis.server import test_mode
 from genesis.server.app import Beside
 from genesis.server.hub import Hub
+from genesis.server.orchestrator_agent import served_orchestrator
 from infrastructure.a2a.serving import A2AServer, CardSigner, PushPolicy, ServedAgent
 from infrastructure.errors import ConfigError
 from infrastructure.memory.memori.engine import Memori
@@ -72,7 +74,7 @@ def everything_beside(
         ConfigError: something of it cannot be served.
     """
     beside: list[Beside] = []
-    if options.a2a and options.a2a_test_mode:
+    if options.a2a:
         beside.append(_a2a(hub, memori, places, options))
     if options.mcp:
         beside += _mcp(hub, memori, places, options)
@@ -84,13 +86,14 @@ def _a2a(hub: Hub, memori: Memori, places: Places, options: BesideOptions) -> Be
     address = "" if port is None else f"{places.host}:{port}"
     public = options.public_url or places.url
     shown = "" if port is None else f"{urlsplit(public).hostname}:{port}"
+    testing = options.a2a_test_mode
     server = A2AServer(
-        ServedAgent(test_mode.TestModeAgent(), idempotent=False, input_modes=test_mode.INPUT_MODES),
+        _tested() if testing else served_orchestrator(hub.worker, genesis.__version__),
         url=public,
         grpc_url=shown,
         authenticate=hub.callers.authenticate,
         store=MemoriStore(memori),
-        push=PushPolicy(allowed_hosts=test_mode.PUSH_HOSTS),
+        push=PushPolicy(allowed_hosts=test_mode.PUSH_HOSTS if testing else ()),
         signer=_signer(places.data_dir),
     )
 
@@ -109,6 +112,11 @@ def _a2a(hub: Hub, memori: Memori, places: Places, options: BesideOptions) -> Be
             await server.aclose()
 
     return Beside(server.routes, lifespan)
+
+
+def _tested() -> ServedAgent:
+    agent = test_mode.TestModeAgent()
+    return ServedAgent(agent, idempotent=False, input_modes=test_mode.INPUT_MODES)
 
 
 def _signer(data_dir: Path) -> CardSigner | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -118,10 +118,20 @@ class RunWorker:
         task.add_done_callback(lambda _: self._working.pop(key, None))
 
     async def wait(self, tenant: str, run_id: str, seconds: float) -> None:
-        """Wait until the run ends, pauses, or the seconds are over."""
+        """Wait until the run ends, pauses, or the seconds are over, whoever works on it."""
         task = self._working.get((tenant, run_id))
-        if task is not None:
-            await asyncio.wait({task}, timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if task is not None:
+                    await asyncio.wait({task})
+                if task is None or task.cancelled() or task.result() is None:
+                    await self._elsewhere(tenant, run_id)
+
+    async def _elsewhere(self, tenant: str, run_id: str) -> None:
+        """Wait for the end or the pause of a run that another process works on."""
+        async with aclosing(self.of(tenant).follow(run_id)) as entries:
+            async for _ in entries:
+                pass
 
     async def drain(self, grace_s: float) -> None:
         """Take no more runs; let attempts under way end for `grace_s` seconds, leave the rest.

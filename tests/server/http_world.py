@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 from openapi_schema_validator import OAS31Validator
 
-from genesis import Assignment, GenesisOrchestrator, Skill
+from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
 from genesis.server.app import Beside, Parts, Served, build_app
 from genesis.server.auth import Callers
 from genesis.server.beside import BesideOptions, Places, everything_beside
@@ -43,13 +43,17 @@ class Teller:
     )
     asked: list[Assignment] = field(default_factory=list[Assignment])
 
-    async def tell(self, assignment: Assignment) -> dict[str, str]:
+    async def tell(self, assignment: Assignment) -> dict[str, str] | TaskOutput:
         self.asked.append(assignment)
         words = assignment.request.split()
         if "slowly" in words:
             name = words[words.index("slowly") + 1]
             self.began[name].set()
             await self.go[name].wait()
+        if "written" in words:
+            page = assignment.artifacts_dir / "page.html"
+            page.write_text("<script>alert(1)</script>")
+            return TaskOutput("see page.html", {"answer": "page.html"}, artifacts=(str(page),))
         if "badly" in words:
             raise ValueError("badly it went")
         return {"answer": "nothing but \ud800" if "oddly" in words else "a nice day"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,7 +30,7 @@ MCP_HELLO = {
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    options = BesideOptions(grpc_port=0, a2a_test_mode=True)
+    options = BesideOptions(grpc_port=0)
     async with world(tmp_path_factory.mktemp("beside"), None, options) as made:
         yield made
 
@@ -40,7 +41,7 @@ async def _a2a(client: httpx.AsyncClient, method: str, params: dict[str, Any]) -
 
 
 def _message(message_id: str) -> dict[str, Any]:
-    return {"message": {"messageId": message_id, "role": "ROLE_USER", "parts": [{"text": "x"}]}}
+    return {"message": {"messageId": message_id, "role": "ROLE_USER", "parts": [{"text": NICE}]}}
 
 
 async def test_the_card_is_open_and_names_where_the_server_is(served: World) -> None:
@@ -52,13 +53,15 @@ async def test_the_card_is_open_and_names_where_the_server_is(served: World) -> 
 
 
 async def test_a2a_asks_for_the_same_tokens_and_keeps_tenants_apart(served: World) -> None:
-    refused = await _a2a(served.anyone, "SendMessage", _message("tck-complete-task-1"))
+    refused = await _a2a(served.anyone, "SendMessage", _message("m1"))
     assert refused.status_code == 401
-    done = (await _a2a(served.ann, "SendMessage", _message("tck-complete-task-2"))).json()
+    done = (await _a2a(served.ann, "SendMessage", _message("m2"))).json()
     task = done["result"]["task"]
     assert task["status"]["state"] == "TASK_STATE_COMPLETED"
     own = (await _a2a(served.ann, "GetTask", {"id": task["id"]})).json()
     assert own["result"]["id"] == task["id"]
+    run = (await served.ann.get(f"/v1/runs/{task['id']}")).json()
+    assert (run["state"], run["request"]) == ("completed", NICE), "the task is the run"
     foreign = (await _a2a(served.bob, "GetTask", {"id": task["id"]})).json()
     assert foreign["error"]["code"] == -32001
 
@@ -69,6 +72,16 @@ async def test_mcp_asks_for_the_same_tokens(served: World) -> None:
     hello = await served.ann.post("/mcp", json=MCP_HELLO, headers=MCP_HEADERS)
     assert hello.status_code == 200
     assert "protocolVersion" in hello.text
+
+
+async def test_the_conformance_kits_agent_is_served_only_when_asked_for(tmp_path: Path) -> None:
+    options = BesideOptions(a2a_test_mode=True, mcp=False)
+    async with world(tmp_path, None, options) as testing:
+        done = (await _a2a(testing.ann, "SendMessage", _message("tck-complete-task-1"))).json()
+        assert done["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+        assert (await testing.ann.post("/mcp", json=MCP_HELLO)).status_code == 404
+        listed = (await testing.ann.get("/v1/runs")).json()
+        assert listed["runs"] == []
 
 
 async def test_runs_are_served_beside_them(served: World) -> None:

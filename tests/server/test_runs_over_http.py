@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,25 @@ async def test_a_failed_run_is_an_answer_and_no_error(served: World) -> None:
 async def test_an_answer_that_is_no_text_is_sent_all_the_same(served: World) -> None:
     run = await served.ask("Tell me something oddly")
     assert run["state"] in ("completed", "failed")
+
+
+async def test_the_files_of_a_run_are_given_to_be_saved_and_no_others(served: World) -> None:
+    run = await served.ask("Tell me something written")
+    (written,) = run["result"]["artifacts"]
+    path = f"/v1/runs/{run['run_id']}/files"
+    file = await served.ann.get(f"{path}/0")
+    assert file.text == "<script>alert(1)</script>"
+    assert file.headers["content-type"] == "application/octet-stream"
+    assert file.headers["content-disposition"] == 'attachment; filename="page.html"'
+    assert file.headers["x-content-type-options"] == "nosniff"
+    for wrong in ("1", "-1", "page.html", "..%2f0"):
+        assert (await served.ann.get(f"{path}/{wrong}")).status_code in (404, 422)
+
+    Path(written).unlink()
+    Path(written).symlink_to("/etc/passwd")
+    assert (await served.ann.get(f"{path}/0")).status_code == 404
+    Path(written).unlink()
+    assert (await served.ann.get(f"{path}/0")).status_code == 404
 
 
 async def test_a_key_names_a_run_so_that_asking_again_does_nothing_twice(served: World) -> None:
@@ -385,6 +405,7 @@ async def test_the_openapi_document_is_valid_and_complete(served: World) -> None
         ("POST", "/v1/runs/{run_id}/cancel"),
         ("POST", "/v1/runs/{run_id}/resume"),
         ("GET", "/v1/runs/{run_id}/explain"),
+        ("GET", "/v1/runs/{run_id}/files/{number}"),
         ("POST", "/v1/runs/{run_id}/feedback"),
         ("POST", "/v1/plan"),
         ("GET", "/v1/agents"),
