@@ -13,6 +13,10 @@ from infrastructure.callers import Caller
 _INSTALL = (
     "`genesis mcp` needs the MCP SDK: pip install 'genesis-orchestrator[mcp]', then start it again"
 )
+_WAITING = (
+    "the memory is served over MCP on stdin and stdout: an MCP client is meant to start this "
+    "command; Ctrl-C ends it"
+)
 
 
 def mcp_command(*, name: str, tenant: str | None, test_mode: bool) -> None:
@@ -21,10 +25,12 @@ def mcp_command(*, name: str, tenant: str | None, test_mode: bool) -> None:
         fail(InputError(_INSTALL), as_json=False)
     if not name.strip():
         fail(InputError("--name must not be empty"), as_json=False)
+    if sys.stdin.isatty():
+        print(_WAITING, file=sys.stderr)  # noqa: T201
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 
     async def work() -> None:
-        from genesis.server.mcp import serve_stdio
+        from genesis.server.mcp_stdio import serve_stdio
         from infrastructure.embeddings.builtin import BuiltinEmbedder
         from infrastructure.memory.memori.engine import Memori
 

@@ -1,7 +1,7 @@
-"""The memory as an MCP server: over streamable HTTP for whoever mounts it, and over stdio.
+"""The memory as an MCP server over streamable HTTP, for whoever mounts it.
 
-Who calls is found out from the bearer token (HTTP) or is configured (stdio); no argument of a tool
-names a tenant. What tools, resources and prompts there are stands in `mcp_handlers`.
+Who calls is found out from the bearer token; no argument of a tool names a tenant. What tools,
+resources and prompts there are stands in `mcp_handlers`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from genesis.server.mcp_auth import authenticated, caller_of_request
 from genesis.server.mcp_handlers import memory_server
-from infrastructure.callers import Authenticate, Caller
+from infrastructure.callers import Authenticate
 from infrastructure.embeddings.embedder import Embedder
 from infrastructure.memory.memori.engine import Memori
 
@@ -77,20 +76,6 @@ def mcp_app(
     )
     endpoint = authenticated(StreamableHTTPASGIApp(sessions), authenticate)
     return McpApp(endpoint, server, sessions)
-
-
-async def serve_stdio(
-    memori: Memori, caller: Caller, *, embedder: Embedder | None = None, test_mode: bool = False
-) -> None:
-    """Serve the memory over stdin and stdout until stdin ends.
-
-    Args:
-        memori: the open database.
-        caller: whose memory it is, and the name that provenance gives to what is written.
-    """
-    server = memory_server(memori, lambda: caller, embedder=embedder, test_mode=test_mode)
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
 
 
 def _transport_security(hosts: Sequence[str], origins: Sequence[str]) -> TransportSecuritySettings:

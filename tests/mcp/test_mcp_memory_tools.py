@@ -29,6 +29,8 @@ from infrastructure.memory.workflow_memory import WorkflowMemory
 
 ADA, BEA, CARL = Caller("acme", "ada"), Caller("acme", "bea"), Caller("other", "carl")
 
+EMBEDDER = BuiltinEmbedder()
+
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 
 
@@ -42,10 +44,9 @@ async def memori() -> AsyncIterator[Memori]:
 @pytest.fixture(params=["auto", "legacy"])
 def connect(memori: Memori, request: pytest.FixtureRequest) -> Connect:
     """Connects as a caller, by the newest protocol or by the handshake before it."""
-    embedder = BuiltinEmbedder()
 
     def as_caller(caller: Caller = ADA) -> AbstractAsyncContextManager[Client]:
-        server = memory_server(memori, lambda: caller, embedder=embedder)
+        server = memory_server(memori, lambda: caller, embedder=EMBEDDER)
         return Client(server, mode=request.param)
 
     return as_caller

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import orjson
+import pytest
 from mcp import Client, StdioServerParameters
 
 from infrastructure.memory.memori.engine import Memori
@@ -95,6 +98,11 @@ class Raw:
         self.process.kill()
         self.process.communicate()
 
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(pipe).close()
+
     def _send(self, message: dict[str, Any]) -> None:
         self.write(orjson.dumps(message))
 
@@ -106,7 +114,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged: dict[str, str] = {}
-    for round_ in range(3):
+    for round_ in range(2):
         server = Raw(tmp_path)
         for number in range(5 + round_):
             text = f"round {round_} note {number}"
@@ -123,7 +131,7 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 
 def test_garbage_on_stdin_ends_nothing(tmp_path: Path) -> None:
     server = Raw(tmp_path)
-    for line in (b"{", b"\xff\xfe", b"[]", b'{"jsonrpc": "2.0", "id": 7}', b"x" * 1_000_000):
+    for line in (b"{", b"\xff\xfe", b"[]", b'{"jsonrpc": "2.0", "id": 7}', b"x" * 9_000_000):
         server.write(line)
     lists = [server.ask("tools/list", {})]
     while "result" not in lists[-1]:  # what is garbage may be answered by an error first
@@ -136,6 +144,47 @@ def test_the_end_of_stdin_ends_the_server(tmp_path: Path) -> None:
     server = Raw(tmp_path)
     _, errors = server.process.communicate(timeout=20)
     assert server.process.returncode == 0, errors.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_while_the_client_is_silent(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    server = Raw(tmp_path)
+    server.ask("tools/call", {"name": "add", "arguments": {"text": "x", "key": "k"}})
+    server.process.send_signal(number)
+    assert server.process.wait(timeout=20) == 128 + number
+    server.process.communicate()
+
+
+def test_a_client_that_is_gone_ends_the_server_quietly(tmp_path: Path) -> None:
+    server = Raw(tmp_path)
+    _pipe(server.process.stdout).close()
+    server.write(b'{"jsonrpc": "2.0", "id": 9, "method": "tools/list"}')
+    assert server.process.wait(timeout=20) == 0
+    assert b"Traceback" not in _pipe(server.process.stderr).read()
+    server.close()
+
+
+def test_requests_may_come_from_a_file(tmp_path: Path) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "file", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+    (tmp_path / "requests").write_bytes(orjson.dumps(request) + b"\n")
+    with (tmp_path / "requests").open("rb") as file:
+        done = subprocess.run(
+            COMMAND,
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=file,
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+    assert b'"add"' in done.stdout
 
 
 def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
