@@ -94,11 +94,6 @@ class Journal:
         """The number of the first event that is not known to be stored, counted from 1."""
         return self._stored + 1
 
-    def take(self) -> list[str]:
-        """The events not yet stored, for a commit that stores them together with more."""
-        events, self._waiting = self._waiting, []
-        return events
-
     async def store_with(self, store: Callable[[Sequence[str]], Awaitable[T]]) -> T:
         """Let a commit of the caller's store what was taken in; returns what that returns.
 
@@ -108,7 +103,7 @@ class Journal:
             Exception: the commit's; the events are kept for the next one.
         """
         async with self._order:
-            events = self.take()
+            events, self._waiting = self._waiting, []
             try:
                 stored = await store(events)
                 self._stored += len(events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,8 +52,13 @@ async def store_end(
         canceled=state.canceled,
     )
     context.journal.add(ended)
+
+    async def finish(events: Sequence[str]) -> bool:
+        run = _finished(state, context, ended, tuple(events), to_its_end)
+        return await context.services.memory.finish(run)
+
     try:
-        await context.services.memory.finish(_finished(state, context, ended, to_its_end))
+        await context.journal.store_with(finish)
     except LeaseLost:
         raise  # another process goes on with the run: this one has no answer to give
     except StoreError as error:
@@ -72,7 +77,11 @@ def _with_causes(state: RunState) -> tuple[str, ...]:
 
 
 def _finished(
-    state: RunState, context: RunContext, ended: RunEnded, to_its_end: bool
+    state: RunState,
+    context: RunContext,
+    ended: RunEnded,
+    events: tuple[str, ...],
+    to_its_end: bool,
 ) -> FinishedRun:
     plan = state.plan.dag.to_json() if state.plan and to_its_end else None
     may_recall = context.services.flags.memory_enabled and to_its_end
@@ -94,7 +103,7 @@ def _finished(
         vector=context.vector,
         outcomes=tuple(_outcomes(state)),
         sources=tuple(dict.fromkeys(_sources(state, context.reached.below))),
-        events=tuple(context.journal.take()),
+        events=events,
         first_event=context.journal.next_number,
         fence=context.journal.fence,
         canceled=state.canceled,
