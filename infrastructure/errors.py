@@ -13,6 +13,8 @@ GenesisError
 ├── AgentError             an agent failed
 │   ├── AgentUnavailable   cannot be reached, or its circuit breaker is open (another may be)
 │   │   └── AgentMisbehaved  what it sends cannot be used: not A2A, endless, too large, changed
+│   ├── SandboxError       a command cannot be confined, so that it was not run
+│   │   └── SandboxUnavailable  this machine has no sandbox; names what to install
 │   ├── InputRequired      an agent waits for what only a person can give
 │   └── TaskTimeout        an agent took longer than its task allows
 └── BudgetExceeded         the next call would cost more than is left
@@ -121,6 +123,14 @@ class InputRequired(AgentError):
         super().__init__(question)
         self.question = question
         self.sign_in = sign_in
+
+
+class SandboxError(AgentError):
+    """The sandbox cannot be set up, or cannot take what it was given; nothing was run."""
+
+
+class SandboxUnavailable(SandboxError):
+    """This machine has no sandbox; the message names what is missing and how to install it."""
 
 
 class TaskTimeout(AgentError):

@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from infrastructure.sandbox.policy import SandboxError, SandboxPolicy
+from infrastructure.errors import SandboxError
+from infrastructure.sandbox.policy import SandboxPolicy
 
 # Made by tools, or holding what a stranger's program must not read.
 _LEFT_OUT = frozenset({

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infrastructure.errors import SandboxError
 from infrastructure.sandbox.identity import Identity
-from infrastructure.sandbox.policy import SandboxError, SandboxPolicy
+from infrastructure.sandbox.policy import SandboxPolicy
 
 _PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = (

@@ -1,21 +1,11 @@
-"""What a sandboxed command may use, and why a call to the sandbox fails."""
+"""What a sandboxed command may use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from infrastructure.errors import AgentError
-
 _MIB = 1 << 20
 _GIB = 1 << 30
-
-
-class SandboxError(AgentError):
-    """The sandbox cannot be set up, or cannot take what it was given; nothing was run."""
-
-
-class SandboxUnavailable(SandboxError):
-    """This machine has no sandbox; the message names what is missing and how to install it."""
 
 
 @dataclass(frozen=True, slots=True)

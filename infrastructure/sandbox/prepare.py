@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from infrastructure.errors import SandboxError
 from infrastructure.sandbox.copies import Packed, TooLarge, pack, stage, unstage
 from infrastructure.sandbox.identity import Identity
 from infrastructure.sandbox.layout import View, refuse_system_folder
-from infrastructure.sandbox.policy import SandboxError, SandboxPolicy
+from infrastructure.sandbox.policy import SandboxPolicy
 
 _TMP = Path("/tmp")  # noqa: S108 - there is a new one inside
 

@@ -19,12 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from infrastructure.errors import SandboxError, SandboxUnavailable
 from infrastructure.sandbox.cgroup import ControlGroup
 from infrastructure.sandbox.copies import Packed, collect
 from infrastructure.sandbox.identity import Identity, new_identity
 from infrastructure.sandbox.keeper import SandboxKeeper, Status
 from infrastructure.sandbox.layout import View, arguments_for, environment_for
-from infrastructure.sandbox.policy import SandboxError, SandboxPolicy, SandboxUnavailable
+from infrastructure.sandbox.policy import SandboxPolicy
 from infrastructure.sandbox.prepare import Files, prepare
 from infrastructure.sandbox.process import (
     Completed,

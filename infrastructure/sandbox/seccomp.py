@@ -16,8 +16,8 @@ import struct
 from collections.abc import Callable
 from functools import cache
 
+from infrastructure.errors import SandboxUnavailable
 from infrastructure.sandbox import syscalls
-from infrastructure.sandbox.policy import SandboxUnavailable
 
 # Position in the tables of `syscalls`, and AUDIT_ARCH_* of linux/audit.h.
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}

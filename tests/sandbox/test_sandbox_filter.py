@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from confined_python import run_inside, said_inside
 
+from infrastructure.errors import SandboxUnavailable
 from infrastructure.sandbox import syscalls
-from infrastructure.sandbox.policy import SandboxUnavailable
 from infrastructure.sandbox.seccomp import filter_program
 
 CALL = """

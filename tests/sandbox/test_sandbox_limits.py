@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from confined_python import MIB, gone, processes_with, run_inside, said_inside
 
-from infrastructure.sandbox.policy import SandboxError, SandboxPolicy, SandboxUnavailable
+from infrastructure.errors import SandboxError, SandboxUnavailable
+from infrastructure.sandbox.policy import SandboxPolicy
 from infrastructure.sandbox.process import Completed
 from infrastructure.sandbox.runner import run_sandboxed, why_unavailable
 
