@@ -13,6 +13,8 @@ GenesisError                      (infrastructure.errors)
 ├── AgentError
 │   ├── AgentUnavailable
 │   │   └── AgentMisbehaved
+│   ├── SandboxError
+│   │   └── SandboxUnavailable
 │   ├── InputRequired
 │   └── TaskTimeout
 ├── BudgetExceeded
@@ -36,6 +38,8 @@ from infrastructure.errors import (
     InputRequired,
     ModelError,
     ModelNotConfigured,
+    SandboxError,
+    SandboxUnavailable,
     SchemaTooNew,
     StoreError,
     StoreUnavailable,
@@ -87,6 +91,8 @@ __all__ = [
     "PlanningError",
     "RoutingError",
     "RunBusy",
+    "SandboxError",
+    "SandboxUnavailable",
     "SchemaTooNew",
     "StoreError",
     "StoreUnavailable",
