@@ -82,7 +82,9 @@ class McpServer:
             raise InputError("timeout_s must be a number of seconds above 0")
 
     def __str__(self) -> str:
-        return self.url or os.path.basename(self.command[0])  # noqa: PTH119 - of any text
+        # No other arguments: they may hold secrets.
+        shown = [word for word in self.command[:2] if not word.startswith("-")]
+        return self.url or " ".join(os.path.basename(word) for word in shown)  # noqa: PTH119 - of any text
 
 
 @dataclass(frozen=True, slots=True)

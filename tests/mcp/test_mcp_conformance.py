@@ -1,4 +1,4 @@
-"""MCP's official conformance kit against `genesis serve`, with the fixtures that it asks for.
+"""MCP's official conformance kit: `genesis serve` with the fixtures it asks for, and our client.
 
 Runs with PEERS=1 (`make slow`): npm installs the kit, and the Node that it needs, into `build/`.
 """
@@ -94,3 +94,32 @@ def test_every_scored_scenario_passes(kit: Path, url: str, revision: str, tmp_pa
     assert scored, "the kit names no scored scenario"
     assert scored - passed == set(), output[-6_000:]
     assert done.returncode == 0, output[-6_000:]
+
+
+# Those that need no OAuth server and no person to ask: our client has neither.
+CLIENT_SCENARIOS = (
+    "initialize",
+    "tools_call",
+    "sse-retry",
+    "request-metadata",
+    "http-standard-headers",
+    "http-custom-headers",
+    "http-invalid-tool-headers",
+    "json-schema-ref-no-deref",
+)
+
+
+@pytest.mark.parametrize("scenario", CLIENT_SCENARIOS)
+def test_our_client_passes(kit: Path, scenario: str, tmp_path: Path) -> None:
+    client = f"{sys.executable} {Path(__file__).with_name('mcp_kit_client.py')}"
+    options = ("--command", client, "--scenario", scenario, "--output-dir", str(tmp_path))
+    done = subprocess.run(
+        [NODE, kit, "client", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-2_000:]
+    assert "PASSED" in done.stdout + done.stderr
