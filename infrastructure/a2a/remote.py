@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 import httpx
 from a2a.types import a2a_pb2 as pb
@@ -14,11 +14,12 @@ from infrastructure.a2a.agent import AgentCard
 from infrastructure.a2a.cards import card_from_wire
 from infrastructure.a2a.remote_card import CardKey, CardSource, ReadCard, card_change
 from infrastructure.a2a.remote_errors import as_ours
-from infrastructure.a2a.remote_files import FileFetcher
+from infrastructure.a2a.remote_files import FileFetcher, file_places
 from infrastructure.a2a.remote_follow import Following
 from infrastructure.a2a.remote_link import BINDINGS, Link, Target, open_link
 from infrastructure.a2a.types import AgentEvent, Message
 from infrastructure.errors import AgentError, AgentMisbehaved, AgentUnavailable, GenesisError
+from infrastructure.net.addresses import Origin
 from infrastructure.net.http import Limits
 
 __all__ = ["BINDINGS", "CardKey", "RemoteAgent"]
@@ -46,7 +47,7 @@ class RemoteAgent:
         read: ReadCard,
         *,
         offered: pb.AgentCard,
-        files_from: Sequence[str],
+        places: Mapping[Origin, Target],
         card_max_age_s: float,
     ) -> None:
         self._card = card
@@ -54,7 +55,7 @@ class RemoteAgent:
         self._source = source
         self._read = read
         self._offered = offered
-        self._files_from = tuple(files_from)
+        self._places = places
         self._max_age_s = card_max_age_s
         self._checked_at = time.monotonic()
         self._broken = ""
@@ -107,7 +108,7 @@ class RemoteAgent:
         limits = Limits(response_bytes=max_response_bytes)
         target = Target(url, token, allow_private, http_timeout_s, limits, bindings, max_events)
         source = CardSource(url, card_key)
-        FileFetcher(target, allow_files_from)  # refuses a wrong origin now
+        places = file_places(target, allow_files_from)
         http = target.http()
         try:
             read = await source.read(http)
@@ -122,7 +123,7 @@ class RemoteAgent:
             raise
         agent = cls(
             card, target, source, read,
-            offered=offered, files_from=allow_files_from, card_max_age_s=card_max_age_s,
+            offered=offered, places=places, card_max_age_s=card_max_age_s,
         )  # fmt: skip
         agent._http, agent._link, agent._loop = http, link, asyncio.get_running_loop()
         return agent
@@ -150,16 +151,19 @@ class RemoteAgent:
         """
         await self.check_card()
         link = await self._open_link()
-        files = FileFetcher(self._target, self._files_from)
+        files = FileFetcher(self._places)
         following = Following(link, self._target, files, message)
         events = following.events()
         step: asyncio.Future[AgentEvent | None] | None = None
         try:
             while True:
-                # Shielded: whoever is cancelled before the agent has named the task could not
-                # cancel it there.
-                step = asyncio.ensure_future(anext(events, None))
-                event = await asyncio.shield(step)
+                if following.task_id:
+                    event = await anext(events, None)
+                else:
+                    # Shielded: whoever is cancelled before the agent has named the task could
+                    # not cancel it there.
+                    step = asyncio.ensure_future(anext(events, None))
+                    event = await asyncio.shield(step)
                 if event is None:
                     return
                 yield event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import httpx
@@ -29,23 +29,29 @@ class Fetched:
     refused: list[str]
 
 
-class FileFetcher:
-    """Fetches the files of one task's answer, at most 100 and 16 MiB in all.
+def file_places(target: Target, origins: Sequence[str] = ()) -> Mapping[Origin, Target]:
+    """Where an agent's files may come from.
 
     Args:
         target: the agent; files at its origin are asked for with its token.
-        origins: other origins that files may come from, as URLs; they never see the token.
+        origins: other origins, as URLs; they never see the token.
 
     Raises:
         InputError: an origin is no http or https URL.
     """
+    others = {origin_of(url): Target(url, timeout_s=target.timeout_s) for url in origins}
+    return {**others, origin_of(target.url): target}
 
-    def __init__(self, target: Target, origins: Sequence[str] = ()) -> None:
-        self._own = origin_of(target.url)
-        self._targets: dict[Origin, Target] = {
-            origin_of(url): Target(url, timeout_s=target.timeout_s) for url in origins
-        }
-        self._targets[self._own] = target
+
+class FileFetcher:
+    """Fetches the files of one task's answer, at most 100 and 16 MiB in all.
+
+    Args:
+        places: from `file_places`.
+    """
+
+    def __init__(self, places: Mapping[Origin, Target]) -> None:
+        self._places = places
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._bytes_left = MAX_FETCHED_BYTES
         self._files_left = _MAX_FETCHED_FILES
@@ -88,7 +94,7 @@ class FileFetcher:
 
     async def _with_bytes(self, part: Part, url: str) -> Part:
         try:
-            target = self._targets.get(origin_of(url))
+            target = self._places.get(origin_of(url))
         except InputError as error:
             raise AgentError(f"a file was not fetched: {error}") from error
         shown = repr(url[:200])
