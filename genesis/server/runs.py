@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Query, Response
 from starlette import status
 
-from genesis.errors import InputError
+from genesis.errors import InputError, RunBusy
 from genesis.server.hub import Visit, Visiting
 from genesis.server.pages import page_of
 from genesis.server.problems import PROBLEMS
@@ -157,7 +157,9 @@ async def resume(
     visit.hub.require_open()
     limits = NewLimits(asked.budget_usd, asked.timeout_s) if asked else None
     with _patience(visit, prefer) as seconds:
-        await run_record(visit.orchestrator, run_id)
+        told = await visit.orchestrator.run(run_id)
+        if told.state == "running" and not visit.hub.worker.works(visit.caller.tenant, run_id):
+            raise RunBusy(f"another process works on run {run_id!r}; follow its events instead")
         return await _work(visit, run_id, limits, response, seconds)
 
 

@@ -74,6 +74,10 @@ class RunWorker:
         """Runs that it works on or that wait for their turn."""
         return len(self._working)
 
+    def works(self, tenant: str, run_id: str) -> bool:
+        """Whether it works on this run."""
+        return (tenant, run_id) in self._working
+
     @property
     def accepting(self) -> bool:
         """Whether it takes runs at all."""

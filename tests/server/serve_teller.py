@@ -14,6 +14,7 @@ from pathlib import Path
 from genesis import Assignment, Skill
 from genesis.agents.adapters import FunctionAgent
 from genesis.server.auth import Callers
+from genesis.server.beside import BesideOptions
 from genesis.server.process import ServeOptions, serve
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import SystemClock
@@ -45,7 +46,8 @@ async def main() -> None:
         db_path=str(FOLDER / "memory.db"),
     )
     callers = Callers.of_environment(SystemClock(), FOLDER / "tokens.yaml", "team", os.environ)
-    options = ServeOptions(port=0, grace_s=float(sys.argv[2]))
+    beside = BesideOptions(a2a=False, mcp=False)
+    options = ServeOptions(port=0, grace_s=float(sys.argv[2]), beside=beside)
     agents = [FunctionAgent(AgentCard("teller", "Tells.", (SKILL,)), tell)]
     await serve(settings, callers, options, say, agents)
 

@@ -336,6 +336,29 @@ async def test_a_run_under_way_takes_no_other_limits(served: World) -> None:
     await all_events(served.ann, f"/v1/runs/{run_id}/events")
 
 
+async def test_a_run_that_somebody_else_works_on_is_busy_and_can_be_waited_for(
+    served: World,
+) -> None:
+    elsewhere = served.orchestrator.for_tenant("team-a")
+    text = "Tell me something slowly elsewhere"
+    working = asyncio.create_task(elsewhere.execute_orchestrated_request(text, "elsewhere"))
+    await served.teller.began["elsewhere"].wait()
+    listed = (await served.ann.get("/v1/runs", params={"session_id": "elsewhere"})).json()
+    run_id = listed["runs"][0]["run_id"]
+
+    refused = await served.ann.post(f"/v1/runs/{run_id}/resume", headers={"prefer": "wait=20"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "RunBusy")
+    assert "retry-after" in refused.headers
+
+    worker = served.served.hub.worker
+    await worker.wait("team-a", run_id, 0.01)
+    waiting = asyncio.create_task(worker.wait("team-a", run_id, 20))
+    served.teller.go["elsewhere"].set()
+    await waiting
+    assert (await served.ann.get(f"/v1/runs/{run_id}")).json()["state"] == "completed"
+    assert (await working).success
+
+
 async def test_a_run_explains_itself_and_takes_feedback(served: World) -> None:
     run_id = (await served.ask())["run_id"]
     told = (await served.ann.get(f"/v1/runs/{run_id}/explain")).json()
