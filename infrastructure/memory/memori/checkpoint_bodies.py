@@ -28,7 +28,6 @@ _COMPRESSION: Final[dict[int, int]] = {
 _MIN_BYTES: Final = 150
 # From here on the difference from an earlier value is looked for.
 _MIN_DIFFERENCE_BYTES: Final = 600
-_MAX_DIFFERENCE_BYTES: Final = 48 * 1024 * 1024
 # What is decompressed to read one value: its length times the values that it builds on.
 _MAX_CHAIN: Final = 32
 _MAX_CHAIN_BYTES: Final = 64 * 1024 * 1024
@@ -163,9 +162,8 @@ def unpack_chain(rows: Mapping[str, Body], version: str) -> bytes:
 
 
 def _worthwhile(size: int, earlier: Earlier) -> bool:
-    if not _MIN_DIFFERENCE_BYTES <= size <= _MAX_DIFFERENCE_BYTES:
-        return False
-    return earlier.chain + 1 < min(_MAX_CHAIN, max(2, _MAX_CHAIN_BYTES // size))
+    longest = min(_MAX_CHAIN, max(2, _MAX_CHAIN_BYTES // size))
+    return size >= _MIN_DIFFERENCE_BYTES and earlier.chain + 1 < longest
 
 
 def _difference(data: bytes, base: bytes) -> bytes:
