@@ -18,8 +18,10 @@ import mcp_types as types
 
 from genesis.agents.adapters import FunctionAgent
 from genesis.agents.assignment import Assignment
+from genesis.agents.mcp_answer import ToolAnswer
 from genesis.agents.mcp_arguments import arguments_for, problem_with
-from genesis.agents.mcp_connection import McpConnection, McpServer, ToolAnswer
+from genesis.agents.mcp_connection import McpConnection
+from genesis.agents.mcp_server import McpServer
 from genesis.tasks.task import TaskOutput, Usage
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.errors import AgentError, InputError

@@ -11,7 +11,8 @@ import os
 import sys
 from typing import Any, cast
 
-from genesis.agents.mcp_connection import McpConnection, McpServer
+from genesis.agents.mcp_connection import McpConnection
+from genesis.agents.mcp_server import McpServer
 from infrastructure.errors import AgentError
 
 _SAMPLES = {"integer": 5, "number": 5, "string": "hello", "boolean": True}
