@@ -174,6 +174,18 @@ async def test_a_server_that_died_is_started_again_by_the_next_call(tmp_path: Pa
         assert greeted.text.startswith("Hello, Ada!")
 
 
+def test_an_agent_made_in_one_event_loop_works_in_another(tmp_path: Path) -> None:
+    agent = asyncio.run(McpAgent.connect(toolbox(), only=["greet_person", "tell_process"]))
+
+    async def use() -> str:
+        try:
+            return (await ask(agent, tmp_path, "greet_person", person="Ada")).text
+        finally:
+            await agent.aclose()
+
+    assert asyncio.run(use()).startswith("Hello, Ada!")
+
+
 async def test_calls_at_once_share_a_connection(web_toolbox: McpServer, tmp_path: Path) -> None:
     async with connected(web_toolbox) as agent:
         found = await asyncio.gather(
