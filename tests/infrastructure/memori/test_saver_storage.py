@@ -19,6 +19,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from infrastructure.errors import InputError, StoreError
 from infrastructure.memory.memori.checkpoints import MemoriSaver
+from infrastructure.memory.memori.copying import copy_to
 from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.engine import Memori
 
@@ -447,3 +448,22 @@ async def test_what_is_no_memori_is_refused() -> None:
     wrong: Any = "memory.db"
     with pytest.raises(InputError, match=r"MemoriSaver\.open"):
         MemoriSaver(wrong)
+
+
+# Moving
+
+
+async def test_checkpoints_move_with_their_tenant(tmp_path: Path, postgres_url: str) -> None:
+    source, target = Memori.open(tmp_path / "source.db"), Memori.open(postgres_url)
+    thread, lines = Thread(MemoriSaver(source)), list[str]()
+    for number in range(5):
+        lines = [*lines, noise(number, 500).hex()]
+        await thread.step(lines=lines)
+    await thread.saver.aput_writes(thread.config, [("lines", "pending")], "task")
+    copied = {table.name: table.rows for table in await copy_to(source, target)}
+    assert (copied["checkpoints"], copied["checkpoint_values"]) == (5, 5)
+    assert [found async for found in MemoriSaver(target).alist(None)] == [
+        found async for found in thread.saver.alist(None)
+    ]
+    await source.aclose()
+    await target.aclose()
