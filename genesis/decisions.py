@@ -12,6 +12,7 @@ from genesis.events import event_line
 from genesis.execution.approvals import Approval, Decision, check_edit
 from genesis.execution.events import ApprovalDecided
 from genesis.past_run import PastRun, read_journal
+from genesis.pipeline.aop import asked_data
 from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.planning.validation import Limits, validate
 from genesis.tasks.dag import TaskDAG
@@ -113,8 +114,10 @@ def _require_valid_plan(decision: Decision, past: PastRun, services: Services) -
     catalogue = agent_catalogue(services.registry.cards, has_model=services.models.configured)
     settings = services.settings
     limits = Limits(max_tasks=settings.max_plan_tasks, max_depth=settings.max_plan_depth)
-    missing = sorted(dag.given - set(past.accepted.given))
-    report = validate(dag, catalogue, limits=limits)
+    given, task_type = past.accepted.given, past.state.task_type
+    asked = asked_data(past.accepted.request, task_type, given, services, catalogue)
+    report = validate(dag, catalogue, asked=asked, limits=limits)
+    missing = sorted(dag.given - set(given))
     objections = [*report.objections, *(f"{name!r} is not given" for name in missing)]
     if objections:
         raise InputError(f"the changed plan cannot be used: {'; '.join(objections)}")

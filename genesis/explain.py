@@ -152,8 +152,38 @@ def _below(event: Mapping[str, Any]) -> Iterator[Decision]:
     yield Decision("execute", event["task_id"], f"goes one level down as run {run_id}")
 
 
+def _asked(event: Mapping[str, Any]) -> Iterator[Decision]:
+    approval = event["approval"]
+    yield Decision("execute", approval["id"], "waits for a person", (approval["question"],))
+
+
+def _decided(event: Mapping[str, Any]) -> Iterator[Decision]:
+    decision = event["decision"]
+    who = decision["by"] or "a person"
+    changed = (f"changed to {decision['edit']}",) if decision["verb"] == "edit" else ()
+    comment = (decision["comment"],) if decision["comment"] else ()
+    yield Decision(
+        "execute", event["approval_id"], f"{decision['verb']} by {who}", changed + comment
+    )
+
+
+def _paused(event: Mapping[str, Any]) -> Iterator[Decision]:
+    yield Decision("execute", "run", event["state"], (event["reason"],))
+
+
+def _resumed(event: Mapping[str, Any]) -> Iterator[Decision]:
+    limits = tuple(
+        f"{name} is {event[name]} now"
+        for name in ("budget_usd", "timeout_s")
+        if event[name] is not None
+    )
+    yield Decision("execute", "run", "goes on from its journal", limits)
+
+
 def _ended(event: Mapping[str, Any]) -> Iterator[Decision]:
     choice = "success" if event["success"] else "failure"
+    if event.get("canceled"):
+        choice = "canceled"
     yield Decision("record", "run", choice, tuple(event["errors"]))
 
 
@@ -168,5 +198,9 @@ _READERS = {
     "PlanPriced": _priced,
     "SubRequestStarted": _below,
     "TaskEnded": _task,
+    "ApprovalRequested": _asked,
+    "ApprovalDecided": _decided,
+    "RunPaused": _paused,
+    "RunResumed": _resumed,
     "RunEnded": _ended,
 }

@@ -262,7 +262,14 @@ class TaskRunner:
         scope = climb.scope
         asked = climb.task.request or scope.request
         submission = Submission(
-            climb.task, asked, climb.inputs, output, {}, scope.workspace, scope.artifacts_dir
+            climb.task,
+            asked,
+            climb.inputs,
+            output,
+            {},
+            scope.workspace,
+            scope.artifacts_dir,
+            scope.sandboxed,
         )
         acceptances = checks_for(climb.task, self._registry.checks_of_data)
         limit = max(0.0, min(self._check_timeout_s, self._seconds_left(scope)))

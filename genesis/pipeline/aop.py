@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from genesis.context import RunContext
+from genesis.context import RunContext, Services
 from genesis.events import PlanValidated, TasksRouted
 from genesis.planning.agent_catalogue import AgentCatalogue, agent_catalogue
 from genesis.planning.deliverables import FALLBACK
@@ -20,6 +20,7 @@ from genesis.routing.ladder import Route
 from genesis.state import RunState
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import SUB_REQUEST
+from infrastructure.jsonvalue import JsonObject
 
 
 async def aop(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def _mended(
     # What plans take and cost is judged by what the agents took and cost, not by what they say.
     cards = experienced(services.registry.cards, state.belief())
     catalogue = agent_catalogue(cards, has_model=has_model)
-    asked = _asked(state, context, catalogue)
+    asked = asked_data(state.request, state.task_type, state.given.data, services, catalogue)
     finished = {task_id for task_id, r in state.results.items() if r.output is not None}
     limits = Limits(
         max_tasks=services.settings.max_plan_tasks,
@@ -73,15 +74,15 @@ def _mended(
     return dag, report, changes
 
 
-def _asked(
-    state: RunState, context: RunContext, catalogue: AgentCatalogue
+def asked_data(
+    request: str, task_type: str, given: JsonObject, services: Services, catalogue: AgentCatalogue
 ) -> tuple[str, ...] | None:
-    """What the plan must make; None for whatever its last tasks make.
+    """What a plan must make; None for whatever its last tasks make.
 
     Words that name nothing that is known ask for an answer. Where no agent gives one, what a
     plan comes to by the agents there are is the answer.
     """
-    asked = context.services.deliverables.asked(state.request, state.task_type, state.given.data)
+    asked = services.deliverables.asked(request, task_type, given)
     answers = (
         not operation.produces or FALLBACK in operation.produces
         for operation in catalogue.operations
