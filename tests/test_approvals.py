@@ -160,24 +160,31 @@ async def test_a_plan_is_changed_before_it_is_begun(make: Make) -> None:
         (plan,) = [event["plan"] for event in events if event["type"] == "PlanMade"]
         assert isinstance(plan, dict)
         tasks: Any = plan["tasks"]
-        kept: Any = [task for task in tasks if task["id"] in ("fetch", "write")]
-        closing = {**tasks[-1], "requires": ["draft"], "depends_on": ["write"]}
-        shorter = {**plan, "tasks": [*kept, closing]}
+        changed = [
+            {**task, "description": "Write a haiku.", "depends_on": ["fetch", "aside"]}
+            if task["id"] == "write"
+            else task
+            for task in tasks
+        ]
+        better = {**plan, "tasks": changed}
         broken = {**plan, "tasks": [task for task in tasks if task["id"] == "write"]}
-        for edit, why in (
+        bad: list[tuple[Any, str]] = [
             (None, "whole changed plan"),
             ("x", "whole changed plan"),
             (broken, "which is not a task"),
             ({"tasks": []}, "at least one task"),
-            ({**shorter, "tasks": [{**tasks[0], "operation": "fly"}]}, "cannot be used"),
-        ):
+            ({**plan, "tasks": tasks[:1]}, "cannot be used"),
+        ]
+        for edit, why in bad:
             with pytest.raises(InputError, match=why):
                 await orchestrator.approve(asked.run_id, "edit", edit=edit)
-        await orchestrator.approve(asked.run_id, "edit", edit=shorter, by="ada")
+        await orchestrator.approve(asked.run_id, "edit", edit=better, by="ada")
         result = await orchestrator.resume(asked.run_id)
         assert (result.state, result.errors) == ("completed", [])
-        assert [task.id for task in result.tasks] == ["fetch", "write", "close"]
-        assert calls(agents) == {"fetch", "write", "close"}
+        assert calls(agents) == set(MAKES)
+        task = agents["write"].assignments[0].task
+        assert (task.description, task.depends_on) == ("Write a haiku.", ("fetch", "aside"))
+        assert "edit by ada" in str(await orchestrator.explain(asked.run_id))
 
 
 async def test_a_task_waits_while_the_others_go_on(make: Make) -> None:
