@@ -28,6 +28,7 @@ log = logging.getLogger("genesis.server")
 
 MCP_PATH: Final = "/mcp"
 _KEY_FILE: Final = "a2a_card_key.pem"
+_EVERYWHERE: Final = ("0.0.0.0", "::", "[::]")  # noqa: S104 - looked for, not bound to
 _GRPC_GRACE_S: Final = 2.0
 
 
@@ -74,6 +75,8 @@ def everything_beside(
         ConfigError: something of it cannot be served.
     """
     beside: list[Beside] = []
+    if places.host in _EVERYWHERE and not options.public_url and (options.a2a or options.mcp):
+        log.warning("--url is not set: A2A's card and MCP's check of hosts name %s", places.host)
     if options.a2a:
         beside.append(_a2a(hub, memori, places, options))
     if options.mcp:
@@ -83,9 +86,9 @@ def everything_beside(
 
 def _a2a(hub: Hub, memori: Memori, places: Places, options: BesideOptions) -> Beside:
     port = _grpc_port(places.host, options.grpc_port)
-    address = "" if port is None else f"{places.host}:{port}"
+    address = "" if port is None else at(places.host, port)
     public = options.public_url or places.url
-    shown = "" if port is None else f"{urlsplit(public).hostname}:{port}"
+    shown = "" if port is None else at(urlsplit(public).hostname or places.host, port)
     testing = options.a2a_test_mode
     server = A2AServer(
         _tested() if testing else served_orchestrator(hub.worker, genesis.__version__),
@@ -131,10 +134,27 @@ def _grpc_port(host: str, port: int | None) -> int | None:
     if port != 0:
         return port
     try:
-        with socket.create_server((host, 0)) as probe:
+        with bind(host, 0) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         raise ConfigError("--grpc-port", "", f"no port is free on {host}: {error}") from error
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        OSError: it cannot.
+    """
+    name = host.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    return socket.create_server((name, port), family=family, backlog=2048)
+
+
+def at(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    name = host.strip("[]")
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def _mcp(hub: Hub, memori: Memori, places: Places, options: BesideOptions) -> list[Beside]:

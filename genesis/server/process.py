@@ -19,7 +19,7 @@ from genesis.agents.registry import AgentSource
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.server.app import Parts, Served, build_app
 from genesis.server.auth import Callers
-from genesis.server.beside import BesideOptions, Places, everything_beside
+from genesis.server.beside import BesideOptions, Places, at, bind, everything_beside
 from genesis.server.gate import is_loopback
 from genesis.server.limits import Limits
 from infrastructure.config import Settings
@@ -72,8 +72,8 @@ async def serve(
     """
     require_tokens(options.host, callers)
     require_apart(settings, callers)
-    with contextlib.closing(_bind(options.host, options.port)) as bound:
-        url = _url(options.host, bound.getsockname()[1])
+    with contextlib.closing(_bound(options.host, options.port)) as bound:
+        url = f"http://{at(options.host, bound.getsockname()[1])}"
         async with GenesisOrchestrator(agents=agents, settings=settings) as orchestrator:
             memori = await orchestrator.services.memory.ready()
             places = Places(url, options.host, settings.data_dir)
@@ -118,19 +118,13 @@ def require_apart(settings: Settings, callers: Callers) -> None:
         )
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bound(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+        return bind(host, port)
     except (OSError, OverflowError) as error:
         raise ConfigError(
-            "--host, --port", "", f"cannot listen on {host}:{port}: {error}"
+            "--host, --port", "", f"cannot listen on {at(host, port)}: {error}"
         ) from error
-
-
-def _url(host: str, port: int) -> str:
-    shown = f"[{host.strip('[]')}]" if ":" in host else host
-    return f"http://{shown}:{port}"
 
 
 class Server(uvicorn.Server):

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from http_world import NICE, World, world
 
-from genesis.server.beside import BesideOptions
+from genesis.server.beside import BesideOptions, at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,6 +82,14 @@ async def test_the_conformance_kits_agent_is_served_only_when_asked_for(tmp_path
         assert (await testing.ann.post("/mcp", json=MCP_HELLO)).status_code == 404
         listed = (await testing.ann.get("/v1/runs")).json()
         assert listed["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("[::1]", "[::1]:80"), ("a.b", "a.b:80")],
+)
+async def test_a_host_stands_in_a_url_as_it_must(host: str, shown: str) -> None:
+    assert at(host, 80) == shown
 
 
 async def test_runs_are_served_beside_them(served: World) -> None:
