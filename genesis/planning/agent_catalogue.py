@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from operator import is_
 from typing import TypeAlias
 
 from genesis.errors import InputError
 from genesis.planning.catalogue import Catalogue, Inability, Operation
-from genesis.tasks.capability import shortfall
+from genesis.tasks.capability import Cards, shortfall
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
 
@@ -46,7 +45,8 @@ class AgentCatalogue(Catalogue):
             self._add((skill, operation))
             if has_model or not skill.needs_model:
                 key = (skill.id, frozenset(skill.requires), frozenset(skill.produces))
-                best[key] = _least(operation, best.get(key, operation))
+                known = best.get(key)
+                best[key] = operation if known is None else _least(operation, known)
         self.operations = tuple(best.values())
         self.index()
 
@@ -120,29 +120,9 @@ def _least(one: Operation, other: Operation) -> Operation:
 
 def agent_catalogue(cards: Sequence[AgentCard], *, has_model: bool = True) -> AgentCatalogue:
     """The catalogue of these very cards, made once for as long as no agent comes or goes."""
-    return _catalogue_of(_Cards(tuple(cards)), has_model)
-
-
-class _Cards:
-    """Cards compared by identity: quicker than by their contents, and they never change."""
-
-    __slots__ = ("_hash", "cards")
-
-    def __init__(self, cards: tuple[AgentCard, ...]) -> None:
-        self.cards = cards
-        self._hash = hash(tuple(map(id, cards)))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Cards)
-            and len(self.cards) == len(other.cards)
-            and all(map(is_, self.cards, other.cards))
-        )
+    return _catalogue_of(Cards(cards), has_model)
 
 
 @lru_cache(maxsize=32)
-def _catalogue_of(cards: _Cards, has_model: bool) -> AgentCatalogue:
+def _catalogue_of(cards: Cards, has_model: bool) -> AgentCatalogue:
     return AgentCatalogue(cards.cards, has_model=has_model)

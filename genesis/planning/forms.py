@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from genesis.planning.clauses import without_lead
 from genesis.tasks.infer_text import stems
@@ -115,6 +116,8 @@ class Form:
     thing: str
 
 
+# A past request is compared with each new one that is like it.
+@lru_cache(maxsize=256)
 def form_of(request: str) -> Form:
     """The form of a request, read from its first words."""
     text = _asking(prose(without_lead(request), {}))

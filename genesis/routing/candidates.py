@@ -10,7 +10,7 @@ from genesis.routing.belief import Belief, Estimate
 from genesis.routing.ladder import Candidate, Rejection, Route
 from genesis.routing.prices import Prices
 from genesis.routing.rules import Action, Effect, RuleEffects
-from genesis.tasks.capability import best_skill
+from genesis.tasks.capability import best_skills
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
 
@@ -62,9 +62,8 @@ def route(
     """
     candidates: list[Candidate] = []
     rejected: list[Rejection] = []
-    for card in cards:
+    for card, skill, reason in best_skills(task, cards, has_model=has_model):
         ruled = effects.on(card)
-        skill, reason = best_skill(task, card, has_model=has_model)
         if "forbid" in ruled:
             reason = _forbidden(ruled["forbid"])
         elif not (health or {}).get(card.name, True):

@@ -17,6 +17,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from infrastructure.memory.memori.latest_attempts import LatestAttempts
@@ -237,16 +238,12 @@ def _splits(record: Record, hazard: float) -> _Splits:
     )
     whole = _log_evidence(all_successes, all_failures)
     evidence, after, found = [0.0], [(0, 0)], list[_Split]()
-    successes, failures, looked = 0, 0, 0
-    for back, success in enumerate(reversed(latest), 1):
-        successes, failures = successes + success, failures + (not success)
-        if back > _TOGETHER and back not in _COARSE and back != count:
-            continue
+    passed_of_last = tuple(accumulate(reversed(latest), initial=0))
+    for back, gap in _looked_at(count):
+        successes, failures = passed_of_last[back], back - passed_of_last[back]
         before = _log_evidence(all_successes - successes, all_failures - failures)
         each = min(before + _log_evidence(successes, failures) - whole, _MOST_EVIDENCE)
-        odds = (back - looked) * math.exp(each)
-        found.append(_Split(count - back, odds, successes, failures))
-        looked = back
+        found.append(_Split(count - back, gap * math.exp(each), successes, failures))
         if back <= _TOGETHER:
             evidence.append(each)
             after.append((successes, failures))
@@ -263,6 +260,15 @@ def _splits(record: Record, hazard: float) -> _Splits:
             share * (all_failures + hazard * sum([x.odds * x.failures for x in likely])),
         ),
     )
+
+
+@lru_cache(maxsize=128)
+def _looked_at(count: int) -> tuple[tuple[int, int], ...]:
+    """How many of so many attempts lie after the changes that are looked at, and for how many
+    places each of those stands.
+    """
+    backs = [n for n in range(1, count + 1) if n <= _TOGETHER or n in _COARSE or n == count]
+    return tuple((back, back - before) for before, back in pairwise([0, *backs]))
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from genesis.routing.belief import Belief
@@ -61,13 +62,14 @@ def estimate_difficulty(
         belief: the record of this task type.
         size_of: bytes of the file at a path.
     """
-    parts = len(_PARTS.findall(request)) + max(len(task.produces) - 1, 0)
+    words, marked = _counts(request)
+    parts = marked + max(len(task.produces) - 1, 0)
     given = (inputs.get(name) for name in task.requires)
     size = sum(size_of(value) for value in given if isinstance(value, str))
     failures, n = belief.failure_rate(task.task_type)
     terms = {
         f"a {task.task_type} task": _BASE.get(task.task_type, _UNKNOWN_BASE),
-        f"{len(request.split())} words": 0.2 * min(math.log1p(len(request)) / 10, 1.0),
+        f"{words} words": 0.2 * min(math.log1p(len(request)) / 10, 1.0),
         f"{parts} further parts": 0.06 * min(parts, 5),
         f"{size:,} bytes of input": 0.15 * min(math.log1p(size) / math.log(_LARGE_FILE_BYTES), 1),
         f"{failures:.0%} of {n} attempts failed": 0.6 * (failures - _USUAL_FAILURES) if n else 0.0,
@@ -75,3 +77,10 @@ def estimate_difficulty(
     value = min(max(sum(terms.values()), 0.0), 1.0)
     told = ", ".join(f"{name} {amount:+.2f}" for name, amount in terms.items() if amount)
     return Difficulty(round(value, 3), told)
+
+
+# Asked for each task of a plan, and the request is the same for all of them.
+@lru_cache(maxsize=32)
+def _counts(request: str) -> tuple[int, int]:
+    """Words of a request, and signs that it asks for one thing more."""
+    return len(request.split()), len(_PARTS.findall(request))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from genesis.errors import InputError
 from genesis.routing.belief import Belief, Prior
 from genesis.routing.difficulty import Difficulty
 from genesis.routing.ladder import Candidate, Route
 from genesis.routing.outlook import Outlook, option_name
+from genesis.tasks.capability import Cards
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.text import counted
@@ -100,7 +102,7 @@ def options_of(
         models: the chat models that may be used.
         outlook: what a learnt policy expects; None without a policy.
     """
-    skills = {(card.name, skill.id): skill for card in cards for skill in card.skills}
+    skills = _skills(Cards(cards))
     places = {name: place for place, name in enumerate(outlook.options)} if outlook else {}
     base = EFFORTS[min(int(difficulty.value * len(EFFORTS)), len(EFFORTS) - 1)]
     return [
@@ -109,6 +111,12 @@ def options_of(
         for skill in (skills[candidate.agent, candidate.operation],)
         for model, effort in _ways(skill, models, base)
     ]
+
+
+@lru_cache(maxsize=8)
+def _skills(cards: Cards) -> dict[tuple[str, str], Skill]:
+    """All skills by agent and operation."""
+    return {(card.name, skill.id): skill for card in cards.cards for skill in card.skills}
 
 
 def _ways(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genesis.errors import ConfigError
 from genesis.routing.changepoint import Hazards
-from infrastructure.config import ConfigFile, config_error, find_config, read_config
+from infrastructure.config import ConfigFile, config_error, read_config
 
 PRIORS_FILE = "routing_priors.yaml"
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -104,13 +105,17 @@ def configured_priors() -> RoutingPriors:
     Raises:
         ConfigError: the file is wrong; see `RoutingPriors.from_config`.
     """
-    return _priors_at(find_config(PRIORS_FILE))
+    try:
+        working_folder = str(Path.cwd())
+    except OSError:  # it was deleted, so no file of it is in force
+        working_folder = ""
+    return _priors_in(os.environ.get("GENESIS_CONFIG_DIR", ""), working_folder)
 
 
+# Asked for by each request; what may stand in another place decides which file that is.
 @lru_cache(maxsize=8)
-def _priors_at(path: Path) -> RoutingPriors:
-    folder = {"GENESIS_CONFIG_DIR": str(path.parent)}
-    return RoutingPriors.from_config(read_config(path.name, folder))
+def _priors_in(folder: str, working_folder: str) -> RoutingPriors:
+    return RoutingPriors.from_config(read_config(PRIORS_FILE))
 
 
 def _allowed_at(error: ValidationError) -> tuple[str, ...]:

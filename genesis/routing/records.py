@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import mul
 from typing import NamedTuple, Protocol
 
 from genesis.routing.changepoint import Hazards, Past, Record
@@ -162,12 +163,16 @@ def _spent(sums: _Sums) -> Spent:
     latest = sums.latest
     if latest is NONE:
         return Spent(sums.successes + sums.failures, sums.seconds, sums.usd)
-    weights = [_FADING**age for age in range(len(latest.times) - 1, -1, -1)]
+    weights = _weights(len(latest.times))
     return Spent(
-        sum(weights),
-        sum(weight * each for weight, each in zip(weights, latest.seconds, strict=True)),
-        sum(weight * each for weight, each in zip(weights, latest.usd, strict=True)),
+        sum(weights), sum(map(mul, weights, latest.seconds)), sum(map(mul, weights, latest.usd))
     )
+
+
+@lru_cache(maxsize=128)
+def _weights(count: int) -> tuple[float, ...]:
+    """What so many attempts count for, oldest first."""
+    return tuple(_FADING**age for age in range(count - 1, -1, -1))
 
 
 def asked_at(records: Mapping[str, AgentRecord], task_type: str, operation: str) -> list[float]:

@@ -60,6 +60,7 @@ class Standings:
         self._differences: dict[str, dict[str, float]] = {}
         self._asked: dict[tuple[str, str], list[float]] = {}
         self._found: dict[tuple[object, ...], Standing] = {}
+        self._failing: dict[str, tuple[float, int]] = {}
         self._hope = Guess(priors.success.mean, priors.success.weight)
 
     def present(
@@ -91,6 +92,11 @@ class Standings:
 
     def failure_rate(self, task_type: str) -> tuple[float, int]:
         """Share of attempts at a task type that fail now, and on how many attempts that rests."""
+        if task_type not in self._failing:
+            self._failing[task_type] = self._failure_rate(task_type)
+        return self._failing[task_type]
+
+    def _failure_rate(self, task_type: str) -> tuple[float, int]:
         records = tuple(self._agents.values())
         counted = [each.by_type[task_type] for each in records if task_type in each.by_type]
         usual = _USUAL_WEIGHT * (1 - self._hope.mean)

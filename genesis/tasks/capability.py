@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from operator import is_
+from typing import NamedTuple, TypeAlias
 
 from genesis.tasks.task import Task
 from infrastructure.a2a.agent import AgentCard, Skill
 
 
-def shortfall(task: Task, skill: Skill, *, has_model: bool = True) -> str:
+class Kind(NamedTuple):
+    """What of a task decides who can do it."""
+
+    task_type: str
+    operation: str
+    requires: tuple[str, ...]
+    produces: tuple[str, ...]
+
+
+class Cards:
+    """Cards compared by identity: quicker than by their contents, and they never change."""
+
+    __slots__ = ("_hash", "cards")
+
+    def __init__(self, cards: Iterable[AgentCard]) -> None:
+        self.cards = tuple(cards)
+        self._hash = hash(tuple(map(id, self.cards)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Cards)
+            and len(self.cards) == len(other.cards)
+            and all(map(is_, self.cards, other.cards))
+        )
+
+
+Able: TypeAlias = tuple[AgentCard, Skill | None, str]
+"""An agent with its best skill for a task, or with None and why it has none."""
+
+
+def shortfall(task: Task | Kind, skill: Skill, *, has_model: bool = True) -> str:
     """Why the skill cannot do the task, in words; empty when it can.
 
     A skill of another name qualifies when it makes the same data, or when it answers anything of
@@ -33,7 +69,9 @@ def shortfall(task: Task, skill: Skill, *, has_model: bool = True) -> str:
     return ""
 
 
-def best_skill(task: Task, card: AgentCard, *, has_model: bool = True) -> tuple[Skill | None, str]:
+def best_skill(
+    task: Task | Kind, card: AgentCard, *, has_model: bool = True
+) -> tuple[Skill | None, str]:
     """The agent's skill for the task, or None and why it has none.
 
     Of several that can, the one that bears the operation's name wins, then the one that makes
@@ -55,7 +93,21 @@ def best_skill(task: Task, card: AgentCard, *, has_model: bool = True) -> tuple[
     return None, f"it offers {offered}, none of which can do {wanted(task)}"
 
 
-def wanted(task: Task) -> str:
+def best_skills(
+    task: Task, cards: Iterable[AgentCard], *, has_model: bool = True
+) -> Sequence[Able]:
+    """`best_skill` of every agent, in their order."""
+    kind = Kind(task.task_type, task.operation, task.requires, task.produces)
+    return _best_skills(kind, Cards(cards), has_model)
+
+
+# The same few kinds of task come again with every plan, and agents seldom come or go.
+@lru_cache(maxsize=128)
+def _best_skills(kind: Kind, cards: Cards, has_model: bool) -> tuple[Able, ...]:
+    return tuple((card, *best_skill(kind, card, has_model=has_model)) for card in cards.cards)
+
+
+def wanted(task: Task | Kind) -> str:
     """What the task asks for, in words: its operation, and what it must produce."""
     operation = f"{task.operation!r}" if task.operation else f"a {task.task_type} task"
     return f"{operation} (making {', '.join(task.produces)})" if task.produces else operation
@@ -65,9 +117,5 @@ def skills_for(
     task: Task, cards: Iterable[AgentCard], *, has_model: bool = True
 ) -> list[tuple[AgentCard, Skill]]:
     """Every agent that can do the task, with the skill that it would use."""
-    found: list[tuple[AgentCard, Skill]] = []
-    for card in cards:
-        skill, _ = best_skill(task, card, has_model=has_model)
-        if skill is not None:
-            found.append((card, skill))
-    return found
+    able = best_skills(task, cards, has_model=has_model)
+    return [(card, skill) for card, skill, _ in able if skill is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from infrastructure.errors import InputError
@@ -341,7 +342,13 @@ def _case_row(tx: Tx, row: Row) -> CaseRow:
         current_rate=row[8],
         version=row[9],
         exemplars=tuple(
-            Exemplar(run_id, request, load_object(plan), vector, session_id, created_at)
+            Exemplar(run_id, request, _plan_of(plan), vector, session_id, created_at)
             for run_id, request, plan, vector, session_id, created_at in exemplars.fetchall()
         ),
     )
+
+
+# With each run of a plan its few exemplars are read again, and most of them say the same.
+@lru_cache(maxsize=1024)
+def _plan_of(text: str) -> JsonObject:
+    return load_object(text)

@@ -200,11 +200,13 @@ class PlanIndex:
         """Put a case in the place of what was known of it; known requests keep their rows."""
         known = {entry.exemplar.run_id: entry for entry in self._cases.pop(case.digest, ())}
         entries: list[_Entry] = []
-        for entry in _entries(case):
-            old = known.pop(entry.exemplar.run_id, None)
-            if old is not None and old.words == entry.words and _same_vector(old, entry):
+        for exemplar in case.exemplars:
+            old = known.pop(exemplar.run_id, None)
+            if old is not None and _asks_the_same(old.exemplar, exemplar):
+                entry = _Entry(case, exemplar, old.words, old.vector)
                 self._block(old).replace(old, entry)
             else:
+                entry = _entry(case, exemplar)
                 self._drop([old] if old is not None else [])
                 self._block(entry).add(entry)
             entries.append(entry)
@@ -244,8 +246,8 @@ def _falling(scores: NDArray[np.float64]) -> Iterator[list[tuple[int, float]]]:
     yield list(zip(rows.tolist(), scores[rows].tolist(), strict=True))
 
 
-def _same_vector(one: _Entry, other: _Entry) -> bool:
-    return one.exemplar.vector == other.exemplar.vector
+def _asks_the_same(one: Exemplar, other: Exemplar) -> bool:
+    return one.request == other.request and one.vector == other.vector
 
 
 def _those_that_serve(
@@ -264,12 +266,10 @@ def _those_that_serve(
     return [*serving, *others][:limit]
 
 
-def _entries(case: CaseRow) -> Iterable[_Entry]:
-    for exemplar in case.exemplars:
-        vector = np.frombuffer(exemplar.vector, dtype=np.float32) if exemplar.vector else None
-        yield _Entry(
-            case, exemplar, _words(exemplar.request), None if vector is None else _unit(vector)
-        )
+def _entry(case: CaseRow, exemplar: Exemplar) -> _Entry:
+    vector = np.frombuffer(exemplar.vector, dtype=np.float32) if exemplar.vector else None
+    unit = None if vector is None else _unit(vector)
+    return _Entry(case, exemplar, _words(exemplar.request), unit)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -63,10 +63,17 @@ _CAUSES: Final[dict[int, str]] = {
 
 
 class SqliteConnection:
-    """One SQLite connection; transactions are begun and ended by the store alone."""
+    """One SQLite connection; transactions are begun and ended by the store alone.
 
-    def __init__(self, connection: sqlite3.Connection, place: str, timeout_s: float) -> None:
+    Args:
+        writes: whether it can write; what cannot needs no guard while it reads.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, place: str, timeout_s: float, *, writes: bool
+    ) -> None:
         self._connection = connection
+        self._writes = writes
         self._place = place
         self._timeout_s = timeout_s
         self._data_version = 0
@@ -95,7 +102,8 @@ class SqliteConnection:
 
     def begin_read(self) -> None:
         self._refuse_moved()
-        self._connection.execute("PRAGMA query_only = ON")
+        if self._writes:
+            self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
 
     def end_read(self) -> None:
@@ -104,7 +112,8 @@ class SqliteConnection:
             self._lost = True
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        self._connection.execute("PRAGMA query_only = OFF")
+        if self._writes:
+            self._connection.execute("PRAGMA query_only = OFF")
 
     def insert_all(self, sql: str, rows: Sequence[Sequence[SqlValue]]) -> int:
         return self._connection.executemany(sql, rows).rowcount
@@ -167,7 +176,7 @@ class SqliteDatabase:
             raise self.explain(error) from error
         try:
             _wait_while_busy(lambda: self._configure(connection), timeout_s)
-            opened = SqliteConnection(connection, path, timeout_s)
+            opened = SqliteConnection(connection, path, timeout_s, writes=True)
             opened.begin_write()
             migrate(BoundTx(opened, "sqlite", tenant=""))
             opened.commit()
@@ -201,7 +210,7 @@ class SqliteDatabase:
         except _OPENING as error:
             connection.close()
             raise self.explain(error) from error
-        opened = SqliteConnection(connection, self.place, self._timeout_s)
+        opened = SqliteConnection(connection, self.place, self._timeout_s, writes=False)
         opened.watch(self.place)
         return opened
 
