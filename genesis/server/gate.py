@@ -126,8 +126,8 @@ class Gate:
         if caller is None and path not in PUBLIC_PATHS and self._is_guarded(path):
             return problem(
                 401,
-                "send a token in the `Authorization` header, as a bearer; `genesis serve token NAME`"
-                " makes one",
+                "send a token in the `Authorization` header, as a bearer;"
+                " `genesis serve token NAME` makes one",
                 request_id=request_id,
                 headers={"www-authenticate": 'Bearer realm="genesis"'},
             )
