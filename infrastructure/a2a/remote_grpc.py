@@ -87,10 +87,10 @@ class GrpcPlace:
     @property
     def target(self) -> str:
         """gRPC's name for the addresses; there is no name left for it to look up."""
-        of_first = [a for a in self.addresses if (":" in a) == (":" in self.addresses[0])]
-        if ":" in of_first[0]:
-            return "ipv6:" + ",".join(f"[{a}]:{self.port}" for a in of_first)
-        return "ipv4:" + ",".join(f"{a}:{self.port}" for a in of_first)
+        old = [a for a in self.addresses if ":" not in a]
+        if old:  # it takes one kind only, and who has both answers at this one
+            return "ipv4:" + ",".join(f"{a}:{self.port}" for a in old)
+        return "ipv6:" + ",".join(f"[{a}]:{self.port}" for a in self.addresses)
 
 
 def open_channel(place: GrpcPlace, max_bytes: int) -> Any:
