@@ -22,7 +22,7 @@ from genesis.tasks.task import COMPOSITE
 from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.a2a.serving import ServedAgent
 from infrastructure.a2a.serving_callers import ANONYMOUS
-from infrastructure.a2a.task_ids import task_id_of
+from infrastructure.a2a.task_ids import begins
 from infrastructure.a2a.types import (
     EXTENSION,
     AgentEvent,
@@ -164,7 +164,7 @@ class OrchestratorAgent:
         except UnknownRun:
             await self._accept(run_id, message)
         else:
-            first = run_id == task_id_of(self._caller, message.message_id)
+            first = begins(message.message_id, self._caller, run_id)
             if known.state == "waiting" and first:
                 return _question(known.approvals)
             if known.state == "waiting":

@@ -145,6 +145,7 @@ class A2AServer:
         push = push or PushPolicy()
         self._lease = Lease(store) if store is not None else None
         self._tasks = self._task_store(store)
+        self._adopting: set[str] = set()
         kept = InMemoryConfigs()
         durable = MemoriConfigs(store, self._limits.retention_s) if store is not None else kept
         configs = PushConfigs(durable, push.max_configs)
@@ -239,8 +240,13 @@ class A2AServer:
         assert isinstance(self._tasks, MemoriTaskStore)
         if not self._served.durable:
             return await self._fail(task, caller, "the server that worked on this task died")
-        await self._tasks.own(task, caller)
-        await self._handler.resume(task, caller)
+        if task.id not in self._adopting:
+            self._adopting.add(task.id)
+            try:
+                await self._tasks.own(task, caller)
+                await self._handler.resume(task, caller)
+            finally:
+                self._adopting.discard(task.id)
         return task
 
     async def _fail(self, task: pb.Task, caller: Caller, reason: str) -> pb.Task:

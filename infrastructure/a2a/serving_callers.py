@@ -17,6 +17,7 @@ from starlette.requests import Request
 from infrastructure.callers import Authenticate, Caller
 
 SCOPE_KEY: Final = "genesis.caller"
+RESUMED: Final = "genesis.resumed"
 ANONYMOUS: Final = Caller("default", "anonymous")
 
 

@@ -18,7 +18,7 @@ from infrastructure.a2a.convert import (
     message_to_wire,
     status_to_wire,
 )
-from infrastructure.a2a.serving_callers import caller_of
+from infrastructure.a2a.serving_callers import RESUMED, caller_of
 from infrastructure.a2a.types import (
     EXTENSION,
     AgentEvent,
@@ -61,7 +61,8 @@ class ServedExecutor(AgentExecutor):
                 await self._work(talk)
             return
         await talk.announce()  # clients see the task, and can cancel it, while it waits
-        if self._waiting >= self._max_waiting:
+        accepted = RESUMED in context.call_context.state  # before a restart, so it waits
+        if self._waiting >= self._max_waiting and not accepted:
             await talk.say(_busy())
             return
         self._waiting += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeAlias, cast
 
@@ -18,19 +18,24 @@ from a2a.utils.task import apply_history_length
 
 from infrastructure.a2a.push import PushConfigs
 from infrastructure.a2a.serving_callers import (
+    RESUMED,
     caller_of,
     check_tenant,
     context_of,
     same_request,
 )
 from infrastructure.a2a.serving_tasks import ENDED, WAITING, ServedTasks
-from infrastructure.a2a.task_ids import task_id_of
+from infrastructure.a2a.structs import from_struct
+from infrastructure.a2a.task_ids import MAX_TRIES, task_id_of
+from infrastructure.a2a.types import EXTENSION
 from infrastructure.callers import Caller
 
 log = logging.getLogger("genesis.a2a")
 
 _Event: TypeAlias = pb.Message | pb.Task | pb.TaskStatusUpdateEvent | pb.TaskArtifactUpdateEvent
 _Events: TypeAlias = AsyncGenerator[_Event]
+
+TASK_ID: Final = "genesis.task_id"
 
 _POLL_S: Final = 0.5
 
@@ -146,6 +151,7 @@ class ServedHandler(DefaultRequestHandler):
         if not asked:
             return
         context = context_of(caller)
+        context.state[RESUMED] = True
         request = pb.SendMessageRequest(message=asked[-1])
         again = await self._request_context_builder.build(
             context, request, task_id=task.id, context_id=task.context_id
@@ -167,21 +173,31 @@ class ServedHandler(DefaultRequestHandler):
     async def _claim(
         self, params: pb.SendMessageRequest, context: ServerCallContext
     ) -> tuple[str, pb.Task | None]:
-        """A key held for a new message, or what an equal one led to."""
+        """A key held for a message to be worked on, or what an equal one led to."""
         if not self.idempotent:
             return "", None
         message = params.message
-        key = task_id_of(caller_of(context), message.message_id)
-        if message.task_id:
-            key = f"{message.task_id}\n{message.message_id}"
+        for number in range(MAX_TRIES):
+            key = task_id_of(caller_of(context), message.message_id, number)
+            if message.task_id:
+                key = f"{message.task_id}\n{message.message_id}"
+            earlier = await self._known_or_claimed(key, message, context)
+            if earlier is None or message.task_id or not _may_begin_again(earlier):
+                context.state[TASK_ID] = "" if message.task_id else key
+                return key, earlier
+        raise InvalidParamsError(message=f"this message failed {MAX_TRIES} times; send a new one")
+
+    async def _known_or_claimed(
+        self, key: str, message: pb.Message, context: ServerCallContext
+    ) -> pb.Task | None:
         while True:
             earlier = await self._earlier(key, message, context)
             if earlier is not None:
-                return key, earlier
+                return earlier
             claim = self._claims.get(key)
             if claim is None:
                 self._claims[key] = asyncio.Event()
-                return key, None
+                return None
             await claim.wait()
 
     async def _earlier(
@@ -224,7 +240,7 @@ class ServedHandler(DefaultRequestHandler):
         if message.task_id:
             self.configs.attach(message.task_id, caller, new=False)
         elif self.idempotent:
-            self.configs.attach(task_id_of(caller, message.message_id), caller, new=True)
+            self.configs.attach(str(context.state[TASK_ID]), caller, new=True)
 
     async def _again(
         self, earlier: pb.Task, params: pb.SendMessageRequest, context: ServerCallContext
@@ -275,7 +291,7 @@ class ServedHandler(DefaultRequestHandler):
 
 
 class TaskNamer(SimpleRequestContextBuilder):
-    """Names a new task after its caller and message, so that a repeated message finds it."""
+    """Gives a new task the name that the handler claimed for its message."""
 
     async def build(
         self,
@@ -287,8 +303,17 @@ class TaskNamer(SimpleRequestContextBuilder):
     ) -> RequestContext:
         """See the SDK's builder."""
         if params is not None and task_id is None:
-            task_id = task_id_of(caller_of(context), params.message.message_id)
+            task_id = str(context.state[TASK_ID])
         return await super().build(context, params, task_id, context_id, task)
+
+
+def _may_begin_again(task: pb.Task) -> bool:
+    """Whether a task failed for the moment, or was cancelled: who asks again wants it done."""
+    if task.status.state == pb.TASK_STATE_CANCELED:
+        return True
+    ours = from_struct(task.metadata).get(EXTENSION)
+    retryable = isinstance(ours, Mapping) and ours.get("retryable") is True
+    return retryable and task.status.state in (pb.TASK_STATE_FAILED, pb.TASK_STATE_REJECTED)
 
 
 def _state(event: _Event) -> int:

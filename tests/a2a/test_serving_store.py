@@ -22,8 +22,16 @@ from infrastructure.a2a.serving import A2AServer, PushPolicy, ServedAgent, Servi
 from infrastructure.a2a.serving_callers import context_of
 from infrastructure.a2a.serving_lease import Lease
 from infrastructure.a2a.task_store import MemoriTaskStore
-from infrastructure.a2a.types import AgentEvent, Message, Part, StatusUpdate, TaskState
+from infrastructure.a2a.types import (
+    EXTENSION,
+    AgentEvent,
+    Message,
+    Part,
+    StatusUpdate,
+    TaskState,
+)
 from infrastructure.callers import Caller
+from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
 
@@ -153,6 +161,53 @@ async def _until_ended(wire: Wire, task: dict[str, Any]) -> AsyncGenerator[dict[
             yield event
 
 
+class Moody(FakeAgent):
+    """Fails for the moment, then works."""
+
+    async def send(self, message: Message) -> AsyncGenerator[AgentEvent]:
+        self.messages.append(message)
+        retryable = message.text == "hard"
+        if len(self.messages) < 3:
+            said = Message("sorry", "agent", (Part(text="not now"),))
+            ours: JsonObject = {EXTENSION: {"retryable": retryable}}
+            yield StatusUpdate("", "", TaskState.FAILED, said, ours)
+        else:
+            yield StatusUpdate("", "", TaskState.COMPLETED)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_failed_for_the_moment_is_tried_again_and_what_failed_for_good_is_not(
+    worlds: Worlds, store: MemoriStore, kept: bool
+) -> None:
+    agent = Moody("moody")
+    world = await _open(worlds, agent, store if kept else None)
+    wire = world.wire("JSONRPC")
+    tried = [await send(wire, "m", "hard") for _ in range(4)]
+    assert [state_of(task) for task in tried] == ["FAILED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert len({task["id"] for task in tried}) == 3
+    assert agent.calls == 3
+    agent.messages.clear()
+    tried = [await send(wire, "n", "soft") for _ in range(2)]
+    assert [state_of(task) for task in tried] == ["FAILED", "FAILED"]
+    assert agent.calls == 1
+
+
+async def test_what_was_cancelled_can_be_asked_for_again(
+    worlds: Worlds, store: MemoriStore
+) -> None:
+    agent = Counting(hold=True)
+    world = await _open(worlds, agent, store)
+    wire = world.wire("GRPC")
+    asked = {"configuration": {"returnImmediately": True}}
+    first = await send(wire, "same", "do it", **asked)
+    await agent.reached.wait()
+    await wire.call("CancelTask", {"id": first["id"]})
+    agent.hold = False
+    again = await send(wire, "same", "do it")
+    assert state_of(again) == "COMPLETED"
+    assert again["id"] != first["id"]
+
+
 # Restarts
 
 
@@ -243,6 +298,7 @@ from infrastructure.a2a.serving_callers import context_of
 from infrastructure.a2a.serving_lease import Lease
 from infrastructure.a2a.task_store import MemoriTaskStore
 from infrastructure.callers import Caller
+from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
 from a2a.types import a2a_pb2 as pb
