@@ -125,8 +125,9 @@ class Scenario:
             closed = set[str]().union(*(crash_world.closed_keys(events) for events in journals))
             self._closed[generation + 1] = closed
             # What is left takes less than the whole; going on takes longer on a busy machine.
-            left = 1 - len(closed) / sum(map(len, undisturbed.attempts.values()))
-            window = 2 * window if len(closed) == done else left * undisturbed.seconds
+            delivered = {line["key"] for line in self._deliveries}
+            left = 1 - len(closed & delivered) / sum(map(len, undisturbed.attempts.values()))
+            window = 2 * window if len(closed) == done else max(0.1, left) * undisturbed.seconds
             done = len(closed)
         raise AssertionError("the runs are never completed")
 
