@@ -14,16 +14,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from infrastructure.a2a.agent import Agent
-from infrastructure.a2a.cards import card_to_wire
 from infrastructure.a2a.convert import status_to_wire
-from infrastructure.a2a.push import (
-    InMemoryConfigs,
-    MemoriConfigs,
-    PushConfigs,
-    PushPolicy,
-    PushSender,
-)
+from infrastructure.a2a.push import PushPolicy, PushSender
+from infrastructure.a2a.push_configs import InMemoryConfigs, MemoriConfigs, PushConfigs
 from infrastructure.a2a.serving_callers import HttpContexts, context_of, one_token
+from infrastructure.a2a.serving_cards import ServedCards
 from infrastructure.a2a.serving_executor import AgentFor, ServedExecutor
 from infrastructure.a2a.serving_handler import ServedHandler, TaskNamer
 from infrastructure.a2a.serving_http import (
@@ -38,7 +33,6 @@ from infrastructure.a2a.serving_lease import Lease
 from infrastructure.a2a.serving_rate import Rates
 from infrastructure.a2a.serving_tasks import ENDED, WAITING, BoundedTasks, ServedTasks
 from infrastructure.a2a.signing import JWKS_PATH, CardSigner
-from infrastructure.a2a.structs import to_struct
 from infrastructure.a2a.task_store import MemoriTaskStore
 from infrastructure.a2a.types import EXTENSION, Message, Part, StatusUpdate, TaskState
 from infrastructure.callers import Authenticate, Caller
@@ -61,8 +55,6 @@ __all__ = [
     "ServingLimits",
     "serve_agent",
 ]
-
-LIMITS_EXTENSION: Final = "urn:genesis:a2a:limits:1"
 
 _PARKED_S: Final = 600.0  # a task that waits for somebody is then read from the store again
 
@@ -150,7 +142,16 @@ class A2AServer:
         durable = MemoriConfigs(store, self._limits.retention_s) if store is not None else kept
         configs = PushConfigs(durable, push.max_configs)
         self._sender = PushSender(configs, push)
-        self.card = self._make_card(grpc_url)
+        ways = [("JSONRPC", self._url + JSONRPC_PATH), ("HTTP+JSON", self._url + REST_PATH)]
+        self._cards = ServedCards(
+            self._served.agent.card,
+            [*ways, ("GRPC", grpc_url)] if grpc_url else ways,
+            token_needed=authenticate is not None and authenticate(None) is None,
+            input_modes=self._served.input_modes,
+            limits=_shown(self._limits),
+            sign=self._sign,
+        )
+        self.card = self._cards.public
         self._handler = self._make_handler(configs, push)
 
     @property
@@ -274,43 +275,6 @@ class A2AServer:
         tasks.adopt = self._adopt
         return tasks
 
-    def _make_card(self, grpc_url: str) -> pb.AgentCard:
-        interfaces = [
-            ("JSONRPC", self._url + JSONRPC_PATH),
-            ("HTTP+JSON", self._url + REST_PATH),
-            *([("GRPC", grpc_url)] if grpc_url else []),
-        ]
-        token_needed = self._authenticate is not None and self._authenticate(None) is None
-        card = card_to_wire(self._served.agent.card, interfaces, token_needed=token_needed)
-        card.capabilities.push_notifications = True
-        card.capabilities.extended_agent_card = token_needed
-        if self._served.input_modes:
-            del card.default_input_modes[:]
-            card.default_input_modes.extend(self._served.input_modes)
-        self._sign(card)
-        return card
-
-    def _extended_card(self) -> pb.AgentCard | None:
-        """For callers with a token: what they may ask."""
-        if not self.card.capabilities.extended_agent_card:
-            return None
-        card = pb.AgentCard()
-        card.CopyFrom(self.card)
-        del card.signatures[:]
-        limits = self._limits
-        params: JsonObject = {
-            "max_body_bytes": limits.max_body_bytes,
-            "max_kept_tasks": limits.max_kept_tasks,
-            "requests_per_minute": limits.requests_per_minute,
-            "retention_s": limits.retention_s,
-        }
-        extension = pb.AgentExtension(
-            uri=LIMITS_EXTENSION, description="What a caller may ask.", params=to_struct(params)
-        )
-        card.capabilities.extensions.append(extension)
-        self._sign(card)
-        return card
-
     def _sign(self, card: pb.AgentCard) -> None:
         if self._signer is not None:
             self._signer.sign(card, self._url)
@@ -330,13 +294,22 @@ class A2AServer:
             push_config_store=configs,
             push_sender=self._sender,
             request_context_builder=TaskNamer() if served.idempotent else None,
-            extended_agent_card=self._extended_card(),
+            extended_agent_card=self._cards.extended,
             push_url_validator=push.is_fit,
             validate_input_modes=bool(served.input_modes),
             interrupted_task_timeout=_PARKED_S,
         )
         handler.bind(self._tasks, configs, idempotent=served.idempotent)
         return handler
+
+
+def _shown(limits: ServingLimits) -> JsonObject:
+    return {
+        "max_body_bytes": limits.max_body_bytes,
+        "max_kept_tasks": limits.max_kept_tasks,
+        "requests_per_minute": limits.requests_per_minute,
+        "retention_s": limits.retention_s,
+    }
 
 
 def serve_agent(

@@ -16,7 +16,7 @@ from a2a.utils.errors import InvalidParamsError, TaskNotFoundError, UnsupportedO
 from a2a.utils.proto_utils import validate_proto_required_fields
 from a2a.utils.task import apply_history_length
 
-from infrastructure.a2a.push import PushConfigs
+from infrastructure.a2a.push_configs import PushConfigs
 from infrastructure.a2a.serving_callers import (
     RESUMED,
     caller_of,
