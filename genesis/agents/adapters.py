@@ -116,15 +116,15 @@ class FunctionAgent:
             await asyncio.wait([running])
 
     async def _artifact(self, task_id: str, message: Message) -> Artifact:
+        first, notes = self._asked.told(message)
         if isinstance(message, AssignedMessage):
-            output = await self._work(task_id, message.assignment)
+            output = await self._work(task_id, _with_notes(message.assignment, notes))
             return local_artifact(task_id, output)
         with tempfile.TemporaryDirectory(prefix="genesis-agent-") as name:
             folder = Path(name).resolve()
-            first, notes = self._asked.told(message)
             assignment = await asyncio.to_thread(read_assignment, first, folder)
-            assignment = replace(assignment, notes=(*assignment.notes, *notes))
-            output = await self._work(task_id, self._with_skill(assignment))
+            assignment = self._with_skill(_with_notes(assignment, notes))
+            output = await self._work(task_id, assignment)
             return await asyncio.to_thread(remote_artifact, task_id, output)
 
     async def _work(self, task_id: str, assignment: Assignment) -> TaskOutput:
@@ -256,6 +256,10 @@ def _failed(task_id: str, context_id: str, error: Exception) -> StatusUpdate:
         ours["usage"] = usage_json(used)
     message = Message(f"{task_id}:failed", "agent", (Part(text=text),), context_id, task_id)
     return StatusUpdate(task_id, context_id, TaskState.FAILED, message, {EXTENSION: ours})
+
+
+def _with_notes(assignment: Assignment, notes: tuple[str, ...]) -> Assignment:
+    return replace(assignment, notes=(*assignment.notes, *notes)) if notes else assignment
 
 
 def _question(task_id: str, context_id: str, asked: InputRequired) -> StatusUpdate:

@@ -1,4 +1,4 @@
-"""What an agent's function asked while it worked, until somebody answers."""
+"""What an agent's function asked while it worked, and what it was answered."""
 
 from __future__ import annotations
 
@@ -12,18 +12,13 @@ _MAX_WAITING = 100
 
 
 class Conversations:
-    """Tasks whose agent waits for an answer: what they began with, and what was said since.
-
-    Only of those that came over a wire; the execution of a run keeps its own.
-    """
+    """Tasks that wait for an answer: the messages that they began with, and what was said since."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, tuple[Message, tuple[str, ...]]] = OrderedDict()
 
     def keep(self, task_id: str, message: Message, question: str) -> None:
         """Note that a task waits for the answer to a question."""
-        if isinstance(message, AssignedMessage):
-            return
         first, notes = self.told(message)
         self._waiting[task_id] = first, (*notes, f"you asked: {question}")
         while len(self._waiting) > _MAX_WAITING:
@@ -34,8 +29,14 @@ class Conversations:
         self._waiting.pop(task_id, None)
 
     def told(self, message: Message) -> tuple[Message, tuple[str, ...]]:
-        """The message that the task began with, and the questions and answers since."""
+        """The message that the task began with, and the questions and answers since.
+
+        A run keeps its own questions, so its answer counts even where the question was asked by a
+        process that has ended; it comes with the whole assignment again.
+        """
         first, notes = self._waiting.get(message.task_id, (message, ()))
-        if first is message:
-            return first, ()
-        return first, (*notes, f"the answer: {message.text}")
+        local = isinstance(message, AssignedMessage)
+        answers = bool(message.task_id) if local else first is not message
+        if not answers:
+            return message, ()
+        return (message if local else first), (*notes, f"the answer: {message.text}")

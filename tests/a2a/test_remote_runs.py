@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Serve
 from remote_peers import EVENTS, Call, Peer, StartPeer, artifact, status, task
 
-from genesis import GenesisOrchestrator, OrchestrationResult, Skill
+from genesis import Assignment, GenesisOrchestrator, OrchestrationResult, Skill
+from genesis.agents.adapters import FunctionAgent
+from genesis.errors import InputRequired
 from genesis.testing import FakeAgent
+from infrastructure.a2a.agent import AgentCard
 from infrastructure.a2a.remote import RemoteAgent
+from infrastructure.a2a.serving import serve_agent
 from infrastructure.config import load_flags, load_settings
 
 SKILL = Skill("answer", "Answers.", ("general",), produces=("answer",), seconds=0.5)
@@ -193,3 +198,38 @@ async def test_many_files_with_bad_names_land_in_the_runs_folder(
         assert len(written) == len(names)
         assert all(path.is_relative_to(runs) for path in written)
         assert all(not path.name.startswith(".") for path in written)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_a_functions_question_is_answered_by_a_person(
+    make: Make, serve: Serve, where: str
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    async def nice(assignment: Assignment) -> dict[str, str]:
+        assert assignment.request == REQUEST
+        told.append(assignment.notes)
+        if len(told) < 3:
+            raise InputRequired("cats or dogs?" if len(told) == 1 else "big ones?")
+        return {"answer": f"here is one about {assignment.notes[-1]}"}
+
+    agent = FunctionAgent(AgentCard("asking", "Asks.", (SKILL,)), nice)
+    async with make() as orchestrator:
+        if where == "here":
+            orchestrator.register_agent(agent)
+        else:
+            served = await serve(lambda url: serve_agent(agent, url=url))
+            orchestrator.register_agent(served.url)
+        asked = await orchestrator.execute_orchestrated_request(REQUEST)
+        assert "asks: cats or dogs?" in asked.approvals[0].question
+        await orchestrator.approve(asked.run_id, "edit", edit="cats")
+        again = await orchestrator.resume(asked.run_id)
+        assert "asks: big ones?" in again.approvals[0].question
+        await orchestrator.approve(asked.run_id, "edit", edit="big")
+        result = await orchestrator.resume(asked.run_id)
+        assert result.success, result.errors
+    assert told == [
+        (),
+        ("you asked: cats or dogs?", "the answer: cats"),
+        ("you asked: cats or dogs?", "the answer: cats", "you asked: big ones?", "the answer: big"),
+    ]
