@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from a2a.types import a2a_pb2 as pb
 from a2a.types import a2a_pb2_grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from remote_peers import Call, Peer, ServeGrpc, StartPeer, ask, ask_once
 
 from infrastructure.a2a.remote import RemoteAgent
@@ -18,6 +26,7 @@ from infrastructure.a2a.remote_grpc import GrpcPlace
 from infrastructure.errors import AgentError, AgentMisbehaved, AgentUnavailable, InputError
 from infrastructure.resilience.retry import is_retryable
 
+ROOT = Path(__file__).parents[2]
 WORKING = pb.StreamResponse(
     task=pb.Task(id="t1", context_id="c", status=pb.TaskStatus(state=pb.TASK_STATE_WORKING))
 )
@@ -195,3 +204,54 @@ async def test_no_name_is_left_for_grpc_to_look_up(monkeypatch: pytest.MonkeyPat
     assert place.target == "ipv4:8.8.8.8:443,8.8.4.4:443"
     assert not await place.has_moved()
     assert await place.has_moved()
+
+
+def _certificate(folder: Path, host: str) -> tuple[bytes, bytes, Path]:
+    """A key, and a certificate for a host signed by itself; the latter as a file too."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    path = folder / f"{host}.pem"
+    path.write_bytes(pem)
+    kind = serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
+    return secret, pem, path
+
+
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+async def test_the_certificate_must_be_the_hosts(
+    peer: StartPeer, tmp_path: Path, host: str
+) -> None:
+    """The connection goes to an address; the certificate is checked for the name all the same."""
+    key, certificate, roots = _certificate(tmp_path, host)
+    servicer = Servicer(DONE)
+    server = grpc.aio.server()
+    a2a_pb2_grpc.add_A2AServiceServicer_to_server(servicer, server)  # pyright: ignore[reportUnknownMemberType]
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    one = await _peer(peer, f"grpcs://localhost:{port}")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("grpc_tls_client.py")),
+        one.url.replace("127.0.0.1", "localhost"),
+        env={**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(roots), "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    told = (await process.communicate())[0].decode().split()
+    await server.stop(0)
+    assert told == (["StatusUpdate"] if host == "localhost" else ["AgentUnavailable"])
+    assert len(servicer.peers) == (host == "localhost")
