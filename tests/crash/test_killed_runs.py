@@ -178,13 +178,9 @@ class Scenario:
         return json.loads(told)[f"*-{kind}"]
 
 
-@in_rounds
-@pytest.mark.parametrize("kind", KINDS)
-async def test_of_two_processes_one_works_and_the_other_says_so(
-    place: str, folder: Path, kind: str
-) -> None:
-    name = f"both-{kind}"
-    run_id = f"{name}-{kind}"
+async def test_of_two_processes_one_works_and_the_other_says_so(place: str, folder: Path) -> None:
+    name = "both"
+    run_id = f"{name}-nested"
     job = Job(place, str(folder), name, {run_id: crash_world.requests(name)[run_id]})
     may_end = _PROCESSES.Event()
     processes = [_started(crash_world.compete, replace(job, generation=n), may_end) for n in (1, 2)]
