@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType, ModuleType
@@ -15,9 +14,9 @@ from genesis.agents.adapters import (
     SupportsInvoke,
 )
 from genesis.agents.card_check import require_card
-from genesis.errors import AgentError, AgentUnavailable, InputError
+from genesis.agents.remote_urls import RemoteUrls
+from genesis.errors import AgentUnavailable, InputError
 from genesis.tasks.checks import PRODUCED, Check, check_produced
-from genesis.tasks.types import TASK_TYPES
 from infrastructure.a2a.agent import Agent, AgentCard, Skill
 from infrastructure.resilience.breaker import Breakers, BreakerState
 
@@ -34,15 +33,6 @@ class AgentHealth:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Remote:
-    """An A2A agent elsewhere whose card was not read yet."""
-
-    url: str
-    name: str
-    how: Mapping[str, Any]
-
-
 class AgentRegistry:
     """Agents by name, checks by name, and which check guards which datum.
 
@@ -53,7 +43,7 @@ class AgentRegistry:
     def __init__(self, breakers: Breakers | None = None) -> None:
         self._breakers = breakers
         self._agents: dict[str, Agent] = {}
-        self._pending: dict[str, _Remote] = {}
+        self._urls = RemoteUrls()
         self._checks: dict[str, Check] = {PRODUCED: check_produced}
         self._checks_of_data: dict[str, str] = {}
 
@@ -149,7 +139,7 @@ class AgentRegistry:
         """
         if isinstance(source, str):
             how = {"token": token, "card_key": card_key, "allow_private": allow_private}
-            self._register_url(source, name, {**how, "allow_files_from": allow_files_from})
+            self._urls.add(source, name, {**how, "allow_files_from": allow_files_from})
             return
         if isinstance(source, ModuleType):
             agent, checks, checks_of_data = _from_module(source, checks, checks_of_data)
@@ -172,41 +162,18 @@ class AgentRegistry:
         """Read the cards of the URLs that were registered.
 
         Returns:
-            Why a URL could not be added, by URL; those are tried again at the next call.
+            Why a URL could not be added, by URL; those are tried again at a later call.
         """
-        if not self._pending:
-            return {}
-        from infrastructure.a2a.remote import RemoteAgent  # imports the SDK: only when needed
-
-        async def connect(wanted: _Remote) -> str:
-            agent: Agent | None = None
-            try:
-                agent = await RemoteAgent.connect(
-                    wanted.url, name=wanted.name, task_types=TASK_TYPES, **wanted.how
-                )
-                if self._pending.get(wanted.url) is not wanted:  # another request was quicker
-                    await agent.aclose()
-                    return ""
-                await self._add_remote(agent, wanted)
-            except (AgentError, InputError) as error:
-                if agent is not None:
-                    await agent.aclose()
-                return str(error)
-            del self._pending[wanted.url]
-            return ""
-
-        waiting = list(self._pending.values())
-        problems = await asyncio.gather(*(connect(wanted) for wanted in waiting))
-        return {w.url: problem for w, problem in zip(waiting, problems, strict=True) if problem}
+        return await self._urls.connect(self._add_remote)
 
     async def aclose(self) -> None:
         """Close the connections to agents elsewhere."""
         for agent in self._agents.values():
             await _close(agent)
 
-    async def _add_remote(self, agent: Agent, wanted: _Remote) -> None:
+    async def _add_remote(self, agent: Agent) -> None:
         """Add an agent elsewhere; one that was registered at the same URL before goes."""
-        before = next((a for a in self._agents.values() if a.card.url == wanted.url), None)
+        before = next((a for a in self._agents.values() if a.card.url == agent.card.url), None)
         if before is not None:
             del self._agents[before.card.name]
         try:
@@ -217,13 +184,6 @@ class AgentRegistry:
             raise
         if before is not None:
             await _close(before)
-
-    def _register_url(self, url: str, name: str, how: Mapping[str, Any]) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"{url!r} is not the URL of an A2A agent: use http:// or https://")
-        if url in self._pending:
-            raise InputError(f"the agent at {url} is already registered")
-        self._pending[url] = _Remote(url, name, how)
 
     def _add(
         self, agent: Agent, checks: dict[str, Check], checks_of_data: Mapping[str, str] | None

@@ -18,12 +18,13 @@ from remote_peers import CARD_PATH, Call, Peer, StartPeer, ask, status, task
 from sdk_agent import SdkExecutor, sdk_app, sdk_card
 
 from genesis.agents.registry import AgentRegistry
+from genesis.agents.remote_urls import RemoteUrls
 from genesis.testing import FakeAgent
+from infrastructure.a2a.agent import Agent
 from infrastructure.a2a.remote import RemoteAgent
 from infrastructure.errors import AgentMisbehaved, InputError
 
 Serve: TypeAlias = Callable[..., Awaitable[Any]]
-ETag: TypeAlias = str
 
 
 async def _done(call: Call) -> None:
@@ -260,3 +261,29 @@ async def test_an_extended_card_cannot_lead_elsewhere(peer: StartPeer) -> None:
     agent = await RemoteAgent.connect(one.url, token="s3cret")
     await ask(agent)
     await agent.aclose()
+
+
+async def test_a_card_that_is_slow_to_fail_does_not_hold_up_every_request(
+    peer: StartPeer,
+) -> None:
+    now = [0.0]
+
+    async def show(call: Call) -> None:
+        now[0] += 12.0  # it took so long
+        await call.respond(b"", code=503)
+
+    one = await peer(_done, show)
+    urls = RemoteUrls(lambda: now[0])
+    urls.add(one.url, "", {})
+
+    async def accept(agent: Agent) -> None:
+        raise AssertionError("there was no card")
+
+    first = await urls.connect(accept)
+    assert "HTTP 503" in first[one.url]
+    now[0] += 119.0
+    assert await urls.connect(accept) == first
+    assert len(one.calls) == 1
+    now[0] += 2.0
+    await urls.connect(accept)
+    assert len(one.calls) == 2
