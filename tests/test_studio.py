@@ -10,14 +10,15 @@ import sys
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 
 from genesis import GenesisOrchestrator, Skill
 from genesis.errors import InputError
-from genesis.studio import request_graph
+from genesis.studio import AskedRun, request_graph
 from genesis.testing import Ask, FakeAgent
 from infrastructure.config import load_flags, load_settings
 from infrastructure.memory.memori import MemoriSaver
@@ -162,3 +163,23 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "PlanMade" in done.stdout
     assert "2 rows" in done.stdout
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the orchestrator's graphs inherit the checkpointer: compile them with False",
+)
+async def test_a_node_of_a_user_s_graph_may_ask_the_orchestrator(
+    orchestrator: GenesisOrchestrator,
+) -> None:
+    async def ask(state: Any) -> dict[str, str]:
+        answers = [await orchestrator.execute_orchestrated_request(REQUEST) for _ in range(2)]
+        return {"request": " ".join(answer.state for answer in answers)}
+
+    builder = cast("Any", StateGraph(AskedRun))
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    async with MemoriSaver.open(":memory:") as saver:
+        graph = builder.compile(checkpointer=saver)
+        done = await graph.ainvoke({"request": ""}, thread("1"))
+    assert done["request"] == "completed completed"
