@@ -35,6 +35,8 @@ _EXTRAS = {
     "ruff": ("the debugger's findings", "agents"),
     "mcp": ("memory and tools over MCP", "mcp"),
     "uvicorn": ("serving agents over HTTP", "serve"),
+    "grpc": ("A2A over gRPC", "a2a"),
+    "jwt": ("signed A2A cards", "a2a"),
 }
 
 # Every configuration file, and what reads and checks it.
