@@ -183,11 +183,15 @@ RunEvent: TypeAlias = (
 
 
 def event_line(event: RunEvent, at: float) -> str:
-    """The event as one line of JSON, with its type's name and the time (seconds since the epoch).
+    """The event as one line of JSON, with its type's name and the time.
 
-    Its own `at`, where it has one, is that time.
+    Args:
+        event: what happened.
+        at: when, seconds since the epoch, for those that do not say so themselves.
     """
-    head = f'{{"type":"{type(event).__name__}","at":{at!r},'
+    head = f'{{"type":"{type(event).__name__}",'
+    if not hasattr(event, "at"):
+        head += f'"at":{at:.3f},'
     try:
         return head + orjson.dumps(event).decode()[1:]
     except TypeError:

@@ -55,7 +55,7 @@ class _Climb:
             self.output,
             self.verdict,
             error,
-            now - self.started,
+            round(now - self.started, 6),
         )
 
 
@@ -108,7 +108,7 @@ class TaskRunner:
         Raises:
             asyncio.CancelledError: the run was cancelled; the agent was told to stop.
         """
-        scope.emit(TaskStarted(scope.run_id, task.id, self._clock.now()))
+        scope.emit(TaskStarted(scope.run_id, task.id, self._now()))
         climb = _Climb(task, scope, {}, notes, self._clock.monotonic())
         try:
             result = await self._climb(climb, ladder, upstream)
@@ -200,7 +200,7 @@ class TaskRunner:
             AttemptStarted(
                 scope.run_id,
                 climb.task.id,
-                self._clock.now(),
+                self._now(),
                 order.number,
                 rung.agent,
                 rung.operation,
@@ -218,7 +218,7 @@ class TaskRunner:
             attempt, output = await self._deliver_and_verify(climb, order, base)
             ended = True
         finally:
-            attempt = replace(attempt, duration_s=self._clock.monotonic() - started)
+            attempt = replace(attempt, duration_s=round(self._clock.monotonic() - started, 6))
             if not ended:
                 attempt = replace(attempt, usage=Usage(cost_usd=rung.cost_usd))
             if not climb.waits_for:
@@ -228,7 +228,7 @@ class TaskRunner:
     def _end_attempt(self, climb: _Climb, attempt: Attempt) -> None:
         climb.attempts.append(attempt)
         scope = climb.scope
-        scope.emit(AttemptEnded(scope.run_id, climb.task.id, self._clock.now(), attempt))
+        scope.emit(AttemptEnded(scope.run_id, climb.task.id, self._now(), attempt))
 
     async def _deliver_and_verify(
         self, climb: _Climb, order: Order, base: Attempt
@@ -275,6 +275,10 @@ class TaskRunner:
         limit = max(0.0, min(self._check_timeout_s, self._seconds_left(scope)))
         return await verify(submission, acceptances, self._registry.checks, limit)
 
+    def _now(self) -> float:
+        """When something happens, seconds since the epoch: whole milliseconds, for journals."""
+        return round(self._clock.now(), 3)
+
     def _seconds_left(self, scope: RunScope) -> float:
         return scope.deadline - self._clock.monotonic()
 
@@ -283,7 +287,7 @@ class TaskRunner:
 
     def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
         scope = climb.scope
-        scope.emit(TaskEnded(scope.run_id, climb.task.id, self._clock.now(), result))
+        scope.emit(TaskEnded(scope.run_id, climb.task.id, self._now(), result))
 
 
 def _go_on(climb: _Climb) -> int:

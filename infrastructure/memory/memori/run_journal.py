@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from backports import zstd
@@ -15,7 +17,10 @@ from infrastructure.memory.memori.jsontext import load_object
 from infrastructure.memory.memori.runs import OPEN_STATES
 from infrastructure.memory.memori.sql import marks
 
-_LEVEL: Final = 3
+_LEVEL: Final = 6
+# What a folded journal begins with that was compressed with the sample; others have none.
+_WITH_SAMPLE: Final = b"\x01"
+_SAMPLE: Final = Path(__file__).with_name("journal_sample.jsonl")
 _TOGETHER: Final = 100
 
 
@@ -108,7 +113,7 @@ def journal(tx: Tx, run_id: str, after: int = 0) -> list[dict[str, JsonValue]]:
         return [load_object(line) for line in _live_lines(tx, run_id, after)]
     sha256, body = row
     try:
-        text = zstd.decompress(body)
+        text = _unpacked(body)
     except zstd.ZstdError as error:
         raise StoreError(f"the journal of run {run_id!r} is damaged: {error}") from error
     if hashlib.sha256(text).hexdigest() != sha256:
@@ -134,11 +139,31 @@ def fold(tx: Tx, run_id: str, lines: Sequence[str] = (), first_seq: int | None =
             tx.tenant,
             run_id,
             hashlib.sha256(text).hexdigest(),
-            zstd.compress(text, level=_LEVEL),
+            _packed(text),
         ),
     )
     if stored:
         tx.execute("DELETE FROM run_events WHERE tenant = ? AND run_id = ?", (tx.tenant, run_id))
+
+
+def _packed(text: bytes) -> bytes:
+    return _WITH_SAMPLE + zstd.compress(text, level=_LEVEL, zstd_dict=_sample())
+
+
+def _unpacked(body: bytes) -> bytes:
+    if body.startswith(_WITH_SAMPLE):
+        return zstd.decompress(body[len(_WITH_SAMPLE) :], zstd_dict=_sample())
+    return zstd.decompress(body)
+
+
+@cache
+def _sample() -> zstd.ZstdDict:
+    """What most journals have in common, so that none of them has to hold it.
+
+    Its text must never change, or the journals compressed with it cannot be read: a better one
+    gets a file and a first byte of its own.
+    """
+    return zstd.ZstdDict(_SAMPLE.read_bytes(), is_raw=True)
 
 
 def _live_lines(tx: Tx, run_id: str, after: int = 0) -> list[str]:
