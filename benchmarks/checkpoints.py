@@ -266,7 +266,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Read the arguments, measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--backend", choices=sorted(ROWS), default="sqlite")
     parser.add_argument("--turns", type=int, default=50, help="of a conversation")
     parser.add_argument("--conversations", type=int, default=5, help="of which the bytes are taken")
