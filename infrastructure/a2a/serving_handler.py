@@ -76,7 +76,7 @@ class ServedHandler(DefaultRequestHandler):
             await self._keep_answer(key, asked, answer, context)
             return answer
         finally:
-            self._release(key)
+            self._release(key, context)
 
     async def on_message_send_stream(
         self, params: pb.SendMessageRequest, context: ServerCallContext
@@ -100,7 +100,7 @@ class ServedHandler(DefaultRequestHandler):
                     await self._keep_answer(key, asked, event, context)
                     yield event
         finally:
-            self._release(key)
+            self._release(key, context)
 
     async def on_subscribe_to_task(
         self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
@@ -182,6 +182,8 @@ class ServedHandler(DefaultRequestHandler):
             if message.task_id:
                 key = f"{message.task_id}\n{message.message_id}"
             earlier = await self._known_or_claimed(key, message, context)
+            if earlier is None and not message.task_id:
+                self.tasks.begins(key, context)
             if earlier is None or message.task_id or not _may_begin_again(earlier):
                 context.state[TASK_ID] = "" if message.task_id else key
                 return key, earlier
@@ -223,7 +225,8 @@ class ServedHandler(DefaultRequestHandler):
         if claim is not None:
             claim.set()
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: str, context: ServerCallContext) -> None:
+        self.tasks.begun(key, context)
         claim = self._claims.pop(key, None)
         if claim is not None:
             claim.set()

@@ -39,6 +39,12 @@ class ServedTasks(TaskStore):
     async def answer(self, task_id: str, context: ServerCallContext) -> pb.Task | None:
         """The exchange of a request that was answered by a message alone, as a task's history."""
 
+    def begins(self, task_id: str, context: ServerCallContext) -> None:
+        """A task that is not there is about to begin: reads until its first save find nothing."""
+
+    def begun(self, task_id: str, context: ServerCallContext) -> None:
+        """That is over, whatever became of it."""
+
     @abstractmethod
     async def keep_answer(self, exchange: pb.Task, context: ServerCallContext) -> None:
         """Remember such an exchange."""

@@ -59,11 +59,13 @@ class MemoriTaskStore(ServedTasks):
         self._stores: dict[str, MemoriStore] = {}
         self._live: dict[_Key, pb.Task] = {}
         self._turning: dict[_Key, asyncio.Event] = {}
+        self._beginning: set[_Key] = set()
         self._ended = 0
 
     async def save(self, task: pb.Task, context: ServerCallContext) -> None:
         """Keep a task; progress between states that matter is kept in memory only."""
         caller = caller_of(context)
+        self._beginning.discard((caller, task.id))
         known = self._live.get((caller, task.id))
         kept = pb.Task()
         kept.CopyFrom(task)
@@ -76,6 +78,8 @@ class MemoriTaskStore(ServedTasks):
     async def get(self, task_id: str, context: ServerCallContext) -> pb.Task | None:
         """A caller's task; one that a dead process left is adopted first."""
         caller = caller_of(context)
+        if (caller, task_id) in self._beginning:
+            return None
         turning = self._turning.get((caller, task_id))
         if turning is not None:  # the SDK's followers see its end before it is stored
             await turning.wait()
@@ -128,6 +132,14 @@ class MemoriTaskStore(ServedTasks):
         caller = caller_of(context)
         self._live.pop((caller, task_id), None)
         await self._delete(caller, [task_id])
+
+    def begins(self, task_id: str, context: ServerCallContext) -> None:
+        """See `ServedTasks`: the SDK asks three times before it saves a new task."""
+        self._beginning.add((caller_of(context), task_id))
+
+    def begun(self, task_id: str, context: ServerCallContext) -> None:
+        """See `ServedTasks`."""
+        self._beginning.discard((caller_of(context), task_id))
 
     async def answer(self, task_id: str, context: ServerCallContext) -> pb.Task | None:
         """See `ServedTasks`."""
