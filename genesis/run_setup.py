@@ -232,7 +232,7 @@ def _context(
             flush=journal.flush_or_wait,
             stopping=lambda: active.stopping,
             made=past.made if past else {},
-            sandboxed=request.remote,
+            sandboxed=request.remote or services.settings.sandbox == "always",
         ),
         journal=journal,
         session_id=request.session_id,

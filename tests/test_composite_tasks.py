@@ -444,7 +444,7 @@ async def test_cancelling_the_whole_cancels_what_is_below(make: Make) -> None:
         recall = await memory.recall("general")
     assert world.agents["count"].canceled == 1
     assert below is not None
-    assert (run.state, below.state) == ("failed", "failed")
+    assert (run.state, below.state) == ("canceled", "canceled")
     assert "cancelled" in str(below.result)
     # The verified result of a part is kept with it, and what it says of its agent is learnt.
     assert "by fetch" in str(below.result["output"])

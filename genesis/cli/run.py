@@ -77,18 +77,23 @@ class DecisionOptions:
 
 def run_command(options: RunOptions, *, as_json: bool) -> None:
     """Run a request; see `_leave` for the exit codes."""
+    _leave(*run_async(_run(options, as_json=as_json), as_json=as_json))
+
+
+async def _run(options: RunOptions, *, as_json: bool) -> tuple[OrchestrationResult, int | None]:
+    text = request_text(options.request)
     settings = cli_settings(workspace=options.workspace, model=options.model)
 
     def events(orchestrator: GenesisOrchestrator) -> _Events:
         return orchestrator.stream(
-            request_text(options.request),
+            text,
             options.session,
             budget_usd=options.budget,
             timeout_s=options.timeout,
             approve=options.approve,
         )
 
-    _leave(*run_async(_shown(settings, events, options.budget, as_json=as_json), as_json=as_json))
+    return await _shown(settings, events, options.budget, as_json=as_json)
 
 
 def resume_command(options: ResumeOptions, *, as_json: bool) -> None:

@@ -61,6 +61,10 @@ class Answer:
     Args:
         agent: its name, for messages.
         progress: called with what the agent says while it works.
+
+    Attributes:
+        done: whether nothing more is to come.
+        open_task: the agent's task that waits for what it will not be given, such as a sign-in.
     """
 
     def __init__(self, agent: str, progress: Callable[[str], None]) -> None:
@@ -73,6 +77,7 @@ class Answer:
         self._usage: Usage | None = None
         self.task_id = ""
         self.done = False
+        self.open_task = ""
 
     def take(self, event: AgentEvent) -> None:
         """Note one event.
@@ -134,6 +139,7 @@ class Answer:
             raise AnswerNeeded(question, event.task_id, event.context_id)
         else:
             self.done = event.state.terminal
+            self.open_task = "" if self.done else event.task_id
             ours = event.metadata.get(EXTENSION)
             retryable = isinstance(ours, Mapping) and ours.get("retryable") is True
             raise AnswerFailed(

@@ -190,6 +190,7 @@ class TaskRunner:
             climb.waits_for = answer.question
             return
         if answer is not None and answer.rejected:
+            await self._deliveries.abandon(answer)
             self._end_attempt(climb, replace(base, reason=why_rejected(answer)))
             return
         await self._make(climb, replace(order, answer=answer), base)

@@ -65,6 +65,15 @@ class Deliveries:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._sleep = sleep
 
+    async def abandon(self, question: Approval) -> None:
+        """Tell an agent that its question will not be answered, so that its task can end."""
+        detail = question.detail
+        try:
+            agent = self._registry.get(str(detail.get("agent")))
+        except AgentUnavailable:
+            return  # it is registered no more
+        await agent.cancel(str(detail.get("task_id")))
+
     async def deliver(self, order: Order, timeout_s: float) -> Delivered:
         """Ask the agent, within the time and the run's budget.
 
@@ -277,17 +286,19 @@ async def _follow(agent: Agent, message: Message, answer: Answer) -> None:
             answer.take(event)
     finally:
         if not answer.done:
-            await _stop(agent, events, answer.task_id)
+            await _stop(agent, events, answer)
         elif isinstance(events, AsyncGenerator):
             await events.aclose()
 
 
-async def _stop(agent: Agent, events: AsyncIterator[AgentEvent], task_id: str) -> None:
-    """Closing the stream is how work is cancelled; streams that cannot be closed are told so."""
+async def _stop(agent: Agent, events: AsyncIterator[AgentEvent], answer: Answer) -> None:
+    """Closing the stream is how work is cancelled; what waits, or has no end, is told so."""
     if isinstance(events, AsyncGenerator):
         await events.aclose()
-    elif task_id:
-        await agent.cancel(task_id)
+        if answer.open_task:
+            await agent.cancel(answer.open_task)
+    elif answer.task_id:
+        await agent.cancel(answer.task_id)
 
 
 def _is_being_cancelled() -> bool:

@@ -22,7 +22,6 @@ from infrastructure.config import load_settings
             {"sandbox": "always"},
             False,
             id="always",
-            marks=pytest.mark.xfail(strict=True, reason="the run does not look at the setting yet"),
         ),
     ],
 )
