@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -27,6 +28,7 @@ from typing import Any
 
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
 from genesis.errors import RunBusy
+from genesis.tasks.checks import Check
 from genesis.tasks.task import SUB_REQUEST, Usage, Verdict
 from genesis.tasks.types import TASK_TYPES
 from infrastructure.config import load_flags, load_settings
@@ -48,6 +50,7 @@ class Step:
         needs: the tasks whose data it takes.
         wrong: agents of its operation whose answers are rejected, asked before the right one.
         never: no agent of its operation is ever right.
+        witnessed: a check that always passes looks at what was made.
     """
 
     id: str
@@ -55,6 +58,7 @@ class Step:
     operation: str = ""
     wrong: int = 0
     never: bool = False
+    witnessed: bool = False
     makes: str = ""
 
     @property
@@ -106,7 +110,7 @@ def _stubborn() -> tuple[Step, ...]:
 
 
 def _nested() -> tuple[Step, ...]:
-    parts = (Step("part_a", ("opening",), SUB_REQUEST), Step("part_b", ("opening",), SUB_REQUEST))
+    parts = [Step(part, ("opening",), SUB_REQUEST, witnessed=True) for part in ("part_a", "part_b")]
     return (Step("opening"), *parts, Step("nested_end", ("part_a", "part_b")))
 
 
@@ -151,6 +155,9 @@ def _declared(step: Step, template: Template) -> JsonObject:
     if step.wrong or step.never:
         acceptance: list[JsonValue] = [{"check": "right"}]
         task["acceptance"] = acceptance
+    if step.witnessed:
+        witnessed: list[JsonValue] = [{"check": "witness"}]
+        task["acceptance"] = witnessed
     return task
 
 
@@ -189,9 +196,18 @@ def read_effects(path: Path) -> list[dict[str, Any]]:
 
 
 def open_world(
-    place: str, folder: Path, tenant: str, effects: Effects, hold: Hold = _at_once
+    place: str,
+    folder: Path,
+    tenant: str,
+    effects: Effects,
+    *,
+    hold: Hold = _at_once,
+    witness: Hold = _at_once,
 ) -> GenesisOrchestrator:
-    """An orchestrator on the store at `place`, with all agents, which answer after `hold`."""
+    """An orchestrator on the store at `place`, with all agents.
+
+    Agents answer after `hold`; what a part of the nested request made is accepted after `witness`.
+    """
     os.environ["GENESIS_CONFIG_DIR"] = str(folder / "config")
     settings = load_settings(
         {},
@@ -203,10 +219,16 @@ def open_world(
         seconds_price_usd=0.0,
     )
     orchestrator = GenesisOrchestrator(settings=settings, flags=load_flags({}), agents=[])
+
+    async def seen(submission: Any) -> Verdict:
+        await witness()
+        return Verdict(True, "witness", "it was seen")
+
+    checks = {"stubborn_12_agent": {"right": right}, "opening_agent": {"witness": seen}}
     for template in TEMPLATES:
         for step in template.steps:
             if step.does != SUB_REQUEST:
-                _register(orchestrator, step, template, effects, hold)
+                _register(orchestrator, step, template, effects, hold, checks)
     return orchestrator
 
 
@@ -216,6 +238,7 @@ def _register(
     template: Template,
     effects: Effects,
     hold: Hold,
+    checks: Mapping[str, Mapping[str, Check]],
 ) -> None:
     made = {one.id: one.datum for one in template.steps}
     names = [*(f"{step.id}_wrong_{number}" for number in range(step.wrong)), f"{step.id}_agent"]
@@ -250,7 +273,7 @@ def _register(
             work,
             name=name,
             skills=[skill],
-            checks={"right": right} if name == "stubborn_12_agent" else {},
+            checks=checks.get(name),
             max_concurrency=8,
         )
 
@@ -272,14 +295,23 @@ class Job:
 
 
 def work(job: Job, ready: Connection) -> None:
-    """The main function of a process: the results of its runs are lines of `results-TENANT`."""
-    asyncio.run(_work(job, ready))
+    """The main function of a process; the results of its runs are in the file `results-TENANT`."""
+    asyncio.run(_work(job, ready, _at_once))
 
 
-async def _work(job: Job, ready: Connection) -> None:
+def work_until_a_part_ended(job: Job, ready: Connection) -> None:
+    """`work` that dies when a part of the nested request has ended, before the whole knows it."""
+
+    async def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(_work(job, ready, die))
+
+
+async def _work(job: Job, ready: Connection, witness: Hold) -> None:
     folder = Path(job.folder)
     effects = Effects(folder / f"effects-{job.tenant}", job.generation)
-    async with open_world(job.place, folder, job.tenant, effects) as orchestrator:
+    async with open_world(job.place, folder, job.tenant, effects, witness=witness) as orchestrator:
         # Classifier and store are ready then, so that a random moment is one of a run.
         await orchestrator.plan(next(iter(job.wanted.values())))
         told = read_effects(folder / f"effects-{job.tenant}")

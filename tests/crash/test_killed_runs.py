@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,6 +87,15 @@ async def test_killed_at_random_moments(place: str, folder: Path) -> None:
         scenario.check(undisturbed)
 
 
+async def test_killed_between_the_end_of_a_part_and_that_of_its_task(
+    place: str, folder: Path
+) -> None:
+    undisturbed = Scenario(place, folder, "undisturbed").undisturbed()
+    scenario = Scenario(place, folder, "between")
+    await scenario.run_dying()
+    scenario.check(undisturbed)
+
+
 class Scenario:
     """Runs that are to be completed, whatever happens to the processes."""
 
@@ -130,6 +140,15 @@ class Scenario:
             window = 2 * window if len(closed) == done else max(0.1, left) * undisturbed.seconds
             done = len(closed)
         raise AssertionError("the runs are never completed")
+
+    async def run_dying(self) -> None:
+        """Let the first process die when a part has ended, and the next one go on."""
+        process = _started(crash_world.work_until_a_part_ended, self._job)
+        assert process.dies()
+        process = _started(crash_world.work, replace(self._job, generation=1))
+        process.end()
+        journals = await self._journals()
+        self._begun = [one for events in journals for one in crash_world.begun(events)]
 
     def check(self, undisturbed: Undisturbed) -> None:
         """Nothing was lost, nothing done again that was known to be done, all as undisturbed."""
@@ -226,6 +245,12 @@ class Process:
             return False
         self.end()
         return True
+
+    def dies(self) -> bool:
+        """Whether it is killed, and not by us."""
+        self._process.join(_PATIENCE_S)
+        self.pipe.close()
+        return self._process.exitcode == -signal.SIGKILL
 
     def kill(self) -> None:
         """End it as kill -9 does."""
