@@ -40,7 +40,8 @@ def compiled() -> Any:
     """The whole graph; it holds nothing of any run, and runs are journalled by themselves."""
     builder = _with_execution(_builder("record"))
     builder.add_edge("recall", "htdag")
-    return builder.compile()
+    # Its own journal is all it needs, also where it is called within a checkpointed graph.
+    return builder.compile(checkpointer=False)
 
 
 @cache
@@ -48,7 +49,8 @@ def _resumed() -> Any:
     """The same graph, entered after recall at the step that is due."""
     builder = _with_execution(_builder("record"))
     builder.add_conditional_edges("recall", _entry, ["htdag", "halo", "execute"])
-    return builder.compile()
+    # Its own journal is all it needs, also where it is called within a checkpointed graph.
+    return builder.compile(checkpointer=False)
 
 
 async def _entry(state: RunState) -> str:
@@ -79,7 +81,8 @@ def _plan_only() -> Any:
     builder = _builder(END)
     builder.add_edge("recall", "htdag")
     builder.add_edge("daao", END)
-    return builder.compile()
+    # Its own journal is all it needs, also where it is called within a checkpointed graph.
+    return builder.compile(checkpointer=False)
 
 
 async def _invoke(graph: Any, state: RunState, context: RunContext) -> RunState:

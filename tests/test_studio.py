@@ -165,10 +165,6 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     assert "2 rows" in done.stdout
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the orchestrator's graphs inherit the checkpointer: compile them with False",
-)
 async def test_a_node_of_a_user_s_graph_may_ask_the_orchestrator(
     orchestrator: GenesisOrchestrator,
 ) -> None:

@@ -549,7 +549,7 @@ async def populate(memori: Memori) -> None:
             )
         )  # fmt: skip
     await memory.accept(AcceptedRun(RunRecord("going", "s9", "still going on", 5.0)))
-    await memory.append("going", [{"type": "Begun"}])
+    await memory.append("going", ['{"type":"Begun"}'])
     await memory.feedback("r1", False, "debugging", "wrong")
     await CompactionService(memory).compact_session("s0")
 
@@ -605,7 +605,7 @@ async def _check_copy(original: Memori, copy: Memori) -> None:
     assert await ours.workflows("s0") == await theirs.workflows("s0")
     assert await ours.events("r2") == await theirs.events("r2")
     assert await ours.sources("r2") == await theirs.sources("r2")
-    assert await ours.append("going", [{"type": "Again"}], 2) == 2
+    assert await ours.append("going", ['{"type":"Again"}'], 2) == 2
     store = MemoriStore(copy, index={"embed": _embed, "dims": 2})
     found = await store.asearch(("n",), query="7", limit=50)
     expected = await MemoriStore(original, index={"embed": _embed, "dims": 2}).asearch(
