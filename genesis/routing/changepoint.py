@@ -75,6 +75,8 @@ class Past:
     Args:
         records: one for each kind of task, model and effort.
         hazards: how likely changes are.
+        before: the same at an earlier time; its records that are still the same are not analysed
+            again.
 
     Attributes:
         effective: of each record, expected successes and failures since its latest change.
@@ -82,15 +84,24 @@ class Past:
 
     __slots__ = ("_common", "_hazards", "_odds", "_records", "_splits", "effective")
 
-    def __init__(self, records: Sequence[Record], hazards: Hazards) -> None:
+    def __init__(
+        self, records: Sequence[Record], hazards: Hazards, before: Past | None = None
+    ) -> None:
         self._records, self._hazards = records, hazards
-        self._splits = [_splits(record, hazards.kind) for record in records]
+        known = before.known(hazards) if before is not None else {}
+        self._splits = [known.get(record) or _splits(record, hazards.kind) for record in records]
         self._common, log_total = self._common_changes()
         alone = sum(splits.log_scale for splits in self._splits)
         # Odds that the agent changed as a whole, against each record by itself.
         odds = math.exp(min(log_total - alone, _MOST_EVIDENCE))
         self._odds = odds if odds > _NEGLIGIBLE else 0.0
         self.effective = tuple(map(self._effective, range(len(records))))
+
+    def known(self, hazards: Hazards) -> dict[Record, _Splits]:
+        """What was found of each record by itself, as far as it holds with these hazards."""
+        if hazards.kind != self._hazards.kind:
+            return {}
+        return dict(zip(self._records, self._splits, strict=True))
 
     def times(self, number: int) -> tuple[float, ...]:
         """When the latest attempts of a record were made."""
@@ -228,7 +239,6 @@ class _Splits(NamedTuple):
     effective: tuple[float, float]
 
 
-@lru_cache(maxsize=8192)
 def _splits(record: Record, hazard: float) -> _Splits:
     latest = record.latest.successes
     count, passed = len(latest), sum(latest)

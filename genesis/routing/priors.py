@@ -71,8 +71,10 @@ class Transfer(BaseModel):
 
     def assumed(self, one: str, other: str) -> float:
         """Expected squared difference of rates between two task types."""
+        if one == other:
+            return self.alike
         together = any(one in group and other in group for group in self.groups)
-        return self.alike if one == other or together else self.unlike
+        return self.alike if together else self.unlike
 
 
 class RoutingPriors(BaseModel):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,6 +70,7 @@ class AgentRecord:
 
     Attributes:
         leaves: its ways of doing things, in the order of `past`.
+        sums: what was counted of each.
         past: when they changed.
         spent: what each costs lately.
         attempts: how many each rests on.
@@ -77,6 +79,7 @@ class AgentRecord:
     """
 
     leaves: tuple[Leaf, ...]
+    sums: tuple[_Sums, ...]
     past: Past
     spent: tuple[Spent, ...]
     attempts: tuple[int, ...]
@@ -111,7 +114,7 @@ def agent_records(rows: Iterable[OutcomeRow], hazards: Hazards) -> dict[str, Age
         known = found[row.agent].get(leaf)
         found[row.agent][leaf] = sums if known is None else known.plus(sums)
     return {
-        agent: agent_record(tuple(leaves), tuple(leaves.values()), hazards)
+        agent: _known.record(agent, tuple(leaves), tuple(leaves.values()), hazards)
         for agent, leaves in found.items()
     }
 
@@ -134,12 +137,53 @@ class _Sums(NamedTuple):
         )
 
 
-@lru_cache(maxsize=1024)
+class _Known:
+    """The latest record of each agent, so that of the next one only what changed is worked out.
+
+    Nearly every request sees other records than the one before. All that were ever seen, in a cache
+    by their contents, would be outdated by the next request and in the garbage collector's way.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._records: OrderedDict[tuple[str, Hazards], AgentRecord] = OrderedDict()
+
+    def record(
+        self, agent: str, leaves: tuple[Leaf, ...], sums: tuple[_Sums, ...], hazards: Hazards
+    ) -> AgentRecord:
+        """The record of these leaves and sums."""
+        key = (agent, hazards)
+        with self._lock:
+            before = self._records.get(key)
+        if before is not None and before.leaves == leaves and before.sums == sums:
+            return before
+        found = agent_record(leaves, sums, hazards, before)
+        with self._lock:
+            self._records[key] = found
+            self._records.move_to_end(key)
+            while len(self._records) > self._most:
+                self._records.popitem(last=False)
+        return found
+
+
+_known = _Known(4096)
+
+
 def agent_record(
-    leaves: tuple[Leaf, ...], sums: tuple[_Sums, ...], hazards: Hazards
+    leaves: tuple[Leaf, ...],
+    sums: tuple[_Sums, ...],
+    hazards: Hazards,
+    before: AgentRecord | None = None,
 ) -> AgentRecord:
-    """One agent's record from its leaves and their sums, in the same order."""
-    past = Past([Record(one.successes, one.failures, one.latest) for one in sums], hazards)
+    """One agent's record from its leaves and their sums, in the same order.
+
+    Args:
+        before: an earlier record of the agent, of which what stayed the same is taken over.
+    """
+    records = [Record(one.successes, one.failures, one.latest) for one in sums]
+    past = Past(records, hazards, before.past if before is not None else None)
+    spent = {} if before is None else dict(zip(before.sums, before.spent, strict=True))
     by_type: defaultdict[str, Counted] = defaultdict(Counted)
     by_kind: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for number, (leaf, (successes, failures)) in enumerate(
@@ -150,15 +194,15 @@ def agent_record(
         by_type[leaf.task_type] = by_type[leaf.task_type].plus(counted)
     return AgentRecord(
         leaves,
+        sums,
         past,
-        tuple(_spent(one) for one in sums),
+        tuple(spent.get(one) or _spent(one) for one in sums),
         tuple(one.successes + one.failures for one in sums),
         dict(by_type),
         dict(by_kind),
     )
 
 
-@lru_cache(maxsize=8192)
 def _spent(sums: _Sums) -> Spent:
     latest = sums.latest
     if latest is NONE:
