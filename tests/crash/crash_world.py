@@ -38,7 +38,10 @@ USD = 0.001
 TASKS = 20
 KINDS = ("wide", "nested", "stubborn")
 
-Hold = Callable[[], Awaitable[None]]
+Hold = Callable[[str], Awaitable[None]]
+"""Told which agent has done its work, or `WITNESS`."""
+
+WITNESS = "witness"
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _declared(step: Step, template: Template) -> JsonObject:
         acceptance: list[JsonValue] = [{"check": "right"}]
         task["acceptance"] = acceptance
     if step.witnessed:
-        witnessed: list[JsonValue] = [{"check": "witness"}]
+        witnessed: list[JsonValue] = [{"check": WITNESS}]
         task["acceptance"] = witnessed
     return task
 
@@ -172,7 +175,7 @@ async def right(submission: Any) -> Verdict:
     return Verdict(bool(made["right"]), "right", "what was made says so")
 
 
-async def _at_once() -> None:
+async def _at_once(who: str) -> None:
     """For agents that wait for nothing."""
 
 
@@ -200,13 +203,11 @@ def open_world(
     folder: Path,
     tenant: str,
     effects: Effects,
-    *,
-    hold: Hold = _at_once,
-    witness: Hold = _at_once,
+    hold: Hold,
 ) -> GenesisOrchestrator:
-    """An orchestrator on the store at `place`, with all agents.
+    """An orchestrator on the store at `place`, with all agents, whose answers `hold` holds back.
 
-    Agents answer after `hold`; what a part of the nested request made is accepted after `witness`.
+    So it does with the check of what the parts of the nested request made.
     """
     os.environ["GENESIS_CONFIG_DIR"] = str(folder / "config")
     settings = load_settings(
@@ -221,10 +222,10 @@ def open_world(
     orchestrator = GenesisOrchestrator(settings=settings, flags=load_flags({}), agents=[])
 
     async def seen(submission: Any) -> Verdict:
-        await witness()
-        return Verdict(True, "witness", "it was seen")
+        await hold(WITNESS)
+        return Verdict(True, WITNESS, "it was seen")
 
-    checks = {"stubborn_12_agent": {"right": right}, "opening_agent": {"witness": seen}}
+    checks = {"stubborn_12_agent": {"right": right}, "opening_agent": {WITNESS: seen}}
     for template in TEMPLATES:
         for step in template.steps:
             if step.does != SUB_REQUEST:
@@ -262,7 +263,7 @@ def _register(
         ) -> TaskOutput:
             effects.add(key=assignment.idempotency_key, agent=name, usd=str(usd))
             await asyncio.sleep(_seconds(name))
-            await hold()
+            await hold(name)
             inputs = json.dumps(assignment.inputs, sort_keys=True)
             value = hashlib.sha256(f"{name} {inputs}".encode()).hexdigest()
             (datum,) = assignment.task.produces
@@ -294,24 +295,26 @@ class Job:
     generation: int = 0
 
 
-def work(job: Job, ready: Connection) -> None:
-    """The main function of a process; the results of its runs are in the file `results-TENANT`."""
-    asyncio.run(_work(job, ready, _at_once))
+def work(job: Job, ready: Connection, dies_at: str = "") -> None:
+    """The main function of a process; the results of its runs are in the file `results-TENANT`.
+
+    Args:
+        job: what it does.
+        ready: is told when a random moment is one of a run.
+        dies_at: the agent at whose work the process kills itself, or `WITNESS`.
+    """
+
+    async def live_or_die(who: str) -> None:
+        if who == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(_work(job, ready, live_or_die if dies_at else _at_once))
 
 
-def work_until_a_part_ended(job: Job, ready: Connection) -> None:
-    """`work` that dies when a part of the nested request has ended, before the whole knows it."""
-
-    async def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    asyncio.run(_work(job, ready, die))
-
-
-async def _work(job: Job, ready: Connection, witness: Hold) -> None:
+async def _work(job: Job, ready: Connection, hold: Hold) -> None:
     folder = Path(job.folder)
     effects = Effects(folder / f"effects-{job.tenant}", job.generation)
-    async with open_world(job.place, folder, job.tenant, effects, witness=witness) as orchestrator:
+    async with open_world(job.place, folder, job.tenant, effects, hold) as orchestrator:
         # Classifier and store are ready then, so that a random moment is one of a run.
         await orchestrator.plan(next(iter(job.wanted.values())))
         told = read_effects(folder / f"effects-{job.tenant}")
@@ -343,7 +346,7 @@ async def _compete(job: Job, pipe: Connection, may_end: Event) -> str:
     effects = Effects(folder / f"effects-{job.tenant}", job.generation)
     ((run_id, request),) = job.wanted.items()
 
-    async def until_it_may_end() -> None:
+    async def until_it_may_end(who: str) -> None:
         await asyncio.to_thread(may_end.wait)
 
     async with open_world(job.place, folder, job.tenant, effects, until_it_may_end) as orchestrator:

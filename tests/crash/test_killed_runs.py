@@ -87,12 +87,18 @@ async def test_killed_at_random_moments(place: str, folder: Path) -> None:
         scenario.check(undisturbed)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="what a part cost that ended in a process that died is charged to the run, and not to "
+    "the attempt that it is: going on once more forgets it",
+)
 async def test_killed_between_the_end_of_a_part_and_that_of_its_task(
     place: str, folder: Path
 ) -> None:
     undisturbed = Scenario(place, folder, "undisturbed").undisturbed()
     scenario = Scenario(place, folder, "between")
-    await scenario.run_dying()
+    # Then at its last task, when the journal tells of the part what the second process found.
+    await scenario.run_dying(crash_world.WITNESS, "nested_end_agent")
     scenario.check(undisturbed)
 
 
@@ -141,11 +147,12 @@ class Scenario:
             done = len(closed)
         raise AssertionError("the runs are never completed")
 
-    async def run_dying(self) -> None:
-        """Let the first process die when a part has ended, and the next one go on."""
-        process = _started(crash_world.work_until_a_part_ended, self._job)
-        assert process.dies()
-        process = _started(crash_world.work, replace(self._job, generation=1))
+    async def run_dying(self, *places: str) -> None:
+        """Let one process after the other die at its place, and the last one go on to the end."""
+        for generation, dies_at in enumerate(places):
+            job = replace(self._job, generation=generation)
+            assert _started(crash_world.work, job, dies_at).dies()
+        process = _started(crash_world.work, replace(self._job, generation=len(places)))
         process.end()
         journals = await self._journals()
         self._begun = [one for events in journals for one in crash_world.begun(events)]
