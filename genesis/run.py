@@ -373,7 +373,7 @@ async def _known_part(above: RunContext, sub: SubRequest, services: Services) ->
     if held.state in OPEN_STATES and not past.undecided:
         claimed = await _claim(sub.run_id, held, services)
     if claimed is None:
-        above.scope.budget.charge(past.spent_usd)
+        sub.budget.charge(past.spent_usd)
         return _as_part(sub.task.id, past, await _parts(past, services))
     listener = above.journal.listener_below
     state, context = await _resumed(sub.run_id, claimed, Limits(), services, listener, above, sub)

@@ -87,11 +87,6 @@ async def test_killed_at_random_moments(place: str, folder: Path) -> None:
         scenario.check(undisturbed)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what a part cost that ended in a process that died is charged to the run, and not to "
-    "the attempt that it is: going on once more forgets it",
-)
 async def test_killed_between_the_end_of_a_part_and_that_of_its_task(
     place: str, folder: Path
 ) -> None:
