@@ -69,6 +69,7 @@ class AgentRecord:
     """All that is known of one agent.
 
     Attributes:
+        rows: what it was made of.
         leaves: its ways of doing things, in the order of `past`.
         sums: what was counted of each.
         past: when they changed.
@@ -78,6 +79,7 @@ class AgentRecord:
         by_kind: numbers of leaves, by task type and operation.
     """
 
+    rows: tuple[OutcomeRow, ...]
     leaves: tuple[Leaf, ...]
     sums: tuple[_Sums, ...]
     past: Past
@@ -107,16 +109,10 @@ class AgentRecord:
 
 def agent_records(rows: Iterable[OutcomeRow], hazards: Hazards) -> dict[str, AgentRecord]:
     """The records of all agents; those that are as they were are not analysed again."""
-    found: defaultdict[str, dict[Leaf, _Sums]] = defaultdict(dict)
+    found: defaultdict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
-        leaf = Leaf(row.task_type, row.operation, row.model, row.effort)
-        sums = _Sums(row.successes, row.failures, row.seconds, row.usd, row.latest)
-        known = found[row.agent].get(leaf)
-        found[row.agent][leaf] = sums if known is None else known.plus(sums)
-    return {
-        agent: _known.record(agent, tuple(leaves), tuple(leaves.values()), hazards)
-        for agent, leaves in found.items()
-    }
+        found[row.agent].append(row)
+    return {agent: _known.record(agent, tuple(some), hazards) for agent, some in found.items()}
 
 
 class _Sums(NamedTuple):
@@ -149,16 +145,15 @@ class _Known:
         self._lock = threading.Lock()
         self._records: OrderedDict[tuple[str, Hazards], AgentRecord] = OrderedDict()
 
-    def record(
-        self, agent: str, leaves: tuple[Leaf, ...], sums: tuple[_Sums, ...], hazards: Hazards
-    ) -> AgentRecord:
-        """The record of these leaves and sums."""
+    def record(self, agent: str, rows: tuple[OutcomeRow, ...], hazards: Hazards) -> AgentRecord:
+        """The record that these rows of the agent make."""
         key = (agent, hazards)
         with self._lock:
             before = self._records.get(key)
-        if before is not None and before.leaves == leaves and before.sums == sums:
+        # Counters that did not change since are, as a rule, the very same objects.
+        if before is not None and before.rows == rows:
             return before
-        found = agent_record(leaves, sums, hazards, before)
+        found = agent_record(rows, hazards, before)
         with self._lock:
             self._records[key] = found
             self._records.move_to_end(key)
@@ -171,16 +166,20 @@ _known = _Known(4096)
 
 
 def agent_record(
-    leaves: tuple[Leaf, ...],
-    sums: tuple[_Sums, ...],
-    hazards: Hazards,
-    before: AgentRecord | None = None,
+    rows: tuple[OutcomeRow, ...], hazards: Hazards, before: AgentRecord | None = None
 ) -> AgentRecord:
-    """One agent's record from its leaves and their sums, in the same order.
+    """One agent's record from its counted outcomes.
 
     Args:
         before: an earlier record of the agent, of which what stayed the same is taken over.
     """
+    found: dict[Leaf, _Sums] = {}
+    for row in rows:
+        leaf = Leaf(row.task_type, row.operation, row.model, row.effort)
+        counts = _Sums(row.successes, row.failures, row.seconds, row.usd, row.latest)
+        known = found.get(leaf)
+        found[leaf] = counts if known is None else known.plus(counts)
+    leaves, sums = tuple(found), tuple(found.values())
     records = [Record(one.successes, one.failures, one.latest) for one in sums]
     past = Past(records, hazards, before.past if before is not None else None)
     spent = {} if before is None else dict(zip(before.sums, before.spent, strict=True))
@@ -193,6 +192,7 @@ def agent_record(
         counted = Counted(successes, successes + failures)
         by_type[leaf.task_type] = by_type[leaf.task_type].plus(counted)
     return AgentRecord(
+        rows,
         leaves,
         sums,
         past,

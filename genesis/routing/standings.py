@@ -42,7 +42,7 @@ class Standing(NamedTuple):
     basis: str
 
 
-_NOBODY = agent_record((), (), RoutingPriors().changes.hazards)
+_NOBODY = agent_record((), RoutingPriors().changes.hazards)
 _HOPELESS = Guess(0.5, 1e-6)  # no opinion: where a routing policy has one
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from infrastructure.memory.memori.counting import (
     MAX_SECONDS,
@@ -374,6 +375,13 @@ def _attempts(tx: Tx, run_id: str) -> list[_Attempt]:
 
 
 def _outcome_count(row: Row) -> OutcomeCount:
+    return _as_read(*row[:10], bytes(row[10]))
+
+
+# All counters are read for each request, and few have changed since the one before: those that have
+# not are the same objects, which whoever works with them can tell at once.
+@lru_cache(maxsize=8192)
+def _as_read(*row: Any) -> OutcomeCount:
     return OutcomeCount(
         task_type=row[0],
         operation=row[1],
@@ -385,5 +393,5 @@ def _outcome_count(row: Row) -> OutcomeCount:
         seconds=row[7] / 1e6,
         usd=row[8] / 1e9,
         last_used=row[9],
-        packed=bytes(row[10]),
+        packed=row[10],
     )

@@ -6,9 +6,9 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,11 @@ class _Entry:
     exemplar: Exemplar
     words: frozenset[str]
     vector: NDArray[np.float32] | None
+    told: PlanCase  # without a similarity: many are looked at for each request, few are told
+
+
+_Found: TypeAlias = tuple[_Entry, float]
+"""An entry and its similarity."""
 
 
 class _Block:
@@ -154,8 +159,9 @@ class PlanIndex:
                 `serves` decides.
             min_success_rate: plans that now fail more often are left out.
             session_id: only requests of this session; None for all.
-            serves: whether a plan may serve. Those that may come first, as far as they are among
-                the `LOOKED_AT` most similar; then the most similar others.
+            serves: whether a plan, given without its similarity, may serve. Those that may come
+                first, as far as they are among the `LOOKED_AT` most similar; then the most similar
+                others.
         """
         available = frozenset(given)
 
@@ -173,16 +179,17 @@ class PlanIndex:
         with self._lock:
             ranked = self._ranked(_words(text), unit, admits)
             if serves is None:
-                return [_plan_case(*found) for found in islice(ranked, limit)]
-            looked_at = (_plan_case(*found) for found in islice(ranked, LOOKED_AT))
-            return _those_that_serve(looked_at, serves, limit)
+                found = list(islice(ranked, limit))
+            else:
+                found = _those_that_serve(islice(ranked, LOOKED_AT), serves, limit)
+        return [replace(entry.told, similarity=similarity) for entry, similarity in found]
 
     def _ranked(
         self,
         words: frozenset[str],
         unit: NDArray[np.float32] | None,
         admits: Callable[[_Entry], bool],
-    ) -> Iterator[tuple[_Entry, float]]:
+    ) -> Iterator[_Found]:
         """The best entry of each case that is admitted, best first, with its similarity."""
         held = [entry for block in self._blocks.values() for entry in block.entries]
         if not held:
@@ -203,7 +210,7 @@ class PlanIndex:
         for exemplar in case.exemplars:
             old = known.pop(exemplar.run_id, None)
             if old is not None and _asks_the_same(old.exemplar, exemplar):
-                entry = _Entry(case, exemplar, old.words, old.vector)
+                entry = _Entry(case, exemplar, old.words, old.vector, _told(case, exemplar))
                 self._block(old).replace(old, entry)
             else:
                 entry = _entry(case, exemplar)
@@ -251,16 +258,16 @@ def _asks_the_same(one: Exemplar, other: Exemplar) -> bool:
 
 
 def _those_that_serve(
-    cases: Iterable[PlanCase], serves: Callable[[PlanCase], bool], limit: int
-) -> list[PlanCase]:
+    ranked: Iterable[_Found], serves: Callable[[PlanCase], bool], limit: int
+) -> list[_Found]:
     """The first `limit` that serve, then others up to that number."""
-    serving: list[PlanCase] = []
-    others: list[PlanCase] = []
-    for case in cases:
-        if serves(case):
-            serving.append(case)
+    serving: list[_Found] = []
+    others: list[_Found] = []
+    for found in ranked:
+        if serves(found[0].told):
+            serving.append(found)
         elif len(others) < limit:
-            others.append(case)
+            others.append(found)
         if len(serving) == limit:
             break
     return [*serving, *others][:limit]
@@ -269,7 +276,7 @@ def _those_that_serve(
 def _entry(case: CaseRow, exemplar: Exemplar) -> _Entry:
     vector = np.frombuffer(exemplar.vector, dtype=np.float32) if exemplar.vector else None
     unit = None if vector is None else _unit(vector)
-    return _Entry(case, exemplar, _words(exemplar.request), unit)
+    return _Entry(case, exemplar, _words(exemplar.request), unit, _told(case, exemplar))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -282,24 +289,22 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat / np.float32(length) if length > 0 else flat
 
 
-def _rank(scored: tuple[_Entry, float]) -> tuple[float, float, float]:
+def _rank(scored: _Found) -> tuple[float, float, float]:
     entry, similarity = scored
     return similarity, entry.case.current_rate, entry.exemplar.created_at
 
 
-def _plan_case(entry: _Entry, similarity: float) -> PlanCase:
-    case = entry.case
+def _told(case: CaseRow, exemplar: Exemplar) -> PlanCase:
     total = case.successes + case.failures
     return PlanCase(
-        run_id=entry.exemplar.run_id,
-        request=entry.exemplar.request,
+        run_id=exemplar.run_id,
+        request=exemplar.request,
         task_type=case.task_type,
         given=case.given,
-        plan=entry.exemplar.plan,
+        plan=exemplar.plan,
         successes=case.successes,
         failures=case.failures,
         avg_duration_s=mean_seconds(case.duration_us, total),
         avg_cost_usd=mean_usd(case.cost_nusd, total),
         last_used=case.last_used,
-        similarity=similarity,
     )
