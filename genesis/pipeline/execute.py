@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from genesis.context import RunContext
 from genesis.execution.approvals import why_rejected
 from genesis.execution.scheduler import run_dag
 from genesis.execution.scope import RunScope
+from genesis.journal import Journal
 from genesis.state import RunState
 from genesis.tasks.task import Task, TaskResult, TaskStatus
 from infrastructure.text import counted
@@ -73,20 +76,50 @@ async def _results(
     """Results of the tasks that ended; tasks about which was decided meanwhile are begun again."""
     assert state.plan is not None
 
+    ended = asyncio.Event()
+
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
         result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
         if result.status is not TaskStatus.WAITING:
             context.reached.results[task.id] = result
-        await context.journal.flush_or_wait()
+        ended.set()
         return result
 
     limit, results = context.services.settings.max_parallel_tasks, state.results
     while True:
         decisions = scope.approvals.decisions
-        results = await run_dag(
-            state.plan.dag, run_task, results, limit, lambda: context.active.stopping
-        )
+        async with _kept_durable(context.journal, ended):
+            results = await run_dag(
+                state.plan.dag, run_task, results, limit, lambda: context.active.stopping
+            )
         undecided = decisions == scope.approvals.decisions or bool(context.reached.asked_below)
         if len(results) == len(state.plan.dag) or context.active.stopping or undecided:
             context.active.closing = len(results) < len(state.plan.dag)
             return results
+
+
+@asynccontextmanager
+async def _kept_durable(journal: Journal, ended: asyncio.Event) -> AsyncGenerator[None]:
+    """Store each result as soon as it is there, while the tasks that wait for it begin.
+
+    They need not wait for the disk: what they tell comes after it in the journal, so that nothing
+    of theirs is there without it, and before a call that costs money all before it is flushed.
+
+    Raises:
+        LeaseLost: another process works on the run; its tasks are cancelled.
+    """
+
+    async def store() -> None:
+        while True:
+            await ended.wait()
+            ended.clear()
+            await journal.flush_or_wait()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            storing = group.create_task(store())
+            yield
+            storing.cancel()
+    except BaseExceptionGroup as errors:
+        # One of them ended the others; it is the one to see.
+        raise errors.exceptions[0] from None
