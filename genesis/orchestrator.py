@@ -356,6 +356,7 @@ class GenesisOrchestrator:
         state: str | None = None,
         since: float | None = None,
         session_id: str | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """Runs, newest first, without those that are parts of others.
@@ -364,10 +365,11 @@ class GenesisOrchestrator:
             state: "running", "waiting", "completed", "failed" or "canceled".
             since: seconds since the epoch.
             session_id: of one session alone.
+            before: `created_at` and `run_id` of the last run of the page before; what follows it.
             limit: at most so many.
         """
         return await self._services.memory.runs(
-            state=state, since=since, session_id=session_id, limit=limit
+            state=state, since=since, session_id=session_id, before=before, limit=limit
         )
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[JournalEntry]:

@@ -313,6 +313,7 @@ class WorkflowMemory:
         state: str | None = None,
         since: float | None = None,
         session_id: str | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """Runs, newest first, without those that are parts of others; see `memori.runs`.
@@ -322,7 +323,7 @@ class WorkflowMemory:
         memori = await self.ready()
         return await memori.read(
             lambda tx: runs.list_runs(
-                tx, state=state, since=since, session_id=session_id, limit=limit
+                tx, state=state, since=since, session_id=session_id, before=before, limit=limit
             )
         )
 

@@ -151,9 +151,16 @@ def list_runs(
     state: str | None = None,
     since: float | None = None,
     session_id: str | None = None,
+    before: tuple[float, str] | None = None,
     limit: int = 100,
 ) -> list[RunRecord]:
     """Runs that match every given filter, newest first; those that are parts of runs left out.
+
+    Args:
+        state, session_id: of these alone.
+        since: accepted from this time on, seconds since the epoch.
+        before: `created_at` and `run_id` of the last run of the page before; what follows it.
+        limit: at most so many.
 
     Raises:
         InputError: an unknown state, or a limit below 1.
@@ -176,6 +183,9 @@ def list_runs(
         if value is not None:
             conditions.append(condition)
             params.append(value)
+    if before is not None:
+        conditions.append("(created_at, run_id) < (?, ?)")
+        params += before
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608 (constant text)
         " ORDER BY created_at DESC, run_id DESC LIMIT ?",
