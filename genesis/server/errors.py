@@ -26,12 +26,15 @@ from genesis.errors import (
 )
 from genesis.server.limits import TooMany, retry_after
 from infrastructure.redaction import hide_secrets
-from infrastructure.text import strip_control
+from infrastructure.text import cut, strip_control
 
 log = logging.getLogger("genesis.server")
 
 PROBLEM_JSON: Final = "application/problem+json"
 _BUSY_RETRY_S: Final = 2.0
+# What is wrong is told within bounds: a request of a megabyte can hold a hundred thousand faults.
+_MAX_FAULTS: Final = 20
+_MAX_SHOWN: Final = 2_000
 
 # The first class that fits decides.
 _STATUSES: Final[tuple[tuple[type[GenesisError], int], ...]] = (
@@ -69,7 +72,7 @@ class Problem(BaseModel):
         detail: what failed, why, and what to do.
         code: the error's name in `genesis.errors`, or the status in words.
         request_id: names the request in the server's log.
-        faults: what is wrong with the request, one by one.
+        faults: what is wrong with the request, one by one, 20 at most.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -149,7 +152,7 @@ def too_many(error: TooMany, request_id: str) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [_fault(found) for found in error.errors()]
+    faults = [_fault(found) for found in error.errors()[:_MAX_FAULTS]]
     detail = "; ".join(f"{fault.where}: {fault.detail}" for fault in faults[:5])
     status = 422
     if any(found["type"] == "json_invalid" for found in error.errors()):
@@ -209,4 +212,4 @@ def request_id_of(request: Request) -> str:
 
 def _shown(text: str) -> str:
     # Lone surrogates cannot be sent as UTF-8.
-    return strip_control(hide_secrets(text)).encode("utf-8", "replace").decode()
+    return cut(strip_control(hide_secrets(text)), _MAX_SHOWN).encode("utf-8", "replace").decode()

@@ -31,6 +31,7 @@ PUBLIC_PATHS: Final = frozenset(
 )
 _PROBES: Final = ("/healthz", "/readyz")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -46,7 +47,7 @@ class Gate:
         metrics: counts all requests.
         clock: makes request ids.
         guarded: path prefixes whose requests need an authenticated caller and have a bounded
-            body; what is mounted elsewhere sees to both by itself.
+            body; what is mounted elsewhere sees to both by itself, but not to how long it takes.
     """
 
     app: ASGIApp
@@ -86,7 +87,9 @@ class Gate:
         caller: Caller | None,
     ) -> None:
         refusal = self._refusal(scope, headers, caller, exchange.request_id)
-        if refusal is None and self._is_guarded(scope["path"]):
+        if refusal is None and not self._is_guarded(scope["path"]):
+            receive = _hurried(receive, self.limits.body_s)
+        elif refusal is None:
             body = await self._body(headers, receive, exchange.request_id)
             if isinstance(body, Response):
                 refusal = body
@@ -114,13 +117,13 @@ class Gate:
         if not self.callers.needed and not _from_here(headers):
             return problem(
                 403,
-                "this server answers its own machine alone (the Host or Origin header is another);"
-                " give it tokens with `genesis serve token`",
+                "this server answers its own machine alone (the Host or Origin header is another,"
+                " or a proxy passed the request on); give it tokens with `genesis serve token`",
                 request_id=request_id,
             )
         try:
-            if path not in _PROBES:
-                self.rates.take(_who(caller, scope))
+            # Who has asked too often can still be probed.
+            self.rates.take(f"{'probe ' if path in _PROBES else ''}{_who(caller, scope)}")
         except TooMany as error:
             return too_many(error, request_id)
         if caller is None and path not in PUBLIC_PATHS and self._is_guarded(path):
@@ -205,8 +208,11 @@ def _who(caller: Caller | None, scope: Scope) -> str:
 def _from_here(headers: Headers) -> bool:
     """Whether a request came for this machine by its own name, and from no page of elsewhere.
 
-    A page that rebinds its own name to 127.0.0.1 still sends that name.
+    A page that rebinds its own name to 127.0.0.1 still sends that name. What a proxy passes on
+    may come from anywhere, whatever name the proxy puts on it.
     """
+    if any(name in headers for name in _PASSED_ON):
+        return False
     host = headers.get("host", "")
     if _hostname(f"//{host}") not in _LOCAL_NAMES:
         return False
@@ -246,6 +252,26 @@ async def _whole_body(headers: Headers, receive: Receive, limit: int) -> bytes |
             return None
         more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+def _hurried(receive: Receive, seconds: float) -> Receive:
+    """The same, to which a client that takes too long over its body is one that went away."""
+    until = asyncio.get_running_loop().time() + seconds
+    complete = False
+
+    async def hurried() -> Message:
+        nonlocal complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        complete = not message.get("more_body", False)
+        return message
+
+    return hurried
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from genesis.errors import GenesisError
 from genesis.server.auth import bearer_of
 from genesis.server.errors import PROBLEM_JSON, problem, request_id_of
-from genesis.server.gate import is_loopback
 from genesis.server.hub import hub_of
 
 log = logging.getLogger("genesis.server")
@@ -67,29 +66,23 @@ async def readyz(request: Request, response: Response) -> Readiness:
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
         403: {
-            "description": "Not from this machine, and no operator's token.",
+            "description": "No operator's token.",
             "content": {PROBLEM_JSON: {}},
         },
     },
 )
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics of the whole process: for its own machine, and for operators' tokens."""
+    """Prometheus metrics of the whole process: for operators' tokens, where tokens are asked for.
+
+    Where a request comes from says nothing: a proxy on this machine, and a web page in a browser
+    on it, come from this machine too.
+    """
     hub = hub_of(request)
-    if not (_is_here(request) or hub.callers.is_operator(_bearer(request))):
+    if not hub.callers.is_operator(bearer_of(request.headers.get("authorization"))):
         return problem(
             403,
-            "metrics are of all tenants: ask from this machine, or with a token that"
+            "metrics are of all tenants: ask with a token that"
             " `genesis serve token NAME --operator` made",
             request_id=request_id_of(request),
         )
     return Response(hub.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _bearer(request: Request) -> str | None:
-    return bearer_of(request.headers.get("authorization"))
-
-
-def _is_here(request: Request) -> bool:
-    """Whether this machine asks, and not a proxy on it for somebody else."""
-    forwarded = any(name in request.headers for name in ("forwarded", "x-forwarded-for"))
-    return request.client is not None and is_loopback(request.client.host) and not forwarded

@@ -9,12 +9,14 @@ from typing import Final, TypeAlias, cast
 
 from genesis.errors import InputError
 from genesis.orchestrator import GenesisOrchestrator
-from genesis.server.schemas import RunPage
+from genesis.server.schemas import RunHead, RunPage
 from genesis.server.views import head_of
 from infrastructure.memory.memori.runs import RunRecord
+from infrastructure.text import cut
 
 _Place: TypeAlias = "tuple[float, str]"
 _MOST: Final = 10_000
+_SHOWN_CHARS: Final = 1_000
 
 
 async def page_of(
@@ -45,7 +47,12 @@ async def page_of(
         asked = min(_MOST, asked * 4)
     page = runs[:limit]
     more = _cursor(page[-1]) if len(runs) > limit else None
-    return RunPage(runs=[head_of(run) for run in page], next_cursor=more)
+    return RunPage(runs=[_listed(run) for run in page], next_cursor=more)
+
+
+def _listed(run: RunRecord) -> RunHead:
+    head = head_of(run)
+    return head.model_copy(update={"request": cut(head.request, _SHOWN_CHARS)})
 
 
 def _key(run: RunRecord) -> _Place:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -20,6 +21,7 @@ from genesis.orchestrator import GenesisOrchestrator
 from genesis.server.app import Parts, Served, build_app
 from genesis.server.auth import Callers
 from genesis.server.beside import BesideOptions, Places, at, bind, everything_beside
+from genesis.server.connections import bounded_connections, connections_that_fit
 from genesis.server.gate import is_loopback
 from genesis.server.limits import Limits
 from infrastructure.config import Settings
@@ -29,7 +31,6 @@ log = logging.getLogger("genesis.server")
 
 _CLOSE_S: Final = 2
 _LAST_WORDS_S: Final = 3.0
-_MAX_CONNECTIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ async def serve(
         ConfigError: it may not or cannot listen there.
         StoreError: memory cannot be used.
     """
-    require_tokens(options.host, callers)
+    require_tokens(options.host, callers, options.beside.public_url)
     require_apart(settings, callers)
     with contextlib.closing(_bound(options.host, options.port)) as bound:
         url = f"http://{at(options.host, bound.getsockname()[1])}"
@@ -87,12 +88,21 @@ async def serve(
             await _Process(build_app(parts), options).run(bound, lambda: listening(url))
 
 
-def require_tokens(host: str, callers: Callers) -> None:
+def require_tokens(host: str, callers: Callers, public_url: str = "") -> None:
     """Refuse to listen to other machines without asking who they are.
 
     Raises:
-        ConfigError: the host is not loopback, and there are no tokens.
+        ConfigError: the host or the URL that clients are told is not loopback, and there are no
+            tokens.
     """
+    elsewhere = urlsplit(public_url).hostname or ""
+    if elsewhere and not is_loopback(elsewhere) and not callers.needed:
+        raise ConfigError(
+            "--url",
+            "",
+            f"whoever reaches {elsewhere} would be taken for somebody of this machine: make a "
+            "token with `genesis serve token NAME`, or set GENESIS_TOKEN",
+        )
     if not is_loopback(host) and not callers.needed:
         raise ConfigError(
             "--host",
@@ -162,7 +172,7 @@ class _Process:
             proxy_headers=False,
             server_header=False,
             ws="none",
-            limit_concurrency=_MAX_CONNECTIONS,
+            http=bounded_connections(connections_that_fit()),
             timeout_graceful_shutdown=_CLOSE_S,
         )
         server = Server(config, up)

@@ -118,6 +118,7 @@ class RunHead(BaseModel):
     """A run in a list.
 
     Attributes:
+        request: in a list, the beginning of a long one.
         state: "running" until it ends, also while it waits for its turn or for a process to go
             on with it; "waiting" while a person must decide.
         created_at, finished_at: seconds since the epoch, UTC.

@@ -16,6 +16,17 @@ Origin: TypeAlias = tuple[str, str, int]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+# Not of the public internet either, though `ipaddress` takes them for it: protocol assignments
+# (a cloud's metadata among them), relays of old tunnels, one cloud's own services, site-local and
+# segment-routing addresses, documentation, and networks' own translation prefixes.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32",
+        "::/32", "64:ff9b:1::/48", "3fff::/20", "5f00::/16", "fec0::/10",
+    )
+)  # fmt: skip
+
 
 def origin_of(url: httpx.URL | str) -> Origin:
     """Scheme, host and port of a URL.
@@ -42,6 +53,8 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in ipaddress.IPv6Network("64:ff9b::/96"):
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    if inner is None and any(ip in network for network in _NOT_PUBLIC):
+        return False
     return ip.is_global and not ip.is_multicast and (inner is None or is_public(str(inner)))
 
 

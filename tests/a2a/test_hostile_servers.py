@@ -295,6 +295,16 @@ async def test_a_guarded_client_stays_at_its_origin() -> None:
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("192.0.0.192", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
+        ("::7f00:1", False),
+        ("::ffff:0:a00:1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+        ("5f00::1", False),
+        ("3fff::1", False),
+        ("64:ff9b::808:808", True),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:

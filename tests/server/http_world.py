@@ -65,6 +65,7 @@ class World:
 
     Attributes:
         ann, bob: clients of the tenants "team-a" and "team-b".
+        operator: one whose token may read the metrics of the process, of "team-a".
         anyone: a client without a token.
     """
 
@@ -74,6 +75,7 @@ class World:
     teller: Teller
     ann: httpx.AsyncClient
     bob: httpx.AsyncClient
+    operator: httpx.AsyncClient
     anyone: httpx.AsyncClient
 
     async def ask(self, text: str = NICE, wait_s: float = 20, **body: Any) -> dict[str, Any]:
@@ -110,6 +112,7 @@ async def world(
     )
     tokens = folder / "tokens.yaml"
     ann, bob = (make_token(tokens, n, t).token for n, t in (("ann", "team-a"), ("bob", "team-b")))
+    operator = make_token(tokens, "operator", "team-a", operator=True).token
     teller = Teller()
     async with GenesisOrchestrator(
         settings=chosen, flags=load_flags({}), agents=[]
@@ -128,9 +131,9 @@ async def world(
         documented = Documented(served.app.openapi())
         async with (
             listening(served, bound),
-            clients(url, documented, ann, bob, "") as (one, two, none),
+            clients(url, documented, ann, bob, operator, "") as made,
         ):
-            yield World(url, served, orchestrator, teller, one, two, none)
+            yield World(url, served, orchestrator, teller, *made)
 
 
 @asynccontextmanager

@@ -94,5 +94,5 @@ async def test_a_host_stands_in_a_url_as_it_must(host: str, shown: str) -> None:
 
 async def test_runs_are_served_beside_them(served: World) -> None:
     assert (await served.ask(NICE))["state"] == "completed"
-    metrics = (await served.anyone.get("/metrics")).text
+    metrics = (await served.operator.get("/metrics")).text
     assert 'route="/a2a"' in metrics

@@ -393,7 +393,7 @@ async def test_the_process_tells_how_it_is(served: World) -> None:
     await served.ask()
     assert (await served.anyone.get("/healthz")).json() == {"status": "ok"}
     assert (await served.anyone.get("/readyz")).json() == {"ready": True, "reason": ""}
-    metrics = (await served.anyone.get("/metrics")).text
+    metrics = (await served.operator.get("/metrics")).text
     for name in (
         'genesis_runs_total{state="completed"}',
         'genesis_tasks_total{status="completed",task_type="general"}',
@@ -408,9 +408,30 @@ async def test_the_process_tells_how_it_is(served: World) -> None:
         assert name in metrics, name
     assert "team-a" not in metrics
 
-    forwarded = {"x-forwarded-for": "203.0.113.9"}
-    assert (await served.anyone.get("/metrics", headers=forwarded)).status_code == 403
-    assert (await served.ann.get("/metrics", headers=forwarded)).status_code == 403
+    for client in (served.anyone, served.ann):
+        assert (await client.get("/metrics")).status_code == 403, "from this machine, too"
+
+
+async def test_what_is_wrong_is_told_within_bounds(served: World) -> None:
+    nested: object = 1
+    for _ in range(400):
+        nested = [nested]
+    for body in (dict.fromkeys(map(str, range(50_000)), 1), {"request": NICE, "context": nested}):
+        refused = await served.ann.post("/v1/runs", json=body)
+        assert refused.status_code == 422
+        assert 1 <= len(refused.json()["faults"]) <= 20
+        assert len(refused.content) < 50_000
+
+
+async def test_a_list_shows_the_beginning_of_long_requests(served: World) -> None:
+    asked = f"{NICE} {'and more ' * 1_000}".strip()
+    run = await served.ask(asked)
+    (listed,) = (await served.ann.get("/v1/runs", params={"session_id": run["session_id"]})).json()[
+        "runs"
+    ]
+    assert listed["request"].startswith(NICE)
+    assert len(listed["request"]) <= 1_000
+    assert (await served.ann.get(f"/v1/runs/{run['run_id']}")).json()["request"] == asked
 
 
 async def test_the_openapi_document_is_valid_and_complete(served: World) -> None:

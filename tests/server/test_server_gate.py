@@ -113,6 +113,8 @@ async def test_without_a_token_the_answer_says_how_to_get_one(
         ({"host": "localhost:1", "origin": "http://localhost:2"}, 403),
         ({"host": "localhost:1", "origin": "https://elsewhere.example"}, 403),
         ({"host": "localhost:1", "origin": "null"}, 403),
+        ({"host": "localhost:1", "x-forwarded-for": "203.0.113.9"}, 403),
+        ({"host": "localhost:1", "forwarded": "for=203.0.113.9"}, 403),
     ],
 )
 async def test_without_tokens_only_this_machine_by_its_own_name_is_answered(
@@ -162,6 +164,29 @@ async def test_a_body_that_does_not_come_is_not_waited_for(guarded: Guarded, ser
     async with asyncio.timeout(10):
         assert b" 408 " in await reader.readline()
     writer.close()
+
+
+async def test_what_is_mounted_beside_does_not_wait_for_a_body_either(
+    guarded: Guarded, serve: Serve
+) -> None:
+    await guarded.start(serve)
+    host, port = guarded.client.base_url.host, guarded.client.base_url.port
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"POST /other HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
+    async with asyncio.timeout(10):
+        assert b" 200 " not in await reader.readline()
+    writer.close()
+    answer = await guarded.client.post("/other", content=b"x" * 5_000)
+    assert answer.json()["bytes"] == 5_000
+
+
+async def test_probes_are_bounded_by_themselves(guarded: Guarded, serve: Serve) -> None:
+    make_token(guarded.tokens, "ann", "t")
+    await guarded.start(serve)
+    for _ in range(LIMITS.burst):
+        assert (await guarded.client.get("/v1/echo")).status_code == 401
+    probes = [(await guarded.client.get("/healthz")).status_code for _ in range(LIMITS.burst + 1)]
+    assert probes == [200] * LIMITS.burst + [429]
 
 
 async def test_a_request_has_an_id_in_the_answer_and_in_the_log(
