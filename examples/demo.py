@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from genesis import GenesisOrchestrator, OrchestrationResult
+from genesis.cli.metrics import show_metrics
 from genesis.cli.render import RunView, failure_lines, receipt
-from genesis.cli.runs import show_metrics
 from genesis.result import RunFinished
 from infrastructure.config import load_flags, load_settings
 

@@ -121,11 +121,11 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Say yes to what a run waits for, and go on with it."""
-    from genesis.cli.run import DecisionOptions, ResumeOptions, decide_command
+    from genesis.cli.run import DecisionOptions, decide_command
 
     verb = "approve" if edit is None else "edit"
     options = DecisionOptions(run_id, verb, approval_id, edit, comment)
-    decide_command(options, None if later else ResumeOptions(run_id), as_json=as_json)
+    decide_command(options, resume=not later, as_json=as_json)
 
 
 @app.command()
@@ -137,10 +137,10 @@ def reject(
     as_json: Json = False,
 ) -> None:
     """Say no to what a run waits for, and let it end or go another way."""
-    from genesis.cli.run import DecisionOptions, ResumeOptions, decide_command
+    from genesis.cli.run import DecisionOptions, decide_command
 
     options = DecisionOptions(run_id, "reject", approval_id, None, comment)
-    decide_command(options, None if later else ResumeOptions(run_id), as_json=as_json)
+    decide_command(options, resume=not later, as_json=as_json)
 
 
 @app.command()
@@ -168,6 +168,12 @@ def plan(
 @app.command()
 def runs(
     failed: Annotated[bool, typer.Option("--failed", help="Only runs that failed.")] = False,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Only in this state: running, waiting, interrupted, completed, failed, canceled."
+        ),
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Only from then on: 90s, 30m, 12h, 7d.")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session's.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
@@ -176,15 +182,36 @@ def runs(
     """List runs, newest first."""
     from genesis.cli.runs import runs_command
 
-    runs_command(failed=failed, since=since, session=session, limit=limit, as_json=as_json)
+    runs_command(
+        failed=failed, state=state, since=since, session=session, limit=limit, as_json=as_json
+    )
 
 
 @app.command()
-def show(run_id: RunId, as_json: Json = False) -> None:
-    """Show what a run was asked, did and answered."""
-    from genesis.cli.runs import show_command
+def show(
+    run_id: RunId,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only its plan, as JSON: `approve --edit @FILE` takes it."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a run was asked, did and answered, and what it waits for."""
+    from genesis.cli.show import show_command
 
-    show_command(run_id, as_json=as_json)
+    show_command(run_id, plan=plan, as_json=as_json)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another's.")],
+    as_json: Json = False,
+) -> None:
+    """Show how two runs differ: plans, agents, attempts, costs, outcomes."""
+    from genesis.cli.diff import diff_command
+
+    diff_command(first, second, as_json=as_json)
 
 
 @app.command()
@@ -203,7 +230,7 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show what was executed and what memory gained."""
-    from genesis.cli.runs import metrics_command
+    from genesis.cli.metrics import metrics_command
 
     metrics_command(task_type=task_type, since=since, session=session, as_json=as_json)
 

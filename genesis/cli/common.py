@@ -59,7 +59,10 @@ def run_async(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
             raise
     except GenesisError as error:
         fail(error, as_json=as_json)
-    print("interrupted; what was finished is stored", file=sys.stderr)  # noqa: T201
+    said = "interrupted; what was finished is stored"
+    if as_json:
+        print_json({"error": {"kind": "Interrupted", "message": said}})
+    print(said, file=sys.stderr)  # noqa: T201
     raise SystemExit(SIGNALLED + received[0])
 
 

@@ -6,7 +6,7 @@ and a word, never a colour alone; without a terminal the live table becomes plai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ from genesis.execution.events import (
 )
 from genesis.result import OrchestrationResult, TaskReport
 from genesis.routing.ladder import Ladder
+from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import SUB_REQUEST, AttemptOutcome, TaskStatus
 from infrastructure.text import counted
 
@@ -98,6 +99,7 @@ class RunView:
         elif isinstance(event, PlanSentBack):
             self._say(f"plan sent back: {'; '.join(event.reasons)}")
         elif isinstance(event, PlanValidated):
+            self._plan = self._plan if event.plan is None else event.plan
             self._say(_validated(event))
         elif isinstance(event, PlanPriced):
             self._begin(event)
@@ -105,6 +107,18 @@ class RunView:
             self._progress(event)
         elif isinstance(event, ApprovalRequested):
             self._wait(event)
+
+    def go_on(self, plan: TaskDAG | None, finished: Collection[str]) -> None:
+        """Begin with what was planned and finished before."""
+        if plan is None:
+            return
+        self._plan = plan.to_json()
+        self._tasks = {
+            task.id: {"state": state.value, "agent": "", "note": ""}
+            for task in plan
+            for state in [TaskStatus.COMPLETED if task.id in finished else TaskStatus.PENDING]
+        }
+        self._say(f"goes on: {len(finished)} of {counted(len(plan), 'task')} finished before")
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line, style="dim"))
@@ -277,19 +291,4 @@ def failure_lines(result: OrchestrationResult) -> list[str]:
     lines = [f"{word}: {error}" for error in result.errors]
     if not result.success and result.version != "1.0":
         lines.append(f"why: genesis explain {result.run_id}")
-    return lines
-
-
-def next_steps(result: OrchestrationResult) -> list[str]:
-    """What to do about a run that stopped before its end."""
-    if result.state == "interrupted":
-        return [f"interrupted; what is finished is stored: genesis resume {result.run_id}"]
-    lines: list[str] = []
-    for approval in result.approvals:
-        answer = " --edit ANSWER" if approval.kind == "input" else ""
-        lines.append(f"waiting for approval {approval.id}: {approval.question}")
-        lines.append(
-            f"  genesis approve {result.run_id} --id {approval.id}{answer}"
-            f"   or: genesis reject {result.run_id} --id {approval.id}"
-        )
     return lines

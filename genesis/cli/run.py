@@ -23,16 +23,19 @@ from genesis.cli.common import (
     print_json,
     run_async,
 )
-from genesis.cli.render import RunView, consoles, failure_lines, next_steps, plan_tree, receipt
-from genesis.cli.runs import open_memory
-from genesis.errors import InputError, UnknownRun
+from genesis.cli.next_steps import next_steps
+from genesis.cli.render import RunView, consoles, failure_lines, plan_tree, receipt
+from genesis.cli.runs import known_run, open_memory
+from genesis.errors import InputError
 from genesis.events import RunEvent
 from genesis.execution.approvals import Verb
 from genesis.orchestrator import GenesisOrchestrator
+from genesis.past_run import PastRun, read_journal
 from genesis.result import OrchestrationResult, RunFinished
 from genesis.tasks.task import AttemptOutcome
 from infrastructure.config import Settings
 from infrastructure.jsonvalue import JsonValue
+from infrastructure.memory.memori.runs import OPEN_STATES
 
 # What attempts under way may take once the process is told to end politely.
 _GRACE_S = 10.0
@@ -101,28 +104,29 @@ def resume_command(options: ResumeOptions, *, as_json: bool) -> None:
     _leave(*run_async(_resumed(options, as_json=as_json), as_json=as_json))
 
 
-def decide_command(
-    options: DecisionOptions, resume: ResumeOptions | None, *, as_json: bool
-) -> None:
-    """Decide what a run waits for, then go on with it."""
+def decide_command(options: DecisionOptions, *, resume: bool, as_json: bool) -> None:
+    """Decide what a run, or a part of it, waits for; then go on with the whole."""
     run_async(_decide(options), as_json=as_json)
-    if resume is not None:
-        resume_command(resume, as_json=as_json)
+    whole = options.run_id.partition("~")[0]
+    if resume:
+        resume_command(ResumeOptions(whole), as_json=as_json)
     elif as_json:
         print_json({"run_id": options.run_id, "decision": options.verb})
     else:
         _, err = consoles()
-        err.print(f"noted; go on with: genesis resume {options.run_id}", markup=False)
+        err.print(f"noted; go on with: genesis resume {whole}", markup=False)
 
 
 def cancel_command(run_id: str, reason: str, *, as_json: bool) -> None:
     """End a run for good; leave with 1 when it was over."""
-    ended = run_async(_cancel(run_id, reason), as_json=as_json)
+    ended, within_s = run_async(_cancel(run_id, reason), as_json=as_json)
     if as_json:
-        print_json({"run_id": run_id, "canceled": ended})
+        print_json({"run_id": run_id, "canceled": ended, "within_s": within_s or 0.0})
     else:
         _, err = consoles()
-        said = "is told to end" if ended else "was over already"
+        said = "is canceled" if ended else "was over already"
+        if within_s is not None:
+            said = f"is told to end, and does so within {within_s:g} s"
         err.print(f"run {run_id} {said}", markup=False)
     if not ended:
         raise SystemExit(FAILED)
@@ -143,7 +147,8 @@ def _leave(result: OrchestrationResult, received: int | None) -> None:
 async def _resumed(
     options: ResumeOptions, *, as_json: bool
 ) -> tuple[OrchestrationResult, int | None]:
-    workspace = options.workspace or await _workspace_of(options.run_id)
+    past = await _past(options.run_id)
+    workspace = options.workspace or _workspace(past)
     settings = cli_settings(workspace=workspace, model=options.model)
 
     def events(orchestrator: GenesisOrchestrator) -> _Events:
@@ -151,21 +156,24 @@ async def _resumed(
             options.run_id, budget_usd=options.budget, timeout_s=options.timeout
         )
 
-    return await _shown(settings, events, options.budget, as_json=as_json)
+    return await _shown(settings, events, options.budget, past, as_json=as_json)
 
 
-async def _workspace_of(run_id: str) -> str | None:
-    """The folder that a run was accepted for; None for one that says nothing of it."""
+async def _past(run_id: str) -> PastRun | None:
+    """What the journal of a run tells; None where it was pruned."""
     async with open_memory() as memory:
-        if await memory.run(run_id) is None:
-            raise UnknownRun(f"there is no run {run_id!r}: `genesis runs` lists them")
+        await known_run(memory, run_id)
         events = await memory.events(run_id)
-    said = events[0].get("workspace") if events else None
-    return said if isinstance(said, str) and said else None
+    return read_journal(run_id, events) if events else None
+
+
+def _workspace(past: PastRun | None) -> str | None:
+    """The folder that a run was accepted for; None for one that says nothing of it."""
+    return (past.accepted.workspace or None) if past is not None else None
 
 
 async def _decide(options: DecisionOptions) -> None:
-    settings = cli_settings(workspace=await _workspace_of(options.run_id))
+    settings = cli_settings(workspace=_workspace(await _past(options.run_id)))
     async with GenesisOrchestrator(settings=settings) as orchestrator:
         await orchestrator.approve(
             options.run_id,
@@ -192,15 +200,21 @@ def _edit(text: str | None) -> JsonValue:
         raise InputError(f"--edit {text}: {error}") from error
 
 
-async def _cancel(run_id: str, reason: str) -> bool:
-    async with GenesisOrchestrator(settings=cli_settings()) as orchestrator:
-        return await orchestrator.cancel(run_id, reason)
+async def _cancel(run_id: str, reason: str) -> tuple[bool, float | None]:
+    """Whether that ended the run, and in how many seconds at most where somebody works on it."""
+    settings = cli_settings(workspace=_workspace(await _past(run_id)))
+    async with GenesisOrchestrator(settings=settings) as orchestrator:
+        ended = await orchestrator.cancel(run_id, reason)
+        held = await orchestrator.services.memory.holder(run_id)
+    at_work = ended and held is not None and held.state in OPEN_STATES
+    return ended, settings.run_lease_s / 3 if at_work else None
 
 
 async def _shown(
     settings: Settings,
     events: Callable[[GenesisOrchestrator], _Events],
     budget: float | None,
+    past: PastRun | None = None,
     *,
     as_json: bool,
 ) -> tuple[OrchestrationResult, int | None]:
@@ -212,6 +226,9 @@ async def _shown(
         _interruptible(orchestrator) as received,
     ):
         with RunView(err) as view:
+            if past is not None and past.ended is None and not as_json:
+                done = [r.task_id for r in past.state.results.values() if r.output is not None]
+                view.go_on(past.state.plan.dag if past.state.plan else None, done)
             async for event in events(orchestrator):
                 if isinstance(event, RunFinished):
                     result = event.result
@@ -225,7 +242,8 @@ async def _shown(
         out.print(result.output, markup=False)
     for artifact in result.artifacts:
         err.print(f"wrote {artifact}", markup=False, soft_wrap=True)
-    for line in (*failure_lines(result), *next_steps(result)):
+    steps = next_steps(result.state, result.run_id, result.approvals)
+    for line in (*failure_lines(result), *steps):
         err.print(line, markup=False, soft_wrap=True)
     err.print(receipt(result, budget), markup=False, soft_wrap=True)
     return result, next(iter(received), None)

@@ -1,4 +1,4 @@
-"""Commands about runs that are over: `runs`, `show`, `explain`, `metrics`, `feedback`.
+"""Commands about stored runs: `runs`, `explain`, `feedback`.
 
 They read the store alone and import neither LangGraph nor agents, so they start at once.
 """
@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from typing import Any, cast
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -25,12 +24,25 @@ from genesis.tasks.types import TASK_TYPES
 from infrastructure.clock import SystemClock
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.engine import Memori
-from infrastructure.memory.memori.runs import RunRecord
+from infrastructure.memory.memori.runs import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    RUNNING,
+    STATES,
+    WAITING,
+    RunRecord,
+)
 from infrastructure.memory.workflow_memory import WorkflowMemory
-from infrastructure.text import counted, one_line
+from infrastructure.processes import is_dead
+from infrastructure.text import one_line
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_MOST_OPEN = 10_000
+
+INTERRUPTED = "interrupted"
+SHOWN_STATES = (*STATES, INTERRUPTED)
 
 
 @asynccontextmanager
@@ -59,54 +71,104 @@ def since_time(text: str | None, now: float) -> float | None:
 
 
 def runs_command(
-    *, failed: bool, since: str | None, session: str | None, limit: int, as_json: bool
+    *,
+    failed: bool,
+    state: str | None,
+    since: str | None,
+    session: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """Print runs, newest first."""
 
-    async def work() -> list[RunRecord]:
+    async def work() -> list[tuple[RunRecord, str]]:
+        wanted = _state_asked_for(state, failed=failed)
         start = since_time(since, SystemClock().now())
         async with open_memory() as memory:
-            return await memory.runs(
-                state="failed" if failed else None, since=start, session_id=session, limit=limit
-            )
+            return await _runs(memory, wanted, start, session, limit)
 
     found = run_async(work(), as_json=as_json)
     if as_json:
-        print_json({"runs": [_run_json(run) for run in found]})
+        print_json({"runs": [run_json(run, now) for run, now in found]})
         return
     out = _console()
     if found:
         out.print(_runs_table(found, out.width), soft_wrap=False)
     else:
-        filtered = failed or since is not None or session is not None
+        filtered = failed or not (state is None and since is None and session is None)
         out.print("no such runs" if filtered else 'no runs yet: try genesis run "..."')
 
 
-def _runs_table(runs: list[RunRecord], width: int) -> Table:
+def _state_asked_for(state: str | None, *, failed: bool) -> str | None:
+    if failed and state not in (None, FAILED):
+        raise InputError(f"--failed and --state {state} exclude each other: leave one out")
+    if state is not None and state not in SHOWN_STATES:
+        raise InputError(f"--state {state!r} is no state: use {', '.join(SHOWN_STATES)}")
+    return FAILED if failed else state
+
+
+async def _runs(
+    memory: WorkflowMemory,
+    state: str | None,
+    since: float | None,
+    session: str | None,
+    limit: int,
+) -> list[tuple[RunRecord, str]]:
+    """Runs with the state that they are shown in."""
+    running = state in (RUNNING, INTERRUPTED)
+    listed = await memory.runs(
+        state=RUNNING if running else state,
+        since=since,
+        session_id=session,
+        # Which of them are worked on is not known to the query.
+        limit=_MOST_OPEN if running else limit,
+    )
+    found = [(run, await state_now(memory, run)) for run in listed]
+    return [(run, now) for run, now in found if not running or now == state][:limit]
+
+
+async def state_now(memory: WorkflowMemory, run: RunRecord) -> str:
+    """The state of a run, which is "interrupted" where it is not over and nobody works on it."""
+    if run.state != RUNNING:
+        return run.state
+    held = await memory.holder(run.run_id)
+    if held is None or (held.works(SystemClock().now()) and not is_dead(held.owner)):
+        return RUNNING
+    return INTERRUPTED if held.state == RUNNING else held.state
+
+
+def _runs_table(runs: list[tuple[RunRecord, str]], width: int) -> Table:
     """One line per run. What is left out or cut in a narrow terminal is never the run's id."""
     shown = ("run", "when", "state", "request") if width < _WIDE else _RUN_COLUMNS
+    rows = [_run_cells(run, state) for run, state in runs]
     table = Table(box=None, pad_edge=False)
     for column in shown:
-        least = None if column == "request" else max(len(_run_cells(r)[column]) for r in runs)
+        least = None if column == "request" else max(len(cells[column]) for cells in rows)
         table.add_column(column, no_wrap=True, min_width=least)
-    for run in runs:
-        cells = _run_cells(run)
+    for cells in rows:
         table.add_row(*(Text(cells[column]) for column in shown))
     return table
 
 
 _WIDE = 110
-_GLYPHS = {"completed": "✓", "failed": "✗", "canceled": "■", "waiting": "?", "running": "▸"}
+_GLYPHS = {
+    COMPLETED: "✓",
+    FAILED: "✗",
+    CANCELED: "■",
+    WAITING: "?",
+    RUNNING: "▸",
+    INTERRUPTED: "‖",
+}
 _RUN_COLUMNS = ("run", "when", "state", "type", "tasks", "time", "cost", "request")
 
 
-def _run_cells(run: RunRecord) -> dict[str, str]:
+def _run_cells(run: RunRecord, state: str) -> dict[str, str]:
     result = cast("dict[str, Any]", run.result)
     when = datetime.fromtimestamp(run.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     return {
         "run": run.run_id,
         "when": when,
-        "state": f"{_GLYPHS[run.state]} {run.state}",
+        "state": f"{_GLYPHS[state]} {state}",
         "type": run.task_type or "-",
         "tasks": str(result.get("tasks", "-")),
         "time": f"{result['duration_s']:.2f} s" if "duration_s" in result else "-",
@@ -115,13 +177,14 @@ def _run_cells(run: RunRecord) -> dict[str, str]:
     }
 
 
-def _run_json(run: RunRecord) -> dict[str, JsonValue]:
+def run_json(run: RunRecord, state: str) -> dict[str, JsonValue]:
+    """A run as `--json` tells it, with the state that it is shown in."""
     return {
         "run_id": run.run_id,
         "session_id": run.session_id,
         "request": run.request,
         "task_type": run.task_type,
-        "state": run.state,
+        "state": state,
         "version": run.version,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
@@ -129,108 +192,31 @@ def _run_json(run: RunRecord) -> dict[str, JsonValue]:
     }
 
 
-async def _run_and_events(run_id: str) -> tuple[RunRecord, list[dict[str, JsonValue]]]:
-    async with open_memory() as memory:
-        run = await memory.run(run_id)
-        if run is None:
-            raise UnknownRun(f"there is no run {run_id!r}: `genesis runs` lists them")
-        return run, await memory.events(run_id)
+async def known_run(memory: WorkflowMemory, run_id: str) -> RunRecord:
+    """What is stored of a run.
 
-
-def show_command(run_id: str, *, as_json: bool) -> None:
-    """Print a run: request, tasks with attempts, answer, errors."""
-    run, events = run_async(_run_and_events(run_id), as_json=as_json)
-    if as_json:
-        print_json({**_run_json(run), "events": events})
-        return
-    out = _console()
-    head = f"{run.run_id}  {run.state}  {run.task_type}  session {run.session_id}"
-    out.print(head, markup=False)
-    out.print(run.request, markup=False)
-    for event in events:
-        if event["type"] == "SubRequestStarted":
-            out.print(f"  {event['task_id']}: as run {event['sub_run_id']}", markup=False)
-        if event["type"] == "TaskEnded":
-            _show_task(out, cast("dict[str, Any]", event["result"]))
-    result = cast("dict[str, Any]", run.result)
-    out.print(f"\n{result.get('output') or '(no answer)'}", markup=False)
-    for error in result.get("errors", ()):
-        out.print(f"failed: {error}", markup=False)
-
-
-def _show_task(out: Console, result: dict[str, Any]) -> None:
-    head = f"  {result['task_id']}: {result['status']}, {result['duration_s']:.2f} s"
-    out.print(head, markup=False)
-    for attempt in result["attempts"]:
-        who = f"    {attempt['number']}. {attempt['agent']} {attempt['outcome']}"
-        out.print(": ".join(filter(None, (who, attempt["reason"]))), markup=False)
+    Raises:
+        UnknownRun: there is none of this id.
+    """
+    run = await memory.run(run_id)
+    if run is None:
+        raise UnknownRun(f"there is no run {run_id!r}: `genesis runs` lists them")
+    return run
 
 
 def explain_command(run_id: str, *, as_json: bool) -> None:
     """Print every decision of a run with its reasons."""
-    _, events = run_async(_run_and_events(run_id), as_json=as_json)
-    explanation = explain(run_id, events)
+
+    async def work() -> list[dict[str, JsonValue]]:
+        async with open_memory() as memory:
+            await known_run(memory, run_id)
+            return await memory.events(run_id)
+
+    explanation = explain(run_id, run_async(work(), as_json=as_json))
     if as_json:
         print_json({"run_id": run_id, "decisions": explanation.decisions})
     else:
         _console().print(str(explanation), markup=False)
-
-
-def metrics_command(
-    *, task_type: str | None, since: str | None, session: str | None, as_json: bool
-) -> None:
-    """Print the learning metrics."""
-
-    async def work() -> dict[str, JsonValue]:
-        start = since_time(since, SystemClock().now())
-        async with open_memory() as memory:
-            return await memory.learning_metrics(task_type, start, session)
-
-    metrics = run_async(work(), as_json=as_json)
-    if as_json:
-        print_json(metrics)
-    else:
-        show_metrics(_console(), metrics)
-
-
-def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
-    """The learning metrics as a table and a few lines."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("task type", "runs", "verified", "mean time", "mean cost"):
-        table.add_column(column)
-    for name, row in metrics["metrics_by_task_type"].items():
-        table.add_row(
-            escape(name),
-            str(row["total_executions"]),
-            f"{row['success_rate']:.0%}",
-            f"{row['avg_duration']:.2f} s",
-            f"${row['avg_cost']:.4f}",
-        )
-    out.print(table)
-    total = metrics["total_workflows_executed"]
-    out.print(f"{counted(total, 'run')}, {metrics['overall_success_rate']:.0%} verified")
-    for name in _MEASURED:
-        out.print(f"{name.replace('_', ' ')}: {_measured(name, metrics[name])}")
-
-
-_MEASURED = (
-    "memory_hit_rate",
-    "success_rate_with_memory",
-    "success_rate_without_memory",
-    "saved_s",
-    "saved_usd",
-)
-
-
-def _measured(name: str, figure: dict[str, Any]) -> str:
-    value, interval = figure["value"], figure["interval"]
-    if value is None:
-        return f"not known yet (n = {figure['n']})"
-    shown = "{:.0%}" if "rate" in name else "{:.3f}"
-    text = shown.format(value)
-    if interval is not None:
-        text += f" ({shown.format(interval[0])} to {shown.format(interval[1])})"
-    return f"{text}, n = {figure['n']}"
 
 
 def feedback_command(
