@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from genesis.tasks.received import received_folder
 from infrastructure.errors import AgentError, InputError, WorkspaceError
 from infrastructure.jsonvalue import JsonObject
 
@@ -47,15 +48,19 @@ def resolve_input(given: Bounded, name: str) -> Path:
     value = given.inputs.get(name)
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise InputError(f"the input {name!r} must be the path of a file or folder, not {value!r}")
+    missing = f"{name} {value!r} does not exist or cannot be read"
     try:
-        path = (given.workspace / value).resolve(strict=True)
+        path = (given.workspace / value).resolve()
     except (OSError, RuntimeError) as error:
-        raise WorkspaceError(f"{name} {value!r} does not exist or cannot be read") from error
+        raise WorkspaceError(missing) from error
+    # Before anything is said of whether it exists: that is nobody's business outside.
     if not is_within(path, _roots(given)):
         raise WorkspaceError(
             f"{name} {value!r} lies outside the workspace {given.workspace};"
             " start in a folder that contains it, or set workspace="
         )
+    if not os.path.exists(path) or path == received_folder(given.workspace):  # noqa: PTH110
+        raise WorkspaceError(missing)
     return path
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genesis.agents.files import Bounded, run_folder
+from genesis.tasks.received import received_folder, received_with
 from infrastructure.errors import AgentError
 from infrastructure.sandbox.policy import SandboxPolicy
 from infrastructure.sandbox.process import OUTPUT_CAP, Completed, GroupKeeper, Invocation, supervise
@@ -33,12 +34,14 @@ class Confinement:
         artifacts: folder that it may write to; None for none.
         readable: further files that it may read.
         hidden: folders that are left out of the private copy.
+        shown: what is copied all the same, below a hidden folder.
     """
 
     workspace: Path | None = None
     artifacts: Path | None = None
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+    shown: tuple[Path, ...] = ()
 
 
 def confinement_of(
@@ -46,12 +49,19 @@ def confinement_of(
 ) -> Confinement | None:
     """The sandbox for code that a task or its check runs; None when it runs as the user does.
 
-    The data folder, in which other runs and the memory lie, is out of sight.
+    The data folder, in which other runs and the memory lie, is out of sight, and so are the files
+    that came with other requests.
     """
     if not given.sandboxed:
         return None
     data_folders = tuple(run.parent.parent for run in run_folder(given))
-    return Confinement(given.workspace, artifacts, tuple(readable), data_folders)
+    return Confinement(
+        given.workspace,
+        artifacts,
+        tuple(readable),
+        (*data_folders, received_folder(given.workspace)),
+        received_with(given.inputs.values(), given.workspace),
+    )
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -128,6 +138,7 @@ async def _confined(
         artifacts=confined.artifacts,
         readable=confined.readable,
         hidden=confined.hidden,
+        shown=confined.shown,
         environment={**_PYTHON, **(environment or {})},
         policy=SandboxPolicy(wall_s=timeout_s, stream_bytes=output_cap),
         interrupt_s=interrupt_s,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genesis.errors import InputError, WorkspaceError
 from genesis.planning.mentions import DATA_NAME, Mention
+from genesis.tasks.received import received_folder
 
 DATA_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"})
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
@@ -92,7 +93,7 @@ class Workspace:
         try:
             joined = self.root / Path(text).expanduser()
             path = joined.resolve()
-            exists = path.is_file() or path.is_dir()
+            exists = path.is_file() or (path.is_dir() and path != received_folder(self.root))
         except (OSError, RuntimeError, ValueError):  # too long a name, a circle of links
             return None
         if path.is_relative_to(self.root):

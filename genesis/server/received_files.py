@@ -7,18 +7,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 from genesis.agents.wire import MAX_FILE_BYTES, MAX_FILES_BYTES, safe_name
 from genesis.errors import InputError
 from genesis.planning.data_names import MAX_OF_A_KIND, numbered
 from genesis.planning.workspace import is_data_file
+from genesis.tasks.received import received_folder
 from infrastructure.a2a.types import Message, Part
 from infrastructure.jsonvalue import JsonObject, JsonValue
-
-# Hidden, so that no search for the workspace's own files comes upon it; a name that cannot be
-# guessed, so that no other caller can ask for it.
-FOLDER: Final = ".genesis-received"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class Received:
 
 def forget_received(workspace: Path, run_id: str) -> None:
     """Remove the files of a run. Touches the disk: call it in a thread."""
-    for folder in (workspace / FOLDER).glob(f"{safe_name(run_id)}-*"):
+    for folder in received_folder(workspace).glob(f"{safe_name(run_id)}-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -84,7 +81,8 @@ def _object(payload: JsonObject, key: str) -> JsonObject:
 
 
 def _folder(workspace: Path, run_id: str) -> Path:
-    folder = workspace.resolve() / FOLDER / f"{safe_name(run_id)}-{secrets.token_hex(16)}"
+    # A name that cannot be guessed, so that no other caller can ask for it.
+    folder = received_folder(workspace) / f"{safe_name(run_id)}-{secrets.token_hex(16)}"
     try:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:

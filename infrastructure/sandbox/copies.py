@@ -46,7 +46,11 @@ class Packed:
 
 
 def pack(
-    folder: Path, policy: SandboxPolicy, mounted: Collection[Path], hidden: Collection[Path] = ()
+    folder: Path,
+    policy: SandboxPolicy,
+    mounted: Collection[Path],
+    hidden: Collection[Path] = (),
+    shown: Collection[Path] = (),
 ) -> Packed:
     """Pack a folder for a private copy. Reads many files: call it in a thread.
 
@@ -58,6 +62,7 @@ def pack(
         policy: how large it may be.
         mounted: paths that are mounted inside: they and the folders above them are there already.
         hidden: paths that are left out besides.
+        shown: what is packed all the same, below a hidden folder.
 
     Raises:
         TooLarge: it holds more bytes or files than the policy allows.
@@ -67,7 +72,7 @@ def pack(
     size = number = 0
     try:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for entry in _entries(folder, {*mounted, *hidden}):
+            for entry in _entries(folder, _Sight({*mounted, *hidden}, shown)):
                 number += 1
                 if entry.is_file(follow_symlinks=False):
                     size += entry.stat(follow_symlinks=False).st_size
@@ -89,7 +94,29 @@ def pack(
 _PAGE = 4096
 
 
-def _entries(folder: Path, without: Collection[Path]) -> Iterator[os.DirEntry[str]]:
+class _Sight:
+    """Which paths are left out, and which are not although they lie below one that is.
+
+    Args:
+        without: files and folders that are left out with all that is in them.
+        shown: what is not left out of one of them.
+    """
+
+    def __init__(self, without: Collection[Path], shown: Collection[Path]) -> None:
+        self._without = without
+        self._shown = frozenset(shown)
+        self._ways = frozenset(parent for path in shown for parent in path.parents)
+        self._narrow = frozenset(
+            way for way in self._ways if any(way.is_relative_to(path) for path in without)
+        )
+
+    def left_out(self, path: Path) -> bool:
+        """Whether it is left out, seen from its folder, which is not."""
+        kept = path in self._ways or path in self._shown
+        return not kept and (path in self._without or path.parent in self._narrow)
+
+
+def _entries(folder: Path, sight: _Sight) -> Iterator[os.DirEntry[str]]:
     """Files, folders and links below a folder, each folder before what is in it."""
     waiting = [folder]
     while waiting:
@@ -98,7 +125,7 @@ def _entries(folder: Path, without: Collection[Path]) -> Iterator[os.DirEntry[st
         except PermissionError:
             continue
         for entry in found:
-            if entry.name in _LEFT_OUT or Path(entry.path) in without:
+            if entry.name in _LEFT_OUT or sight.left_out(Path(entry.path)):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and Path(entry.path, "pyvenv.cfg").exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ class Files:
     artifacts: Path | None
     readable: tuple[Path, ...]
     hidden: tuple[Path, ...]
+    shown: tuple[Path, ...] = ()
 
 
 def prepare(
@@ -72,11 +74,12 @@ def _packed(view: View, files: Files, policy: SandboxPolicy) -> Packed | None:
     """The private copy: of the workspace, or of the folder to start in; None if that is mounted."""
     root = files.workspace.resolve() if files.workspace is not None else None
     hidden = {path.resolve() for path in files.hidden}
-    in_sight = not any(view.cwd.is_relative_to(path) for path in hidden)
+    shown = {path.resolve() for path in files.shown}
+    in_sight = not _below(view.cwd, hidden) or _below(view.cwd, shown)
     if root is not None and view.cwd.is_relative_to(root) and in_sight:
         refuse_system_folder(root)
         try:
-            return pack(root, policy, view.mounted, hidden)
+            return pack(root, policy, view.mounted, hidden, shown)
         except TooLarge:
             if view.cwd == root:
                 raise
@@ -85,4 +88,8 @@ def _packed(view: View, files: Files, policy: SandboxPolicy) -> Packed | None:
     if view.cwd == _TMP:
         return None
     refuse_system_folder(view.cwd)
-    return pack(view.cwd, policy, view.mounted, hidden)
+    return pack(view.cwd, policy, view.mounted, hidden, shown)
+
+
+def _below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)

@@ -67,6 +67,7 @@ async def run_sandboxed(
     artifacts: Path | None = None,
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
+    shown: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
     policy: SandboxPolicy = _DEFAULT,
     interrupt_s: float = 0.0,
@@ -83,6 +84,7 @@ async def run_sandboxed(
             stopped for crossing a limit.
         readable: further files and folders that it may read.
         hidden: files and folders that are left out of the private copy.
+        shown: what is copied all the same, below a hidden folder.
         environment: its variables, besides a few fixed ones.
         policy: its limits.
         interrupt_s: when its time is over, send SIGINT first and give it this many seconds.
@@ -94,7 +96,7 @@ async def run_sandboxed(
         SandboxError: a folder is too large to be copied, or the sandbox could not be made.
     """
     program = _bubblewrap()
-    files = Files(cwd, workspace, artifacts, tuple(readable), tuple(hidden))
+    files = Files(cwd, workspace, artifacts, tuple(readable), tuple(hidden), tuple(shown))
     identity = new_identity()
     with ExitStack() as stack:
         view, packed = await see_through(asyncio.to_thread(prepare, files, identity, policy, stack))

@@ -105,6 +105,22 @@ async def test_hidden_folders_are_left_out_of_the_copy(workspace: Path) -> None:
     assert done.stdout.split() == ["data.txt"]
 
 
+async def test_of_a_hidden_folder_only_what_is_shown_is_copied(workspace: Path) -> None:
+    kept = workspace / "kept"
+    for name in ("mine", "theirs"):
+        (kept / name).mkdir(parents=True)
+        (kept / name / "secret").write_text(name)
+    (kept / "note").write_text("x")
+    done = await run_sandboxed(
+        ["/usr/bin/find", "kept", "-type", "f"],
+        cwd=workspace,
+        workspace=workspace,
+        hidden=[kept],
+        shown=[kept / "mine"],
+    )
+    assert done.stdout.split() == ["kept/mine/secret"], done
+
+
 async def test_no_variable_of_this_process_is_seen(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
