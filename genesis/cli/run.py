@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import orjson
 
-from genesis.cli.common import (
-    FAILED,
-    OVER_BUDGET,
-    SIGNALLED,
-    WAITING,
-    cli_settings,
-    print_json,
-    run_async,
-)
-from genesis.cli.next_steps import next_steps
-from genesis.cli.render import RunView, consoles, failure_lines, plan_tree, receipt
+from genesis.cli.common import FAILED, cli_settings, print_json, run_async
+from genesis.cli.render import consoles, plan_tree
 from genesis.cli.runs import known_run, open_memory
+from genesis.cli.watch import Events, watch
 from genesis.errors import InputError
-from genesis.events import RunEvent
 from genesis.execution.approvals import Verb
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.past_run import PastRun, read_journal
-from genesis.result import OrchestrationResult, RunFinished
-from genesis.tasks.task import AttemptOutcome
-from infrastructure.config import Settings
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.runs import OPEN_STATES
-
-# What attempts under way may take once the process is told to end politely.
-_GRACE_S = 10.0
-
-_Events: TypeAlias = AsyncGenerator[RunEvent | RunFinished]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +56,15 @@ class DecisionOptions:
 
 
 def run_command(options: RunOptions, *, as_json: bool) -> None:
-    """Run a request; see `_leave` for the exit codes."""
-    _leave(*run_async(_run(options, as_json=as_json), as_json=as_json))
+    """Run a request and leave with the code of how it ended."""
+    raise SystemExit(run_async(_run(options, as_json=as_json), as_json=as_json))
 
 
-async def _run(options: RunOptions, *, as_json: bool) -> tuple[OrchestrationResult, int | None]:
+async def _run(options: RunOptions, *, as_json: bool) -> int:
     text = request_text(options.request)
     settings = cli_settings(workspace=options.workspace, model=options.model)
 
-    def events(orchestrator: GenesisOrchestrator) -> _Events:
+    def events(orchestrator: GenesisOrchestrator) -> Events:
         return orchestrator.stream(
             text,
             options.session,
@@ -96,12 +73,12 @@ async def _run(options: RunOptions, *, as_json: bool) -> tuple[OrchestrationResu
             approve=options.approve,
         )
 
-    return await _shown(settings, events, options.budget, as_json=as_json)
+    return await watch(settings, events, options.budget, as_json=as_json)
 
 
 def resume_command(options: ResumeOptions, *, as_json: bool) -> None:
-    """Go on with a run; see `_leave` for the exit codes."""
-    _leave(*run_async(_resumed(options, as_json=as_json), as_json=as_json))
+    """Go on with a run and leave with the code of how it ended."""
+    raise SystemExit(run_async(_resumed(options, as_json=as_json), as_json=as_json))
 
 
 def decide_command(options: DecisionOptions, *, resume: bool, as_json: bool) -> None:
@@ -132,31 +109,18 @@ def cancel_command(run_id: str, reason: str, *, as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _leave(result: OrchestrationResult, received: int | None) -> None:
-    """Leave with 1 when it failed, 3 when the money did not reach, 4 when it waits for a person,
-    and 128 and the signal's number when one interrupted it."""
-    if result.success:
-        return
-    if result.state == "waiting":
-        raise SystemExit(WAITING)
-    if received is not None:
-        raise SystemExit(SIGNALLED + received)
-    raise SystemExit(OVER_BUDGET if _over_budget(result) else FAILED)
-
-
-async def _resumed(
-    options: ResumeOptions, *, as_json: bool
-) -> tuple[OrchestrationResult, int | None]:
+async def _resumed(options: ResumeOptions, *, as_json: bool) -> int:
     past = await _past(options.run_id)
     workspace = options.workspace or _workspace(past)
     settings = cli_settings(workspace=workspace, model=options.model)
 
-    def events(orchestrator: GenesisOrchestrator) -> _Events:
+    def events(orchestrator: GenesisOrchestrator) -> Events:
         return orchestrator.stream_resumed(
             options.run_id, budget_usd=options.budget, timeout_s=options.timeout
         )
 
-    return await _shown(settings, events, options.budget, past, as_json=as_json)
+    budget = past.budget_usd if past is not None and options.budget is None else options.budget
+    return await watch(settings, events, budget, past, as_json=as_json)
 
 
 async def _past(run_id: str) -> PastRun | None:
@@ -208,77 +172,6 @@ async def _cancel(run_id: str, reason: str) -> tuple[bool, float | None]:
         held = await orchestrator.services.memory.holder(run_id)
     at_work = ended and held is not None and held.state in OPEN_STATES
     return ended, settings.run_lease_s / 3 if at_work else None
-
-
-async def _shown(
-    settings: Settings,
-    events: Callable[[GenesisOrchestrator], _Events],
-    budget: float | None,
-    past: PastRun | None = None,
-    *,
-    as_json: bool,
-) -> tuple[OrchestrationResult, int | None]:
-    """The result of what happens, shown as it does, and the signal that interrupted it."""
-    out, err = consoles()
-    result: OrchestrationResult | None = None
-    async with (
-        GenesisOrchestrator(settings=settings) as orchestrator,
-        _interruptible(orchestrator) as received,
-    ):
-        with RunView(err) as view:
-            if past is not None and past.ended is None and not as_json:
-                done = [r.task_id for r in past.state.results.values() if r.output is not None]
-                view.go_on(past.state.plan.dag if past.state.plan else None, done)
-            async for event in events(orchestrator):
-                if isinstance(event, RunFinished):
-                    result = event.result
-                elif not as_json:
-                    view.show(event)
-    assert result is not None
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-        return result, next(iter(received), None)
-    if result.output:
-        out.print(result.output, markup=False)
-    for artifact in result.artifacts:
-        err.print(f"wrote {artifact}", markup=False, soft_wrap=True)
-    steps = next_steps(result.state, result.run_id, result.approvals)
-    for line in (*failure_lines(result), *steps):
-        err.print(line, markup=False, soft_wrap=True)
-    err.print(receipt(result, budget), markup=False, soft_wrap=True)
-    return result, next(iter(received), None)
-
-
-@asynccontextmanager
-async def _interruptible(orchestrator: GenesisOrchestrator) -> AsyncGenerator[list[int]]:
-    """Leave the run to be resumed when a signal ends the process; gives the signals received.
-
-    Ctrl-C cuts off what is under way; SIGTERM lets attempts end, until a second one.
-    """
-    received: list[int] = []
-    ending: set[asyncio.Task[Any]] = set()
-    loop = asyncio.get_running_loop()
-
-    def end(number: int) -> None:
-        grace_s = 0.0 if number == signal.SIGINT or received else _GRACE_S
-        received.append(number)
-        ending.add(loop.create_task(orchestrator.shutdown(grace_s)))
-
-    with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has no such handlers
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, end, number)
-    try:
-        yield received
-    finally:
-        await asyncio.gather(*ending)
-
-
-def _over_budget(result: OrchestrationResult) -> bool:
-    return any(
-        attempt.outcome == AttemptOutcome.OVER_BUDGET.value
-        for task in result.tasks
-        for attempt in task.attempts
-    )
 
 
 def request_text(argument: str) -> str:
