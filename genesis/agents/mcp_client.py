@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 from typing import Final, TextIO, cast
 
 import httpx2
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from genesis.agents.mcp_process import McpProcess
 from genesis.agents.mcp_server import McpServer
 from genesis.agents.mcp_transport import GuardedTransport
 from infrastructure.errors import AgentUnavailable, GenesisError
@@ -35,7 +35,7 @@ class HeldClient:
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[Client] = self._loop.create_future()
-        self._transport: GuardedTransport | None = None
+        self._transport: GuardedTransport | McpProcess | None = None
         self._stderr = _Stderr()
         self._task = asyncio.create_task(self._hold(), name=f"MCP server {server}")
 
@@ -107,15 +107,10 @@ class HeldClient:
     async def _client(self, stack: AsyncExitStack) -> Client:
         server = self._server
         if server.command:
-            parameters = StdioServerParameters(
-                command=server.command[0],
-                args=list(server.command[1:]),
-                env=dict(server.environment),
-                cwd=server.cwd,
-            )
+            self._transport = process = McpProcess(server)
             errors = await self._stderr.opened(stack)
-            return Client(stdio_client(parameters, errlog=errors), cache=None)
-        self._transport = GuardedTransport(
+            return Client(process.connected(errors), cache=None)
+        self._transport = guarded = GuardedTransport(
             server.url,
             allow_private=server.allow_private,
             # Longer than a call may take: a silent stream is lost with all calls on it.
@@ -123,7 +118,7 @@ class HeldClient:
         )
         headers = {} if server.token is None else {"Authorization": f"Bearer {server.token}"}
         http = await stack.enter_async_context(
-            httpx2.AsyncClient(transport=self._transport, headers=headers)
+            httpx2.AsyncClient(transport=guarded, headers=headers)
         )
         return Client(streamable_http_client(server.url, http_client=http), cache=None)
 

@@ -111,6 +111,10 @@ def hostile_server() -> Server[Any]:
 
 
 if __name__ == "__main__":
+    if KIND == "endless":
+        sys.stdin.readline()
+        while True:
+            os.write(1, b"x" * 65_536)
     served = tool_server()
     if KIND == "dying":
 

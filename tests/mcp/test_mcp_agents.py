@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from genesis.tasks.task import Task
 from genesis.testing.models import FakeModel
 from infrastructure.a2a.types import ArtifactUpdate, StatusUpdate, TaskState
 from infrastructure.config import load_settings
-from infrastructure.errors import AgentError, AgentUnavailable, InputError
+from infrastructure.errors import AgentError, AgentMisbehaved, AgentUnavailable, InputError
 from infrastructure.models.chat import ChatModels
 
 SCRIPT = str(Path(__file__).with_name("mcp_tool_server.py"))
@@ -163,6 +164,13 @@ async def test_a_started_server_gets_no_secrets_and_ends_with_the_agent(
         os.kill(process, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+async def test_a_line_that_never_ends_fills_no_memory() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(AgentMisbehaved, match="wrote a line of more than"):
+        await McpAgent.connect(toolbox("endless"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
 async def test_a_server_that_died_is_started_again_by_the_next_call(tmp_path: Path) -> None:
