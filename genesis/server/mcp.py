@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from genesis.server.mcp_auth import authenticated, caller_of_request
 from genesis.server.mcp_handlers import memory_server
+from genesis.server.mcp_sessions import SharedSessions
 from infrastructure.callers import Authenticate
 from infrastructure.embeddings.embedder import Embedder
 from infrastructure.memory.memori.engine import Memori
@@ -24,6 +25,7 @@ from infrastructure.memory.memori.engine import Memori
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _SESSION_IDLE_S = 900.0
 _MAX_SESSIONS = 1_000
+_SESSIONS_OF_A_TENANT = 250
 _MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
@@ -74,7 +76,8 @@ def mcp_app(
         max_sessions=_MAX_SESSIONS,
         max_request_body_size=_MAX_BODY_BYTES,
     )
-    endpoint = authenticated(StreamableHTTPASGIApp(sessions), authenticate)
+    shared = SharedSessions(StreamableHTTPASGIApp(sessions), _SESSIONS_OF_A_TENANT, _SESSION_IDLE_S)
+    endpoint = authenticated(shared, authenticate)
     return McpApp(endpoint, server, sessions)
 
 

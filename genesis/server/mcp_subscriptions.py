@@ -17,7 +17,7 @@ from mcp.server.subscriptions import (
 )
 
 _MAX_STREAMS: Final = 200
-_MAX_WATCHED: Final = 10_000
+_MAX_WATCHED: Final = 2_000
 _SESSION_HEADER: Final = "mcp-session-id"
 
 
@@ -34,13 +34,13 @@ class Subscriptions:
     """Changes written through this server, told to those who asked for them.
 
     A client of the 2026-07-28 protocol keeps a stream open (`listen`); an older one names
-    resources (`watch`). At most 10,000 are watched: beyond that the oldest are forgotten, as
-    nothing tells that a session is gone.
+    resources (`watch`). At most 2,000 are watched for a tenant: beyond that its oldest are
+    forgotten, as nothing tells that a session is gone.
     """
 
     def __init__(self) -> None:
         self._tenants: dict[str, _Tenant] = {}
-        self._watched: OrderedDict[tuple[str, str, str], ServerSession] = OrderedDict()
+        self._watched: dict[str, OrderedDict[tuple[str, str], ServerSession]] = {}
 
     async def listen(
         self,
@@ -60,15 +60,16 @@ class Subscriptions:
 
     def watch(self, tenant: str, uri: str, ctx: ServerRequestContext[Any, Any]) -> None:
         """Tell this session when the resource changes."""
-        place = (tenant, uri, _connection(ctx))
-        self._watched[place] = ctx.session
-        self._watched.move_to_end(place)
-        while len(self._watched) > _MAX_WATCHED:
-            self._watched.popitem(last=False)
+        own = self._watched.setdefault(tenant, OrderedDict())
+        place = (uri, _connection(ctx))
+        own[place] = ctx.session
+        own.move_to_end(place)
+        while len(own) > _MAX_WATCHED:
+            own.popitem(last=False)
 
     def unwatch(self, tenant: str, uri: str, ctx: ServerRequestContext[Any, Any]) -> None:
         """Tell this session no more."""
-        self._watched.pop((tenant, uri, _connection(ctx)), None)
+        self._watched.get(tenant, OrderedDict()).pop((uri, _connection(ctx)), None)
 
     async def publish(self, tenant: str, event: ServerEvent) -> None:
         """Tell the tenant's open streams of an event."""
@@ -80,11 +81,8 @@ class Subscriptions:
         """Tell the tenant's listeners that a resource changed, and with it the list of them."""
         await self.publish(tenant, ResourceUpdated(uri))
         await self.publish(tenant, ResourcesListChanged())
-        watching = [
-            session
-            for (of, watched, _), session in self._watched.items()
-            if of == tenant and watched == uri
-        ]
+        own = self._watched.get(tenant, OrderedDict())
+        watching = [session for (watched, _), session in own.items() if watched == uri]
         for session in watching:
             await session.send_resource_updated(uri)  # to a session that is gone, it is dropped
 

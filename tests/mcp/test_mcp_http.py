@@ -22,6 +22,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from genesis.server.mcp import mcp_app
+from genesis.server.mcp_auth import authenticated
+from genesis.server.mcp_sessions import SharedSessions
 from infrastructure.callers import Caller
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.store import MemoriStore
@@ -239,3 +241,42 @@ async def test_a_server_that_ended_says_so(memori: Memori, serve: Serve) -> None
     with pytest.raises((MCPError, httpx2.ConnectError, ExceptionGroup)):
         async with connected(f"{served.url}/mcp", ADA, "legacy") as client:
             await client.list_tools()
+
+
+async def test_a_tenant_cannot_take_the_sessions_of_others(memori: Memori, serve: Serve) -> None:
+    """Each has its share; ending one, or leaving it alone, makes room."""
+    now = 0.0
+    inner = mcp_app(memori, lambda token: CALLERS.get(token or ""))
+
+    def counted(app: App) -> App:
+        shared = SharedSessions(app, share=2, idle_s=60, now=lambda: now)
+        return authenticated(shared, lambda token: CALLERS.get(token or ""))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with inner.lifespan():
+            yield
+
+    def made(_: str) -> App:
+        return Starlette(
+            routes=[Route("/mcp", endpoint=counted(inner.endpoint))], lifespan=lifespan
+        )
+
+    url = f"{(await serve(made)).url}/mcp"
+    async with httpx.AsyncClient(headers=ACCEPT) as http:
+
+        async def opened(token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            return await http.post(url, json=INITIALIZE, headers=headers)
+
+        first, second = await opened(ADA), await opened(BEA)
+        assert (first.status_code, second.status_code) == (200, 200)
+        refused = await opened(ADA)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+        assert (await opened(CARL)).status_code == 200, "of another tenant"
+        held = {"Authorization": f"Bearer {ADA}", "mcp-session-id": first.headers["mcp-session-id"]}
+        assert (await http.delete(url, headers=held)).status_code == 200
+        assert (await opened(ADA)).status_code == 200
+        assert (await opened(ADA)).status_code == 429
+        now = 61.0
+        assert (await opened(ADA)).status_code == 200
