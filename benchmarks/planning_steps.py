@@ -21,6 +21,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from genesis import GenesisOrchestrator
+from genesis.active import ActiveRun
 from genesis.context import RunContext
 from genesis.execution.scope import RunScope
 from genesis.journal import Journal
@@ -109,7 +110,8 @@ def begin(orchestrator: GenesisOrchestrator, request: str) -> tuple[RunContext, 
         emit=journal.add,
     )
     vector = services.embedder.embed([request])[0]
-    context = RunContext(services, scope, journal, "session", vector, started)
+    active = ActiveRun(run_id, journal, scope.approvals)
+    context = RunContext(services, scope, journal, "session", vector, started, active)
     return context, RunState(request, inferred, given)
 
 
