@@ -113,13 +113,16 @@ class Reached:
         state: when the tasks began; None before.
         results: of the tasks that ended since, by id.
         below: the runs that its composite tasks were, in the order in which they ended.
-        asked_below: what those wait for that have not ended, by the run that asks.
+        open_below: those that have not ended, by run id, with whether what they spent is in the
+            run's budget: what an earlier process spent there is not.
+        ending: how it was to be stored as ended, as soon as that is tried; see `store_end`.
     """
 
     state: RunState | None = None
     results: dict[str, TaskResult] = field(default_factory=dict[str, TaskResult])
     below: list[RunBelow] = field(default_factory=list[RunBelow])
-    asked_below: list[tuple[str, Approval]] = field(default_factory=list[tuple[str, Approval]])
+    open_below: dict[str, bool] = field(default_factory=dict[str, bool])
+    ending: tuple[RunState, bool] | None = None
 
     def begin(self, state: RunState) -> None:
         """The tasks of this state begin."""

@@ -16,6 +16,7 @@ from genesis.pipeline.aop import asked_data
 from genesis.planning.agent_catalogue import agent_catalogue
 from genesis.planning.validation import Limits, validate
 from genesis.tasks.dag import TaskDAG
+from genesis.told import past_run, require_journal
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.runs import OPEN_STATES
 from infrastructure.processes import is_dead
@@ -33,57 +34,115 @@ async def decide(
         StoreError: the decision was not stored.
     """
     while True:
-        active = services.active.get(run_id)
+        active = services.active.get(run_id) or services.active.get(_whole(run_id))
         if active is not None and not active.closing:
-            await _decide_here(active, approval_id, decision, services)
-            return
-        if active is not None:
-            await active.ended.wait()
-        if await _decided_in_store(run_id, approval_id, decision, services):
-            return
+            if await _decided_here(active, run_id, approval_id, decision, services):
+                return
+        else:
+            if active is not None:
+                await active.ended.wait()
+            if await _decided_in_store(run_id, approval_id, decision, services):
+                return
 
 
-async def _decide_here(
-    active: ActiveRun, approval_id: str | None, decision: Decision, services: Services
-) -> None:
-    pending = [(active.run_id, approval) for approval in active.approvals.pending]
-    approval = _the_one(active.run_id, pending, approval_id)[1]
-    active.approvals.decide(approval.id, decision)
-    active.journal.add(
-        ApprovalDecided(
-            active.run_id, approval.task_id, services.clock.now(), approval.id, decision
-        )
+def _whole(run_id: str) -> str:
+    return run_id.partition("~")[0]
+
+
+async def _decided_here(
+    active: ActiveRun,
+    run_id: str,
+    approval_id: str | None,
+    decision: Decision,
+    services: Services,
+) -> bool:
+    """Decide for a run that this process works on; False if it stopped meanwhile."""
+    at_work = {
+        part.run_id: part for part in services.active if part is active or part.outermost is active
+    }
+    asked = [(name, a) for name, part in at_work.items() for a in part.approvals.pending]
+    asked += [(name, a) for name, a in active.asked_below if name not in at_work]
+    if run_id != active.run_id:
+        asked = [one for one in asked if one[0] == run_id]
+    name, approval = _the_one(run_id, asked, approval_id)
+    asking = at_work.get(name)
+    if asking is None:
+        return await _decided_at_rest(active, name, approval, decision, services)
+    if asking.closing:
+        await asking.ended.wait()
+        return False
+    asking.approvals.decide(approval.id, decision)
+    asking.journal.add(
+        ApprovalDecided(name, approval.task_id, services.clock.now(), approval.id, decision)
     )
-    await active.journal.flush()
+    await asking.journal.flush()
+    return True
+
+
+async def _decided_at_rest(
+    active: ActiveRun, name: str, approval: Approval, decision: Decision, services: Services
+) -> bool:
+    """Decide for a part that rests while this process works on the rest of the run."""
+    past = await past_run(name, services)
+    _check(approval, decision, past, services)
+    now = services.clock.now()
+    event = ApprovalDecided(name, approval.task_id, now, approval.id, decision)
+    fence, whole = active.outermost.journal.fence, active.outermost.run_id
+    line = event_line(event, now)
+    if not await services.memory.append_next(name, line, past.events, whole=whole, fence=fence):
+        return False
+    active.asked_below[:] = [one for one in active.asked_below if one != (name, approval)]
+    active.decided_below += 1
+    return True
 
 
 async def _decided_in_store(
     run_id: str, approval_id: str | None, decision: Decision, services: Services
 ) -> bool:
     """Decide in the journal of a run that nobody works on; False if somebody was quicker."""
-    memory, now = services.memory, services.clock.now()
-    held = await memory.holder(run_id)
-    if held is None:
+    memory, now, whole = services.memory, services.clock.now(), _whole(run_id)
+    if await memory.holder(run_id) is None:
         raise UnknownRun(f"there is no run {run_id!r}")
-    if held.state not in OPEN_STATES:
-        raise InputError(f"run {run_id!r} is {held.state}: there is nothing to decide any more")
+    held = await memory.holder(whole)
+    if held is None or held.state not in OPEN_STATES:
+        state = held.state if held else "gone"
+        raise InputError(f"run {whole!r} is {state}: there is nothing to decide any more")
     dead = held.owner if is_dead(held.owner) else ""
     if held.works(now) and not dead:
         raise RunBusy(
-            f"run {run_id!r} is worked on by another process: decide once it waits, or there"
+            f"run {whole!r} is worked on by another process: decide once it waits, or there"
         )
     pasts: dict[str, PastRun] = {}
-    for name in (run_id, *await memory.parts(run_id)):
+    for name in (whole, *await memory.parts(whole)):
         events = await memory.events(name)
         if events:
             pasts[name] = read_journal(name, events)
-    asked = [(name, approval) for name, past in pasts.items() for approval in past.pending]
-    name, approval = _the_one(run_id, asked, approval_id)
+        elif name == whole:
+            await require_journal(name, services)
+    asked = [
+        (name, approval)
+        for name, past in pasts.items()
+        if past.ended is None
+        for approval in past.pending
+    ]
+    meant = asked if run_id == whole else [one for one in asked if one[0] == run_id]
+    name, approval = _the_one(run_id, meant, approval_id)
+    _check(approval, decision, pasts[name], services)
+    event = ApprovalDecided(name, approval.task_id, now, approval.id, decision)
+    return await memory.append_next(
+        name,
+        event_line(event, now),
+        pasts[name].events,
+        whole=whole,
+        dead=dead,
+        ready=asked == [(name, approval)],
+    )
+
+
+def _check(approval: Approval, decision: Decision, past: PastRun, services: Services) -> None:
     check_edit(approval, decision)
     if approval.kind == "plan" and decision.verb == "edit":
-        _require_valid_plan(decision, pasts[name], services)
-    event = ApprovalDecided(name, approval.task_id, now, approval.id, decision)
-    return await memory.append_next(name, event_line(event, now), pasts[name].events, dead)
+        _require_valid_plan(decision, past, services)
 
 
 def _the_one(

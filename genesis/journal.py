@@ -71,6 +71,27 @@ class Journal:
             self._waiting.append(event_line(event, self._clock.now()))
             self._count += 1
             number = self._count
+        self._tell(event, number)
+
+    async def end_with(
+        self, event: RunEnded, store: Callable[[Sequence[str]], Awaitable[object]]
+    ) -> None:
+        """Let the commit that ends the run store what was taken in, and this event last.
+
+        Raises:
+            Exception: the commit's; the event is told all the same, but not kept.
+        """
+        line = event_line(event, self._clock.now())
+        try:
+            await self.store_with(lambda events: store([*events, line]))
+            self._stored += 1
+            self._count += 1
+        except Exception:
+            self._tell(event, None)
+            raise
+        self._tell(event, self._count)
+
+    def _tell(self, event: RunEvent, number: int | None) -> None:
         if self._listener is not None:
             self._listener(event)
         for follower in tuple(self.followers):

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from genesis.errors import InvalidPlan, StoreError
 from genesis.events import (
+    MemoryRecalled,
     PlanMade,
     PlanPriced,
     PlanSentBack,
@@ -32,8 +33,8 @@ from genesis.execution.events import (
     TaskEnded,
 )
 from genesis.planning.given import Given
-from genesis.planning.planner import Plan, PlanSource
-from genesis.state import RunState
+from genesis.planning.planner import PastPlan, Plan, PlanSource
+from genesis.state import Recalled, RunState, in_words
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.inference import Inference
 from genesis.tasks.task import Attempt, AttemptOutcome, TaskStatus
@@ -42,6 +43,66 @@ from infrastructure.revive import Unreadable, revive
 
 _ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED)
 _NOT_INFERRED = Inference("", 0.0, {}, "")
+# Events that happen while nobody works on a run.
+_AT_REST = ("RunResumed", "ApprovalDecided")
+
+
+class MadeAttempts:
+    """The attempts at tasks that have not ended: those that did end, and those under way.
+
+    Attributes:
+        ended: by task id, in order; they need not be made again.
+    """
+
+    def __init__(self) -> None:
+        self.ended: dict[str, tuple[Attempt, ...]] = {}
+        self._open: dict[str, AttemptStarted] = {}
+
+    @property
+    def reserved_usd(self) -> float:
+        """What those under way are expected to cost."""
+        return sum(started.reserved_usd for started in self._open.values())
+
+    def note(self, event: object) -> None:
+        """Take an event of the run; those that tell nothing of attempts are passed over."""
+        match event:
+            case AttemptStarted():
+                self._open[event.idempotency_key] = event
+            case AttemptEnded():
+                self._end(event.task_id, event.attempt)
+            case TaskEnded() if event.result.status in _ENDED:
+                self._close(event.task_id)
+                self.ended.pop(event.task_id, None)
+            case ApprovalRequested() if event.approval.kind == "input":
+                self._close(event.approval.task_id)  # it rests until it is answered
+            case _:
+                pass
+
+    def leave(self) -> None:
+        """Forget those under way."""
+        self._open.clear()
+
+    def begin_anew(self) -> None:
+        """Another plan is followed."""
+        self._open.clear()
+        self.ended.clear()
+
+    def _end(self, task_id: str, attempt: Attempt) -> None:
+        was_open = self._close(task_id, attempt.number)
+        # One that was cut off is made again, under its old key.
+        cut_off = was_open and attempt.outcome is AttemptOutcome.CANCELED
+        if not cut_off and attempt.outcome is not AttemptOutcome.VERIFIED:
+            self.ended[task_id] = (*self.ended.get(task_id, ()), attempt)
+
+    def _close(self, task_id: str, number: int | None = None) -> bool:
+        closed = [
+            key
+            for key, started in self._open.items()
+            if started.task_id == task_id and number in (None, started.number)
+        ]
+        for key in closed:
+            del self._open[key]
+        return bool(closed)
 
 
 @dataclass(slots=True)
@@ -52,11 +113,12 @@ class PastRun:
         accepted: how it began.
         state: as far as it came, without what was recalled.
         approvals: what was asked and decided, by id.
-        made: attempts of tasks that have not ended, by task id, which ended and need not be made
-            again.
-        spent_usd: US dollars, what is unknown of attempts at its expectation.
+        made: attempts at tasks that have not ended.
+        spent_usd: US dollars, what is unknown of attempts at its expectation; without what the
+            runs of `open_below` spent.
         worked_s: seconds during which somebody worked on it.
         below: task id and run id of each attempt at a composite task, in order.
+        open_below: the runs among them whose attempts have not ended, with the attempts' numbers.
         budget_usd, timeout_s: its limits.
         ended, paused: how it stopped; None while it goes on.
         events: how many there are.
@@ -66,10 +128,11 @@ class PastRun:
     accepted: RunAccepted
     state: RunState
     approvals: dict[str, Approval] = field(default_factory=dict[str, Approval])
-    made: dict[str, tuple[Attempt, ...]] = field(default_factory=dict[str, tuple[Attempt, ...]])
+    made: MadeAttempts = field(default_factory=MadeAttempts)
     spent_usd: float = 0.0
     worked_s: float = 0.0
     below: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    open_below: dict[str, int] = field(default_factory=dict[str, int])
     budget_usd: float | None = None
     timeout_s: float | None = None
     ended: RunEnded | None = None
@@ -78,9 +141,9 @@ class PastRun:
     decided: bool = False
 
     @property
-    def undecided(self) -> bool:
-        """Whether it waits, and nothing was decided since."""
-        return self.paused is not None and bool(self.pending) and not self.decided
+    def own_usd(self) -> float:
+        """What it spent, as it ended or as far as it came."""
+        return self.spent_usd if self.ended is None else self.ended.cost_usd
 
     @property
     def inferred(self) -> bool:
@@ -127,7 +190,6 @@ class _JournalReader:
         self._past: PastRun | None = None
         self._segment_began: float | None = None
         self._last_at = 0.0
-        self._open: dict[str, AttemptStarted] = {}
 
     def read(self, event: JsonObject) -> None:
         kind, at = str(event.get("type")), event.get("at")
@@ -137,8 +199,9 @@ class _JournalReader:
         elif kind in _READERS:
             event_type, take = _READERS[kind]
             told = revive(event_type, event)
-            if kind != "RunResumed":  # nobody worked on it until then
+            if kind not in _AT_REST:
                 self._last_at = max(self._last_at, _seconds(at))
+            self._past.made.note(told)
             take(self, self._past, told)
         self._past.events += 1
 
@@ -146,8 +209,6 @@ class _JournalReader:
         if self._past is None:
             raise Unreadable("it is empty; journals that were pruned cannot be gone on with")
         self._end_segment(self._past)
-        # Nobody lives to tell what these cost.
-        self._past.spent_usd += sum(started.reserved_usd for started in self._open.values())
         return self._past
 
     def _begin(self, accepted: RunAccepted) -> PastRun:
@@ -163,6 +224,9 @@ class _JournalReader:
         if self._segment_began is not None:
             past.worked_s += max(0.0, self._last_at - self._segment_began)
         self._segment_began = None
+        # Nobody lives to tell what these cost.
+        past.spent_usd += past.made.reserved_usd
+        past.made.leave()
 
     def resumed(self, past: PastRun, event: RunResumed) -> None:
         self._end_segment(past)
@@ -175,20 +239,48 @@ class _JournalReader:
             past.timeout_s = past.worked_s + event.timeout_s
 
     def paused(self, past: PastRun, event: RunPaused) -> None:
+        past.made.leave()  # they wait, and are told of again
         self._end_segment(past)
         past.paused, past.decided = event, False
         past.state.paused = event.reason
-        self._open.clear()  # they wait, and are told of again
 
     def ended(self, past: PastRun, event: RunEnded) -> None:
+        past.made.leave()
         past.ended = event
         past.state = replace(
-            past.state, errors=event.errors, canceled=event.canceled, over=True, recorded=True
+            past.state,
+            errors=event.errors,
+            canceled=event.canceled,
+            over=True,
+            recorded=True,
+            paused="",
         )
-        self._open.clear()
 
     def inferred(self, past: PastRun, event: TaskTypeInferred) -> None:
         past.state.inferred = Inference(event.task_type, event.confidence, {}, event.reason)
+
+    def recalled(self, past: PastRun, event: MemoryRecalled) -> None:
+        """For who asks what was recalled; a run that goes on recalls again."""
+        past.state.recalled = Recalled(
+            patterns=tuple(
+                in_words(p.steps, round(p.success_rate * p.executions), p.executions)
+                for p in event.patterns
+            ),
+            past=tuple(
+                PastPlan(
+                    run_id=p.run_id,
+                    request=p.request,
+                    task_type="",
+                    given=(),
+                    plan={},
+                    successes=p.successes,
+                    failures=p.failures,
+                    similarity=p.similarity,
+                )
+                for p in event.past
+            ),
+            attempts_known=event.attempts_known,
+        )
 
     def planned(self, past: PastRun, event: PlanMade) -> None:
         plan = Plan(
@@ -204,7 +296,7 @@ class _JournalReader:
         rounds = state.rounds + int(bool(state.ladders) and failed)
         state = replace(state.planned_anew(plan), objections=(), rounds=rounds)
         past.state = replace(state, routes={}, ladders={}, report=None)
-        past.made = {}
+        past.made.begin_anew()
         past.spent_usd += event.cost_usd
 
     def sent_back(self, past: PastRun, event: PlanSentBack) -> None:
@@ -226,18 +318,11 @@ class _JournalReader:
         )
 
     def attempt_started(self, past: PastRun, event: AttemptStarted) -> None:
-        lost = self._open.pop(event.idempotency_key, None)
-        if lost is not None:
-            past.spent_usd += lost.reserved_usd
-        self._open[event.idempotency_key] = event
+        """What there is to know `MadeAttempts` has noted."""
 
     def attempt_ended(self, past: PastRun, event: AttemptEnded) -> None:
-        attempt = event.attempt
-        past.spent_usd += attempt.usage.cost_usd
-        self._close(event.task_id, attempt.number)
-        # One that was cut off is made again, under its old key.
-        if attempt.outcome is not AttemptOutcome.CANCELED:
-            past.made[event.task_id] = (*past.made.get(event.task_id, ()), attempt)
+        past.spent_usd += event.attempt.usage.cost_usd
+        self._end_below(past, event.task_id, event.attempt)
 
     def task_ended(self, past: PastRun, event: TaskEnded) -> None:
         result = event.result
@@ -246,16 +331,18 @@ class _JournalReader:
         last = result.attempts[-1] if result.attempts else None
         if last is not None and last.outcome is AttemptOutcome.VERIFIED:
             past.spent_usd += last.usage.cost_usd  # the others were told of one by one
-        self._close(event.task_id)
-        past.made.pop(event.task_id, None)
+            self._end_below(past, event.task_id, last)
         past.state = replace(past.state, results={**past.state.results, event.task_id: result})
 
-    def _close(self, task_id: str, number: int | None = None) -> None:
-        for key, started in list(self._open.items()):
-            if started.task_id == task_id and number in (None, started.number):
-                del self._open[key]
+    def _end_below(self, past: PastRun, task_id: str, attempt: Attempt) -> None:
+        if attempt.outcome is AttemptOutcome.CANCELED:
+            return  # it may be gone on with
+        for of_task, run_id in past.below:
+            if of_task == task_id and past.open_below.get(run_id) == attempt.number:
+                del past.open_below[run_id]
 
     def went_below(self, past: PastRun, event: SubRequestStarted) -> None:
+        past.open_below[event.sub_run_id] = event.number
         if (event.task_id, event.sub_run_id) not in past.below:
             past.below.append((event.task_id, event.sub_run_id))
 
@@ -272,8 +359,8 @@ class _JournalReader:
         if asked.kind == "plan" and event.decision.verb == "edit" and plan is not None:
             dag = TaskDAG.from_json(cast("JsonObject", event.decision.edit))
             changes = (*plan.changes, f"edited by {event.decision.by or 'a person'}")
-            plan = replace(plan, dag=dag, changes=changes)
-            past.state = replace(past.state, plan=plan, routes={}, ladders={}, report=None)
+            changed = past.state.planned_anew(replace(plan, dag=dag, changes=changes))
+            past.state = replace(changed, routes={}, ladders={}, report=None)
 
 
 def _seconds(at: object) -> float:
@@ -289,6 +376,7 @@ _READERS: dict[str, tuple[type[Any], _Take]] = {
     "RunPaused": (RunPaused, _JournalReader.paused),
     "RunEnded": (RunEnded, _JournalReader.ended),
     "TaskTypeInferred": (TaskTypeInferred, _JournalReader.inferred),
+    "MemoryRecalled": (MemoryRecalled, _JournalReader.recalled),
     "PlanMade": (PlanMade, _JournalReader.planned),
     "PlanSentBack": (PlanSentBack, _JournalReader.sent_back),
     "PlanValidated": (PlanValidated, _JournalReader.validated),

@@ -9,24 +9,32 @@ from dataclasses import replace
 from typing import Any
 
 from genesis.context import RunBelow, RunContext, Services
-from genesis.errors import AgentError, InputError, RunBusy, UnknownRun
+from genesis.errors import AgentError, InputError, Overloaded, RunBusy, UnknownRun
 from genesis.events import RunPaused
 from genesis.execution.below import SubRequest
 from genesis.execution.events import SubRequestStarted
 from genesis.graph import plan_graph, resumed_graph, run_graph
 from genesis.journal import Listener
 from genesis.leases import kept
-from genesis.past_run import PastRun, read_journal
-from genesis.pipeline.record import store_end
+from genesis.past_run import PastRun
+from genesis.pipeline.record import store_bare_end, store_end
 from genesis.result import OrchestrationResult, PlanPreview, preview_of, result_of
 from genesis.run_setup import VERSION, Limits, Request, begin, go_on
+from genesis.settled import settled
 from genesis.state import RunState
 from genesis.tasks.task import Task, TaskOutput
+from genesis.told import past_run, rests, told
 from infrastructure.errors import GenesisError, StoreError
 from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.run_journal import LeaseLost
 from infrastructure.memory.memori.run_leases import Holder
-from infrastructure.memory.memori.runs import OPEN_STATES, RUNNING, WAITING, RunRecord
+from infrastructure.memory.memori.runs import (
+    CANCELED,
+    OPEN_STATES,
+    RUNNING,
+    WAITING,
+    RunRecord,
+)
 from infrastructure.processes import is_dead
 from infrastructure.redaction import hide_secrets
 
@@ -47,8 +55,9 @@ async def run_request(
         StoreError: the store cannot be used or did not take the run, so it was not started.
     """
     context, state = await begin(request, services, listener, _do_below)
+    _require_not_stopping(services)
     work = _accepted_and_worked(state, context, request)
-    return _result(await _to_a_stop(work, state, context), context)
+    return _result(await _to_a_stop(work, state, context, request), context)
 
 
 async def accept_request(request: Request, services: Services) -> bool:
@@ -59,6 +68,7 @@ async def accept_request(request: Request, services: Services) -> bool:
         StoreError: the store did not take it.
     """
     context, _ = await begin(request, services, None, _do_below)
+    _require_not_stopping(services)
     return await _accept(request, context, owner="")
 
 
@@ -74,14 +84,15 @@ async def resume_run(
         UnknownRun: no run has this id.
         InputError: it is a part of another run, or was accepted for another workspace.
         RunBusy: somebody works on it.
+        Overloaded: the process is to end.
         StoreError: the store cannot be used, or has no journal to go on with.
     """
     held = await _holder(run_id, services)
-    if held.state in OPEN_STATES:
-        _require_whole(run_id)
-    past = read_journal(run_id, await services.memory.events(run_id))
-    if held.state not in OPEN_STATES or past.undecided:
-        return await _past_result(past, held, services)
+    if held.state not in OPEN_STATES:
+        return await stored_result(run_id, services)
+    _require_whole(run_id)
+    if held.state == WAITING and await rests(run_id, services):
+        return await stored_result(run_id, services)
     claimed = await _claim(run_id, held, services)
     if claimed is None:  # it ended meanwhile
         return await stored_result(run_id, services)
@@ -94,11 +105,13 @@ async def stored_result(run_id: str, services: Services) -> OrchestrationResult:
 
     Raises:
         UnknownRun: no run has this id.
-        StoreError: the store cannot be used, or the journal cannot be read.
+        StoreError: the store cannot be used, or the journal was pruned or cannot be read.
     """
     held = await _holder(run_id, services)
-    past = read_journal(run_id, await services.memory.events(run_id))
-    return await _past_result(past, held, services)
+    past = await past_run(run_id, services)
+    run = await told("", past, services)
+    at_work = held.works(services.clock.now()) and not is_dead(held.owner)
+    return result_of(run, past.accepted.session_id, at_work=at_work)
 
 
 async def preview_request(request: Request, services: Services) -> PlanPreview:
@@ -110,12 +123,6 @@ async def preview_request(request: Request, services: Services) -> PlanPreview:
     """
     context, state = await begin(request, services, None, _do_below)
     return preview_of(await plan_graph(state, context))
-
-
-async def _past_result(past: PastRun, held: Holder, services: Services) -> OrchestrationResult:
-    run = _as_part("", past, await _parts(past, services))
-    at_work = held.works(services.clock.now()) and not is_dead(held.owner)
-    return result_of(run, past.accepted.session_id, at_work=at_work)
 
 
 async def _accept(request: Request, context: RunContext, owner: str | None = None) -> bool:
@@ -166,31 +173,57 @@ async def _resumed(
 ) -> tuple[RunState, RunContext]:
     """Go on with a run that was claimed; it is let go of when that cannot be begun."""
     try:
-        past = read_journal(run_id, await services.memory.events(run_id))
-        accepted = past.accepted
-        budget_usd = past.budget_usd if limits.budget_usd is None else limits.budget_usd
-        request = Request(
-            text=accepted.request,
-            run_id=run_id,
-            session_id=accepted.session_id,
-            budget_usd=budget_usd,
-            timeout_s=_timeout_s(past, limits, services),
-            given=accepted.given,
-            approve=accepted.approve,
-            remote=accepted.remote,
-            above=above,
-            sub=sub,
-        )
+        past = await past_run(run_id, services)
+        request = _as_accepted(past, limits, services, above, sub)
         context, state = await go_on(
             past, request, limits, services, listener, _do_below, claimed.fence
         )
-        context.reached.below.extend(await _parts(past, services))
+        run = await told("", past, services)
+        context.reached.below.extend(run.below)
+        context.reached.open_below.update(dict.fromkeys(past.open_below, False))
+        _require_not_stopping(services)
     except BaseException:
-        await asyncio.shield(services.memory.release(run_id, claimed.fence, claimed.state))
+        await _let_go(run_id, claimed, claimed.state, services)
         raise
     if claimed.cancel_reason is not None:
-        return await _give_up(state, context, claimed.cancel_reason, canceled=True), context
-    return await _to_a_stop(_work(state, context, request), state, context), context
+        context.active.cancel_reason = claimed.cancel_reason
+        work = _give_up(state, context, claimed.cancel_reason, canceled=True)
+    else:
+        work = _work(state, context, request)
+    return await _to_a_stop(work, state, context), context
+
+
+def _as_accepted(
+    past: PastRun,
+    limits: Limits,
+    services: Services,
+    above: RunContext | None,
+    sub: SubRequest | None,
+) -> Request:
+    """The request of a run that was begun before."""
+    accepted, settings = past.accepted, services.settings
+    budget_usd = past.budget_usd if limits.budget_usd is None else limits.budget_usd
+    # Journals of earlier versions tell no limits.
+    knows_limits = accepted.timeout_s is not None or accepted.parent_run_id
+    if budget_usd is None and not knows_limits:
+        budget_usd = settings.budget_usd
+    return Request(
+        text=accepted.request,
+        run_id=accepted.run_id,
+        session_id=accepted.session_id,
+        budget_usd=budget_usd,
+        timeout_s=_timeout_s(past, limits, services),
+        given=accepted.given,
+        approve=accepted.approve,
+        remote=accepted.remote,
+        above=above,
+        sub=sub,
+    )
+
+
+def _require_not_stopping(services: Services) -> None:
+    if services.active.stopping:
+        raise Overloaded("no request is admitted any more: the process is to end")
 
 
 def _timeout_s(past: PastRun, limits: Limits, services: Services) -> float:
@@ -207,14 +240,27 @@ async def _holder(run_id: str, services: Services) -> Holder:
     return held
 
 
-async def _claim(run_id: str, held: Holder, services: Services) -> Holder | None:
-    """Take a run; None if it is over."""
+async def _claim(
+    run_id: str, held: Holder, services: Services, above: RunContext | None = None
+) -> Holder | None:
+    """Take a run, or the part of one that is held; None if it is over."""
     if services.active.get(run_id) is not None:
         raise RunBusy(f"run {run_id!r} is worked on right now, by this process")
     dead = held.owner if is_dead(held.owner) else ""
-    claimed = await services.memory.claim(
-        run_id, services.owner(), services.settings.run_lease_s, dead
+    whole = (above.scope.run_id, above.journal.fence or 0) if above else None
+    claiming = asyncio.ensure_future(
+        services.memory.claim(
+            run_id, services.owner(), services.settings.run_lease_s, dead, above=whole
+        )
     )
+    try:
+        claimed = await asyncio.shield(claiming)
+    except asyncio.CancelledError:  # nobody knows yet whether it was taken
+        await settled(asyncio.wait({claiming}))
+        lost = claiming.cancelled() or claiming.exception() is not None
+        if not lost and (taken := claiming.result()) is not None:
+            await _let_go(run_id, taken, held.state, services)
+        raise
     if claimed is not None:
         return replace(claimed, state=held.state)
     held = await _holder(run_id, services)
@@ -227,10 +273,29 @@ async def _claim(run_id: str, held: Holder, services: Services) -> Holder | None
     )
 
 
+async def _let_go(run_id: str, claimed: Holder, state: str, services: Services) -> None:
+    """Give back a run that was claimed and not begun, whoever is cancelled meanwhile."""
+    memory = services.memory
+    released = await settled(memory.release(run_id, claimed.fence, state, anyway=True))
+    if released.cancelled() or (error := released.exception()) is None:
+        return
+    # Its lease ends by itself.
+    log.error("run %s was not let go of: %s", run_id, error)
+
+
 async def _to_a_stop(
-    work: Coroutine[Any, Any, RunState], state: RunState, context: RunContext
+    work: Coroutine[Any, Any, RunState],
+    state: RunState,
+    context: RunContext,
+    request: Request | None = None,
 ) -> RunState:
     """Work on a run to its end, or to where it waits for somebody or something.
+
+    Args:
+        work: takes it there.
+        state: as it begins.
+        context: its own.
+        request: of a run that is accepted by this work.
 
     Raises:
         asyncio.CancelledError: the caller's task was cancelled, and so is the run.
@@ -239,26 +304,32 @@ async def _to_a_stop(
     services, active = context.services, context.active
     services.active.add(active)
     try:
+        return await work
+    except asyncio.CancelledError:
+        # Also while it is accepted: nobody knows then whether the store took it as running.
+        stopped = await settled(_stopped(state, context, request))
+        if not active.take_back():
+            raise
         try:
-            return await work
-        except asyncio.CancelledError:
-            # Also while it is accepted: nobody knows then whether the store took it as running.
-            stopped = await asyncio.shield(_stopped(state, context))
-            if not active.take_back():
-                raise
-            return stopped
+            return stopped.result()
+        except LeaseLost as error:
+            raise RunBusy(str(error)) from error
     except LeaseLost as error:
-        active.take_back()
         raise RunBusy(str(error)) from error
     finally:
         services.active.remove(active)
 
 
-async def _stopped(state: RunState, context: RunContext) -> RunState:
+async def _stopped(state: RunState, context: RunContext, request: Request | None) -> RunState:
     """What is left of a run that was told to stop, or whose caller went away."""
-    active = context.active
+    active, reached = context.active, context.reached
+    if reached.ending is not None:  # it came too late: the end may be stored
+        ending, to_its_end = reached.ending
+        return replace(ending, **await store_end(ending, context, to_its_end=to_its_end))
     if active.stopping and not active.cancel_reason:
-        return await _pause(context.reached.latest(state), context, "its process is to end")
+        if request is not None and context.journal.next_number == 1:
+            await _accept(request, context)  # nobody knows whether it was
+        return await _pause(reached.latest(state), context, "its process is to end")
     reason = active.cancel_reason or "the run was cancelled"
     return await _give_up(state, context, reason, canceled=True)
 
@@ -274,35 +345,41 @@ async def _to_its_end(state: RunState, context: RunContext, request: Request) ->
     # A request within a request ends itself before the one that waits for it loses patience.
     grace_s = _GRACE_S / (context.level.depth + 1)
     graph = resumed_graph if state.entry else run_graph
+    limit = asyncio.timeout(max(0.0, context.seconds_left) + grace_s)
     try:
-        async with asyncio.timeout(max(0.0, context.seconds_left) + grace_s):
+        async with limit:
             return await graph(state, context)
-    except TimeoutError:
-        return await _give_up(state, context, f"the run took longer than {request.timeout_s:g} s")
     except LeaseLost:
         raise
     except GenesisError as error:
         return await _give_up(state, context, str(error))
     except Exception as error:  # a defect of ours must not leave a run without an end
+        if limit.expired() and isinstance(error, TimeoutError):
+            late = f"the run took longer than {request.timeout_s:g} s"
+            return await _give_up(state, context, late)
         log.exception("run %s failed in an unexpected way", request.run_id)
         return await _give_up(state, context, f"unexpected {type(error).__name__}: {error}")
 
 
 async def _pause(state: RunState, context: RunContext, reason: str) -> RunState:
     """Leave a run as it is, for whoever goes on with it."""
-    context.active.closing = True
-    waits = bool(context.scope.approvals.pending or context.reached.asked_below)
+    active, journal, memory = context.active, context.journal, context.services.memory
+    active.closing = True
+    # What its process left undone is gone on with, whatever else waits for a person.
+    waits = bool(active.approvals.pending or active.asked_below) and not active.stopping
     name = "waiting" if waits else "interrupted"
-    journal, memory = context.journal, context.services.memory
     journal.add(RunPaused(context.scope.run_id, name, reason))
+    canceled = None
     try:
         await journal.flush()
         fence = journal.fence or 0
-        await memory.release(context.scope.run_id, fence, WAITING if waits else RUNNING)
+        canceled = await memory.release(context.scope.run_id, fence, WAITING if waits else RUNNING)
     except LeaseLost:
         raise
     except StoreError as error:  # its lease ends by itself, and what is stored can be gone on with
         log.error("run %s was not let go of: %s", context.scope.run_id, error)
+    if canceled is not None:
+        return await _give_up(state, context, canceled, canceled=True)
     return replace(state, paused=reason)
 
 
@@ -322,21 +399,25 @@ async def _do_below(above: RunContext, sub: SubRequest) -> TaskOutput:
         GenesisError: it failed; the message names the run and gives its reasons. Or it only waits,
             which `sub.pause` says.
     """
-    services, clock = above.services, above.services.clock
+    services, reached = above.services, above.reached
     above.journal.add(
-        SubRequestStarted(above.scope.run_id, sub.task.id, clock.now(), sub.number, sub.run_id)
+        SubRequestStarted(
+            above.scope.run_id, sub.task.id, services.clock.now(), sub.number, sub.run_id
+        )
     )
+    reached.open_below[sub.run_id] = True
     # Whatever ends this process, who looks at the run above finds the one below.
     await above.journal.flush_or_wait()
     part = await _part(
         above, sub, services.wanting(services, sub.task.description, sub.task.produces)
     )
     if part.state.paused:
-        above.reached.asked_below.extend(part.asked)
+        above.active.asked_below.extend(part.asked)
         sub.pause.reason = f"run {sub.run_id} waits: {part.state.paused}"
         raise AgentError(sub.pause.reason)
-    if part.run_id not in {known.run_id for known in above.reached.below}:
-        above.reached.below.append(part)
+    del reached.open_below[sub.run_id]
+    reached.below[:] = [known for known in reached.below if known.run_id != part.run_id]
+    reached.below.append(part)
     if not part.state.success:
         raise AgentError(f"run {sub.run_id} failed: {'; '.join(part.state.errors) or 'no reason'}")
     return _output_of(sub.task, part.state)
@@ -344,6 +425,8 @@ async def _do_below(above: RunContext, sub: SubRequest) -> TaskOutput:
 
 async def _part(above: RunContext, sub: SubRequest, services: Services) -> RunBelow:
     """The run that an attempt at a composite task is; gone on with where it was begun before."""
+    if await services.memory.holder(sub.run_id) is not None:
+        return await _known_part(above, sub, services)
     request = Request(
         text=sub.task.description,
         run_id=sub.run_id,
@@ -359,22 +442,23 @@ async def _part(above: RunContext, sub: SubRequest, services: Services) -> RunBe
     listener = above.journal.listener_below
     context, state = await begin(request, services, listener, _do_below)
     try:
-        state = await _to_a_stop(_accepted_and_worked(state, context, request), state, context)
-    except RunBusy:
+        work = _accepted_and_worked(state, context, request)
+        state = await _to_a_stop(work, state, context, request)
+    except RunBusy:  # a process that was shut out of the run above was quicker
         return await _known_part(above, sub, services)
     return _now(sub.task.id, state, context)
 
 
 async def _known_part(above: RunContext, sub: SubRequest, services: Services) -> RunBelow:
-    """An attempt at a composite task that an earlier process began, or even ended."""
+    """An attempt at a composite task that was begun before, or even ended."""
     held = await _holder(sub.run_id, services)
-    past = read_journal(sub.run_id, await services.memory.events(sub.run_id))
     claimed = None
-    if held.state in OPEN_STATES and not past.undecided:
-        claimed = await _claim(sub.run_id, held, services)
+    if held.state == RUNNING or (held.state == WAITING and not await rests(sub.run_id, services)):
+        claimed = await _claim(sub.run_id, held, services, above)
     if claimed is None:
-        sub.budget.charge(past.spent_usd)
-        return _as_part(sub.task.id, past, await _parts(past, services))
+        part = await told(sub.task.id, await past_run(sub.run_id, services), services)
+        sub.budget.charge(part.cost_usd)
+        return part
     listener = above.journal.listener_below
     state, context = await _resumed(sub.run_id, claimed, Limits(), services, listener, above, sub)
     return _now(sub.task.id, state, context)
@@ -391,43 +475,18 @@ def _output_of(task: Task, state: RunState) -> TaskOutput:
     )
 
 
-async def _parts(past: PastRun, services: Services) -> tuple[RunBelow, ...]:
-    """The runs that the composite tasks of a run were, those that are over."""
-    parts: list[RunBelow] = []
-    for task_id, run_id in past.below:
-        events = await services.memory.events(run_id)
-        if not events:
-            continue  # it was never begun, or is forgotten
-        part = read_journal(run_id, events)
-        if part.ended is not None:
-            parts.append(_as_part(task_id, part, await _parts(part, services)))
-    return tuple(parts)
-
-
-def _as_part(task_id: str, past: PastRun, below: tuple[RunBelow, ...]) -> RunBelow:
-    run_id, ended = past.accepted.run_id, past.ended
-    return RunBelow(
-        task_id,
-        run_id,
-        past.state,
-        ended.cost_usd if ended else past.spent_usd,
-        ended.duration_s if ended else past.worked_s,
-        below,
-        tuple((run_id, approval) for approval in past.pending),
-    )
-
-
 def _now(task_id: str, state: RunState, context: RunContext) -> RunBelow:
     """A run that has just stopped."""
-    run_id, reached = context.scope.run_id, context.reached
+    run_id, active = context.scope.run_id, context.active
+    asked = (*((run_id, a) for a in active.approvals.pending), *active.asked_below)
     return RunBelow(
         task_id,
         run_id,
         state,
         context.spent_usd,
         context.elapsed_s,
-        tuple(reached.below),
-        (*((run_id, a) for a in context.scope.approvals.pending), *reached.asked_below),
+        tuple(context.reached.below),
+        () if state.over else asked,
     )
 
 
@@ -443,24 +502,45 @@ async def cancel_run(run_id: str, reason: str, services: Services) -> bool:
         InputError: it is a part of another run.
         StoreError: the store cannot be used.
     """
-    held = await _holder(run_id, services)
-    _require_whole(run_id)
-    active = services.active.get(run_id)
-    if active is not None:
+    while True:
+        held = await _holder(run_id, services)
+        _require_whole(run_id)
+        if held.state not in OPEN_STATES:
+            return False
+        active = services.active.get(run_id)
+        if active is None:
+            break
         active.cancel(reason)
         await active.ended.wait()
-        return True
-    if held.state not in OPEN_STATES:
-        return False
+        held = await _holder(run_id, services)
+        if held.state not in OPEN_STATES:
+            return held.state == CANCELED
     await services.memory.request_cancel(run_id, reason)
     if held.works(services.clock.now()) and not is_dead(held.owner):
-        return True  # it hears of it when it renews its lease
-    claimed = await _claim(run_id, held, services)
+        return True  # it hears of it when it renews its lease, or lets go of it
+    try:
+        claimed = await _claim(run_id, held, services)
+    except RunBusy:  # somebody was quicker, and hears of it
+        return True
     if claimed is None:
         return False
-    claimed = replace(claimed, cancel_reason=reason)
-    await _resumed(run_id, claimed, Limits(), services, None)
+    await _cancel_claimed(run_id, replace(claimed, cancel_reason=reason), services)
     return True
+
+
+async def _cancel_claimed(run_id: str, claimed: Holder, services: Services) -> None:
+    try:
+        await _resumed(run_id, claimed, Limits(), services, None)
+    except (InputError, StoreError) as error:
+        # It cannot be gone on with here or nowhere, but it can be ended.
+        log.warning("run %s is cancelled without its journal: %s", run_id, error)
+        known = await services.memory.run(run_id)
+        claimed_again = await services.memory.claim(
+            run_id, services.owner(), services.settings.run_lease_s
+        )
+        if known is not None and claimed_again is not None:
+            reason = claimed.cancel_reason or ""
+            await store_bare_end(known, claimed_again.fence, (reason, str(error)), services)
 
 
 def _require_whole(run_id: str) -> None:

@@ -16,10 +16,10 @@ from genesis.errors import InputError
 from genesis.events import RunAccepted, RunResumed
 from genesis.execution.approvals import Approval, ApprovalPolicy, Approvals
 from genesis.execution.below import SubRequest
-from genesis.execution.events import ApprovalRequested
+from genesis.execution.events import ApprovalRequested, ExecutionEvent
 from genesis.execution.scope import RunScope
 from genesis.journal import Journal, Listener
-from genesis.past_run import PastRun
+from genesis.past_run import MadeAttempts, PastRun
 from genesis.planning.given import Given, check_request, find_given
 from genesis.planning.hierarchy import Level, TreeSize
 from genesis.planning.wanted import given_below
@@ -219,6 +219,12 @@ def _context(
         above.active if above else None,
     )
 
+    made = past.made if past else MadeAttempts()
+
+    def emit(event: ExecutionEvent) -> None:
+        made.note(event)
+        journal.add(event)
+
     async def run_below(sub: SubRequest) -> TaskOutput:
         return await do_below(context, sub)
 
@@ -226,12 +232,12 @@ def _context(
         services=services,
         scope=replace(
             scope,
-            emit=journal.add,
+            emit=emit,
             run_below=run_below,
             approvals=active.approvals,
             flush=journal.flush_or_wait,
             stopping=lambda: active.stopping,
-            made=past.made if past else {},
+            made=made.ended,
             sandboxed=request.remote or services.settings.sandbox == "always",
         ),
         journal=journal,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,11 @@ from genesis.routing.belief import Belief, Tried
 from genesis.routing.ladder import Ladder, Route
 from genesis.tasks.inference import Inference
 from genesis.tasks.task import Attempt, AttemptOutcome, Task, TaskResult, TaskStatus
+
+
+def in_words(steps: Sequence[str], verified: int, executed: int) -> str:
+    """A pattern as it is told."""
+    return f"{' > '.join(steps)} ({verified} of {executed} runs verified)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,12 +87,13 @@ async def _results(
 
     limit, results = context.services.settings.max_parallel_tasks, state.results
     while True:
-        decisions = scope.approvals.decisions
+        decisions = context.active.decisions
+        context.active.asked_below.clear()
         async with _kept_durable(context.journal, ended):
             results = await run_dag(
                 state.plan.dag, run_task, results, limit, lambda: context.active.stopping
             )
-        undecided = decisions == scope.approvals.decisions or bool(context.reached.asked_below)
+        undecided = decisions == context.active.decisions
         if len(results) == len(state.plan.dag) or context.active.stopping or undecided:
             context.active.closing = len(results) < len(state.plan.dag)
             return results

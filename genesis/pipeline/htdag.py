@@ -24,6 +24,8 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
     `objections` when it must be made again, `errors` when that was tried often enough.
     """
     context = runtime.context
+    if state.rounds > context.services.settings.max_replans:
+        return {"errors": (*state.errors, *state.objections), "objections": ()}
     if context.seconds_left <= 0:
         return _failed(state, _LATE)
     goal = replace(
@@ -41,6 +43,7 @@ async def htdag(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]
         return _failed(state, _LATE)
     objections = context.level.objections(context.scope.run_id, state.request, plan.dag)
     now = state.planned_anew(plan)
+    context.reached.begin(replace(now, objections=()))
     added = {
         "plan": plan,
         "results": now.results,

@@ -18,7 +18,7 @@ from genesis.events import (
 from genesis.planning.learnt import may_serve
 from genesis.planning.planner import PastPlan
 from genesis.routing.belief import Belief
-from genesis.state import Recalled, RunState
+from genesis.state import Recalled, RunState, in_words
 from infrastructure.errors import GenesisError
 from infrastructure.memory.memori.plan_cases import PlanCase
 from infrastructure.memory.workflow_memory import Recall
@@ -75,8 +75,7 @@ async def _search(state: RunState, context: RunContext) -> Recall:
 def _recalled(found: Recall) -> Recalled:
     return Recalled(
         patterns=tuple(
-            f"{' > '.join(p.workflow_steps)} "
-            f"({p.successful_executions} of {p.total_executions} runs verified)"
+            in_words(p.workflow_steps, p.successful_executions, p.total_executions)
             for p in found.patterns
         ),
         past=tuple(

@@ -9,17 +9,19 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from genesis.context import RunBelow, RunContext
-from genesis.events import RunEnded
+from genesis.context import RunBelow, RunContext, Services
+from genesis.events import RunEnded, event_line
+from genesis.past_run import PastRun, read_journal
 from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
-from infrastructure.memory.finished_run import FinishedRun
+from infrastructure.memory.finished_run import EndedPart, FinishedRun
 from infrastructure.memory.memori import run_sources
 from infrastructure.memory.memori.outcomes import OutcomeRecord
 from infrastructure.memory.memori.run_journal import LeaseLost
+from infrastructure.memory.memori.runs import OPEN_STATES, RunRecord
 from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis.memory")
@@ -42,6 +44,10 @@ async def store_end(
             the attempts that were made say of their agents what they say of them anyway.
     """
     state = replace(state, errors=_with_causes(state))
+    context.active.closing = True
+    # A cancelled commit may have happened: whoever is left with the run tries the same again.
+    context.reached.ending = (state, to_its_end)
+    parts = await _open_parts(context) if context.reached.open_below else ()
     ended = RunEnded(
         run_id=context.scope.run_id,
         success=state.success,
@@ -51,14 +57,13 @@ async def store_end(
         cost_usd=context.spent_usd,
         canceled=state.canceled,
     )
-    context.journal.add(ended)
 
     async def finish(events: Sequence[str]) -> bool:
         run = _finished(state, context, ended, tuple(events), to_its_end)
-        return await context.services.memory.finish(run)
+        return await context.services.memory.finish(replace(run, parts=parts))
 
     try:
-        await context.journal.store_with(finish)
+        await context.journal.end_with(ended, finish)
     except LeaseLost:
         raise  # another process goes on with the run: this one has no answer to give
     except StoreError as error:
@@ -66,6 +71,61 @@ async def store_end(
         unstored = f"the run was not stored: {error}"
         return {"errors": state.errors, "over": True, "unstored": unstored}
     return {"errors": state.errors, "over": True, "recorded": True}
+
+
+async def store_bare_end(
+    run: RunRecord, fence: int, errors: tuple[str, ...], services: Services
+) -> None:
+    """End a run, as canceled, whose journal cannot be gone on with.
+
+    Args:
+        run: what is stored of it.
+        fence: of the lease on it.
+        errors: why.
+        services: the orchestrator's parts.
+    """
+    ended = RunEnded(run.run_id, False, "", errors, 0.0, 0.0, canceled=True)
+    await services.memory.finish(
+        FinishedRun(
+            run_id=run.run_id,
+            session_id=run.session_id,
+            request=run.request,
+            task_type=run.task_type,
+            success=False,
+            steps=(),
+            duration_s=0.0,
+            cost_usd=0.0,
+            events=(event_line(ended, services.clock.now()),),
+            fence=fence,
+            canceled=True,
+            result={"errors": list(errors)},
+        )
+    )
+
+
+async def _open_parts(context: RunContext) -> tuple[EndedPart, ...]:
+    """The ends of the parts that nobody will go on with; what they spent is the run's."""
+    memory, reached = context.services.memory, context.reached
+    found: list[EndedPart] = []
+    for run_id, charged in reached.open_below.items():
+        for part_id in (run_id, *await memory.parts(run_id)):
+            held = await memory.holder(part_id)
+            if held is None:
+                continue  # it was never begun
+            past = read_journal(part_id, await memory.events(part_id))
+            if not charged:
+                context.scope.budget.charge(past.own_usd)
+            if held.state in OPEN_STATES:
+                found.append(_ended_part(part_id, past, context))
+        reached.open_below[run_id] = True
+    return tuple(found)
+
+
+def _ended_part(part_id: str, past: PastRun, context: RunContext) -> EndedPart:
+    why = f"run {context.scope.run_id}, which it is a part of, ended before it"
+    ended = RunEnded(part_id, False, "", (why,), past.worked_s, past.spent_usd, canceled=True)
+    line = event_line(ended, context.services.clock.now())
+    return EndedPart(part_id, line, past.state.task_type, {"errors": [why]})
 
 
 def _with_causes(state: RunState) -> tuple[str, ...]:

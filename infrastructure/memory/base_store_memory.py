@@ -184,8 +184,8 @@ def _item(record: Workflow | RunFeedback | OutcomeRecord | FinishedRun) -> dict[
 
 def _run_item(run: FinishedRun, finished_at: float) -> JsonObject:
     item = _item(run)
-    # Who worked on it matters to nobody any more, and its journal is kept elsewhere.
-    del item["events"], item["first_event"], item["fence"]
+    # Who worked on it matters to nobody any more, and journals and parts are kept elsewhere.
+    del item["events"], item["first_event"], item["fence"], item["parts"]
     vector = b"" if run.vector is None else run.vector.astype("float32").tobytes()
     item["vector"] = base64.b64encode(vector).decode()
     item["outcomes"] = [_item(outcome) for outcome in run.outcomes]

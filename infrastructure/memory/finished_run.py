@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedPart:
+    """A part of a run that is still open when the run ends: it ends with it, as canceled.
+
+    Attributes:
+        run_id: of the part.
+        event: the last of its journal, as JSON text.
+        task_type: what it was found to be.
+        result: what is shown of it later.
+    """
+
+    run_id: str
+    event: str
+    task_type: str
+    result: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRun:
     """All that a run teaches.
 
@@ -57,6 +74,7 @@ class FinishedRun:
         result: what is shown of the run later.
         parent_run_id: the run that it was a part of. Its outcomes and plan are kept as any other's;
             it is no workflow, so no metric and no pattern counts it: its parent is counted.
+        parts: those of its parts that end with it.
     """
 
     run_id: str
@@ -84,6 +102,7 @@ class FinishedRun:
     result: JsonObject = field(default_factory=dict[str, JsonValue])
     version: str = "2.1"
     parent_run_id: str = ""
+    parts: tuple[EndedPart, ...] = ()
 
     @property
     def state(self) -> str:
@@ -246,6 +265,8 @@ def _finish(
     ):
         return False
     run_journal.fold(tx, run.run_id, run.events, run.first_event)
+    for part in run.parts:
+        _end_part(tx, part, finished_at)
     if not run.parent_run_id:
         workflows.store_workflow(tx, workflow)
     outcomes.record_outcomes(tx, run.run_id, run.outcomes, finished_at)
@@ -262,6 +283,18 @@ def _finish(
             created_at=finished_at,
         )
     return True
+
+
+def _end_part(tx: Tx, part: EndedPart, finished_at: float) -> None:
+    if runs.finish_run(
+        tx,
+        part.run_id,
+        state=runs.CANCELED,
+        finished_at=finished_at,
+        task_type=part.task_type,
+        result=part.result,
+    ):
+        run_journal.fold(tx, part.run_id, [part.event])
 
 
 def _accept_late(tx: Tx, run: FinishedRun, finished_at: float) -> None:

@@ -23,6 +23,7 @@ from infrastructure.memory.memori import (
     outcomes,
     patterns,
     plan_cases,
+    retention,
     run_journal,
     run_leases,
     run_sources,
@@ -134,23 +135,56 @@ class WorkflowMemory:
         )
         return int(last)
 
-    async def append_next(self, run_id: str, line: str, events: int, dead: str = "") -> bool:
+    async def append_next(
+        self,
+        run_id: str,
+        line: str,
+        events: int,
+        *,
+        whole: str,
+        dead: str = "",
+        fence: int | None = None,
+        ready: bool = False,
+    ) -> bool:
         """Add an event to the journal of a run that nobody works on; False if it cannot be.
 
         Args:
             run_id: the run.
             line: the event as JSON text.
             events: how many there were when it was decided on; False if there are more by now.
+            whole: the run that it is a part of, through all levels, or itself.
             dead: an owner that is known to have died, whatever its lease says.
+            fence: of the lease under which the caller works on the whole, while the part rests.
+            ready: whether the whole waits for nothing any more: it is left "running" then.
+
+        Raises:
+            LeaseLost: another process works on the whole.
         """
         memori = await self.ready()
         now = memori.clock.now()
         (added,) = await memori.commit(
-            lambda tx: run_leases.append_unheld(tx, run_id, line, events, now=now, dead=dead)
+            lambda tx: run_leases.append_unheld(
+                tx,
+                run_id,
+                line,
+                events,
+                whole=whole,
+                now=now,
+                dead=dead,
+                fence=fence,
+                ready=ready,
+            )
         )
         return bool(added)
 
-    async def claim(self, run_id: str, owner: str, lease_s: float, dead: str = "") -> Holder | None:
+    async def claim(
+        self,
+        run_id: str,
+        owner: str,
+        lease_s: float,
+        dead: str = "",
+        above: tuple[str, int] | None = None,
+    ) -> Holder | None:
         """Take a run that nobody works on; None if somebody does, or it is unknown or over.
 
         Args:
@@ -158,11 +192,18 @@ class WorkflowMemory:
             owner: who takes it.
             lease_s: seconds for which it is taken.
             dead: an owner that is known to have died, whatever its lease says.
+            above: the run that it is a part of and the fence under which that one is held; the
+                part is taken from whoever holds it.
+
+        Raises:
+            LeaseLost: another process works on the run above.
         """
         memori = await self.ready()
         now = memori.clock.now()
         (held,) = await memori.commit(
-            lambda tx: run_leases.claim(tx, run_id, owner, now=now, until=now + lease_s, dead=dead)
+            lambda tx: run_leases.claim(
+                tx, run_id, owner, now=now, until=now + lease_s, dead=dead, above=above
+            )
         )
         return cast("Holder | None", held)
 
@@ -177,14 +218,28 @@ class WorkflowMemory:
         (reason,) = await memori.commit(lambda tx: run_leases.renew(tx, run_id, fence, until))
         return cast("str | None", reason)
 
-    async def release(self, run_id: str, fence: int, state: str) -> None:
+    async def release(
+        self, run_id: str, fence: int, state: str, *, anyway: bool = False
+    ) -> str | None:
         """Let go of a run that is not over, in the state "running" or "waiting".
+
+        Args:
+            run_id: the run.
+            fence: of the lease.
+            state: in which it is left.
+            anyway: also when somebody asked for its end.
+
+        Returns:
+            Why somebody asked for its end: it is held as before then. Or None.
 
         Raises:
             LeaseLost: another process works on the run.
         """
         memori = await self.ready()
-        await memori.commit(lambda tx: run_leases.release(tx, run_id, fence, state))
+        (reason,) = await memori.commit(
+            lambda tx: run_leases.release(tx, run_id, fence, state, anyway=anyway)
+        )
+        return cast("str | None", reason)
 
     async def request_cancel(self, run_id: str, reason: str) -> Holder | None:
         """Ask whoever works on a run to end it; returns who that is, None for an unknown run."""
@@ -340,6 +395,11 @@ class WorkflowMemory:
         """A run's journal in order, live or folded; `after` leaves out the first so many."""
         memori = await self.ready()
         return await memori.read(lambda tx: run_journal.journal(tx, run_id, after))
+
+    async def is_pruned(self, run_id: str) -> bool:
+        """Whether a run is known, and its journal is no longer kept."""
+        memori = await self.ready()
+        return await memori.read(lambda tx: retention.is_pruned(tx, run_id))
 
     async def parts(self, run_id: str) -> list[str]:
         """Ids of the runs that are parts of a run, directly or not."""

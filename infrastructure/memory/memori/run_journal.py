@@ -51,6 +51,7 @@ def append_lines(
     Raises:
         InputError: no such run, or it is over.
         LeaseLost: another process works on the run.
+        StoreError: other events have these numbers.
     """
     require_open(tx, run_id, fence)
     first = last_number(tx, run_id) + 1 if first_seq is None else first_seq
@@ -59,12 +60,24 @@ def append_lines(
             (tx.tenant, run_id, first + number, lines[number])
             for number in range(start, min(start + _TOGETHER, len(lines)))
         ]
-        tx.execute(
+        added = tx.execute(
             f"INSERT INTO run_events (tenant, run_id, seq, body) VALUES {marks(len(rows), 4)}"  # noqa: S608 (marks only)
             " ON CONFLICT DO NOTHING",
             [value for row in rows for value in row],
         )
+        if added.rowcount != len(rows):
+            _require_same(tx, run_id, first + start, [body for *_, body in rows])
     return first + len(lines) - 1
+
+
+def _require_same(tx: Tx, run_id: str, first: int, lines: Sequence[str]) -> None:
+    """Refuse to lose an event whose number another one has; the same event may come twice."""
+    known = _live_lines(tx, run_id, first - 1)[: len(lines)]
+    if known != list(lines):
+        raise StoreError(
+            f"the journal of run {run_id!r} has other events under the numbers from {first} on; "
+            "nothing was written"
+        )
 
 
 def require_open(tx: Tx, run_id: str, fence: int | None = None) -> None:

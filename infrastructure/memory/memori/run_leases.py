@@ -50,7 +50,14 @@ def holder(tx: Tx, run_id: str) -> Holder | None:
 
 
 def claim(
-    tx: Tx, run_id: str, owner: str, *, now: float, until: float, dead: str = ""
+    tx: Tx,
+    run_id: str,
+    owner: str,
+    *,
+    now: float,
+    until: float,
+    dead: str = "",
+    above: tuple[str, int] | None = None,
 ) -> Holder | None:
     """Take an open run that nobody works on; None if somebody does, or it is unknown or over.
 
@@ -58,11 +65,18 @@ def claim(
         owner: who takes it.
         now, until: seconds since the epoch.
         dead: an owner that is known to have died, whatever its lease says.
+        above: the run that it is a part of, and the fence under which that one is held: who holds
+            the whole takes its parts from whoever held it before.
+
+    Raises:
+        LeaseLost: the run above was taken by another.
     """
+    if above is not None:
+        require_held(holder(tx, above[0]), *above)
     found = holder(tx, run_id)
     if found is None or found.state not in OPEN_STATES:
         return None
-    if found.works(now) and found.owner != dead:
+    if above is None and found.works(now) and found.owner != dead:
         return None
     tx.execute(
         "UPDATE runs SET owner = ?, fence = ?, lease_until = ?, state = ?"
@@ -86,20 +100,27 @@ def renew(tx: Tx, run_id: str, fence: int, until: float) -> str | None:
     return found.cancel_reason
 
 
-def release(tx: Tx, run_id: str, fence: int, state: str) -> None:
+def release(tx: Tx, run_id: str, fence: int, state: str, *, anyway: bool = False) -> str | None:
     """Let go of a run that is not over: it is free for whoever goes on with it.
 
     Args:
         state: in which it is left, one of `runs.OPEN_STATES`.
+        anyway: also when somebody asked for its end.
+
+    Returns:
+        Why somebody asked for its end: it is held as before then, and is to be ended. Or None.
 
     Raises:
         LeaseLost: it was taken by another.
     """
-    require_held(holder(tx, run_id), run_id, fence)
+    found = require_held(holder(tx, run_id), run_id, fence)
+    if found.cancel_reason is not None and not anyway:
+        return found.cancel_reason
     tx.execute(
         "UPDATE runs SET owner = '', lease_until = 0, state = ? WHERE tenant = ? AND run_id = ?",
         (state, tx.tenant, run_id),
     )
+    return None
 
 
 def request_cancel(tx: Tx, run_id: str, reason: str) -> Holder | None:
@@ -113,21 +134,55 @@ def request_cancel(tx: Tx, run_id: str, reason: str) -> Holder | None:
 
 
 def append_unheld(
-    tx: Tx, run_id: str, line: str, events: int, *, now: float, dead: str = ""
+    tx: Tx,
+    run_id: str,
+    line: str,
+    events: int,
+    *,
+    whole: str,
+    now: float,
+    dead: str = "",
+    fence: int | None = None,
+    ready: bool = False,
 ) -> bool:
     """Add an event to the journal of an open run that nobody works on; False if it cannot be.
+
+    Whoever held it before is shut out, so that none of its lines can take this one's place.
 
     Args:
         line: the event as JSON text.
         events: how many there were when it was decided on; by now there may be more.
+        whole: the run that it is a part of, through all levels, or itself: nobody works on that
+            one either, and so nobody on any part.
         now: seconds since the epoch.
         dead: an owner that is known to have died, whatever its lease says.
+        fence: of the lease under which the caller works on the whole, while the part rests.
+        ready: whether the whole waits for nothing any more, so that it can be gone on with.
+
+    Raises:
+        LeaseLost: the whole was taken by another.
     """
-    found = holder(tx, run_id)
-    if found is None or found.state not in OPEN_STATES:
+    above, found = holder(tx, whole), holder(tx, run_id)
+    if fence is not None:
+        require_held(above, whole, fence)
+    elif above is None or (above.works(now) and above.owner != dead):
         return False
-    if (found.works(now) and found.owner != dead) or last_number(tx, run_id) != events:
+    for one in (above, found):
+        if one is None or one.state not in OPEN_STATES:
+            return False
+    if last_number(tx, run_id) != events:
         return False
+    for name in (run_id,) if fence is not None else dict.fromkeys((run_id, whole)):
+        tx.execute(
+            "UPDATE runs SET owner = '', lease_until = 0, fence = fence + 1"
+            " WHERE tenant = ? AND run_id = ?",
+            (tx.tenant, name),
+        )
+    if ready and fence is None:
+        tx.execute(
+            "UPDATE runs SET state = ? WHERE tenant = ? AND run_id = ?",
+            (RUNNING, tx.tenant, whole),
+        )
     append_lines(tx, run_id, [line], events + 1)
     return True
 
