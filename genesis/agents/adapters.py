@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import tempfile
+import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +39,8 @@ from infrastructure.a2a.types import (
 )
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.redaction import hide_secrets
-from infrastructure.resilience.retry import is_retryable
+from infrastructure.resilience.retry import asked_pause_s, is_retryable
+from infrastructure.resilience.stoppable import stoppable
 from infrastructure.text import DATA_RULE, cut, fence, strip_control
 
 log = logging.getLogger("genesis.agents")
@@ -48,6 +50,8 @@ AnyAgentFunction: TypeAlias = Callable[[Assignment], Awaitable[Answered] | Answe
 
 _MAX_REQUEST_CHARS = 4_000
 _MAX_CHARS = 20_000
+STOP_GRACE_S = 3.0
+"""Seconds that a function has to clean up once it is cancelled; then it is dropped."""
 
 
 class SupportsInvoke(Protocol):
@@ -131,12 +135,22 @@ class FunctionAgent:
         if task_id in self._running:
             raise AgentError(f"task {task_id!r} is already being worked on")
         # A task of its own, so that `cancel` stops the work and not whoever waits for it.
-        work = asyncio.create_task(self._call(assignment), name=f"{self._card.name}: {task_id}")
+        work = asyncio.create_task(self._bounded(assignment), name=f"{self._card.name}: {task_id}")
         self._running[task_id] = work
         try:
             return await work
         finally:
             del self._running[task_id]
+
+    async def _bounded(self, assignment: Assignment) -> TaskOutput:
+        """The call, which ends soon after it is cancelled, and never the process."""
+        call = self._call(assignment)
+        try:
+            if assignment.run_below is not None:  # a run stores its end, and must be let
+                return await call
+            return await stoppable(call, STOP_GRACE_S)
+        except SystemExit as error:
+            raise AgentError(f"the agent called sys.exit({error.code!r})") from error
 
     async def _call(self, assignment: Assignment) -> TaskOutput:
         if self._is_async:
@@ -249,6 +263,9 @@ def _failed(task_id: str, context_id: str, error: Exception) -> StatusUpdate:
     text = str(error) if known and str(error) else f"{type(error).__name__}: {error}"
     text = hide_secrets(text)
     ours: dict[str, JsonValue] = {"error": type(error).__name__, "retryable": is_retryable(error)}
+    pause = asked_pause_s(error, time.time())
+    if pause:
+        ours["retry_after_s"] = pause
     used = getattr(error, "usage", None)
     if isinstance(error, ModelNotConfigured):
         used = Usage()

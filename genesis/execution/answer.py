@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from genesis.agents.wire import local_path, require_plain, safe_name, usage_of
-from genesis.errors import AgentError
+from genesis.errors import AgentError, AgentMisbehaved
 from genesis.tasks.task import Task, TaskOutput, Usage
 from infrastructure.a2a.types import (
     EXTENSION,
@@ -19,10 +19,13 @@ from infrastructure.a2a.types import (
     TaskState,
 )
 from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.redaction import hide_secrets
 from infrastructure.text import cut, strip_control
 
 _MAX_CAUSE = 2_000
 MAX_CHUNKS = 20_000
+MAX_EVENTS = 100_000
+MAX_PROGRESS = 1_000
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -33,12 +36,20 @@ class AnswerFailed(AgentError):
         message: its reason.
         retryable: it says that another try may succeed (a rate limit).
         usage: what it consumed, if it says so.
+        retry_after_s: seconds that it asks to be left alone before that; None if it does not.
     """
 
-    def __init__(self, message: str, retryable: bool = False, usage: Usage | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retryable: bool = False,
+        usage: Usage | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.usage = usage
+        self.retry_after_s = retry_after_s
 
 
 class AnswerNeeded(AgentError):
@@ -71,6 +82,7 @@ class Answer:
         self._agent = agent
         self._progress = progress
         self._chunks: dict[str, list[tuple[Part, ...]]] = {}
+        self._events = self._told = 0
         self._count = 0
         self._bytes = 0
         self._last_words = ""
@@ -87,6 +99,9 @@ class Answer:
             AnswerNeeded: it asks for something.
             AgentError: the answer is larger than any may be, or breaks the protocol.
         """
+        self._events += 1
+        if self._events > MAX_EVENTS:
+            raise AgentMisbehaved(f"agent {self._agent!r} sent more than {MAX_EVENTS} events")
         match event:
             case Message():
                 self._add("message", event.parts, append=False)
@@ -98,6 +113,15 @@ class Answer:
                 self._usage = usage_of(event.artifact.metadata) or self._usage
             case StatusUpdate():
                 self._take_status(event)
+            case _:  # pyright: ignore[reportUnnecessaryComparison] - strangers may send anything
+                raise AgentMisbehaved(
+                    f"agent {self._agent!r} sent a {type(event).__name__}, which is no event of A2A"
+                )
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it says so far that it consumed; None while it says nothing."""
+        return self._usage
 
     def output(self, task: Task, artifacts_dir: Path, *, local: bool) -> TaskOutput:
         """What was handed in; received files are written into the folder of the attempt.
@@ -131,19 +155,27 @@ class Answer:
             self._last_words = words
             self.done = True
         elif event.state in (TaskState.SUBMITTED, TaskState.WORKING):
-            if words:
+            self._told += 1
+            if words and self._told <= MAX_PROGRESS:  # the rest is chatter
                 self._progress(words)
         elif event.state is TaskState.INPUT_REQUIRED:
             self.done = True  # it is to wait, not to be stopped
-            question = plain(words, _MAX_CAUSE) or "the agent asks for input and does not say what"
+            question = (
+                plain(hide_secrets(words), _MAX_CAUSE)
+                or "the agent asks for input and does not say what"
+            )
             raise AnswerNeeded(question, event.task_id, event.context_id)
         else:
             self.done = event.state.terminal
             self.open_task = "" if self.done else event.task_id
             ours = event.metadata.get(EXTENSION)
-            retryable = isinstance(ours, Mapping) and ours.get("retryable") is True
+            said = ours if isinstance(ours, Mapping) else {}
+            pause = said.get("retry_after_s")
             raise AnswerFailed(
-                _cause(event.state, plain(words, _MAX_CAUSE)), retryable, usage_of(event.metadata)
+                _cause(event.state, plain(hide_secrets(words), _MAX_CAUSE)),
+                said.get("retryable") is True,
+                usage_of(event.metadata),
+                pause if isinstance(pause, int | float) else None,
             )
 
     def _add(self, artifact_id: str, parts: tuple[Part, ...], append: bool) -> None:

@@ -22,6 +22,7 @@ VERBS: tuple[Verb, ...] = ("approve", "reject", "edit")
 
 _HOW = "use 'plan', 'cost:USD' or 'task:TYPE'"
 MAX_COMMENT = 2_000
+MAX_ANSWER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,20 @@ class Approvals:
             limit = _usd(known.decision.edit, "the new limit")
         return known
 
+    def may_pay(self, spent_usd: float, next_usd: float) -> bool:
+        """Whether a call may be paid without asking anybody now."""
+        if self._above is not None:
+            return self._above.may_pay(spent_usd, next_usd)
+        limit = self.policy.cost_usd
+        while limit is not None and next_usd and spent_usd + next_usd > limit:
+            known = self._known.get(f"cost:{limit:g}")
+            if known is None or not known.granted or known.decision is None:
+                return False
+            if known.decision.verb == "approve":
+                return True
+            limit = _usd(known.decision.edit, "the new limit")
+        return True
+
     def rejected(self, task_id: str) -> str:
         """Why a person does not want a task done; empty where nobody said so."""
         for approval in self._known.values():
@@ -260,3 +275,8 @@ def check_edit(approval: Approval, decision: Decision) -> None:
             if not isinstance(edit, str) or not edit.strip():
                 what = "description" if approval.kind == "task" else "answer"
                 raise InputError(f"the edit is the new {what}, a text that is not empty")
+            if len(edit) > MAX_ANSWER:
+                raise InputError(
+                    f"the edit has {len(edit)} characters; {MAX_ANSWER} at most: put long texts "
+                    "into a file of the workspace and name it"
+                )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from genesis.agents.adapters import STOP_GRACE_S
 from genesis.agents.registry import AgentRegistry
 from genesis.agents.wire import local_message, remote_message
 from genesis.errors import AgentError, AgentUnavailable, BudgetExceeded, TaskTimeout
@@ -23,14 +25,35 @@ from infrastructure.a2a.types import AgentEvent, Message, Part
 from infrastructure.clock import Clock
 from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.breaker import Breakers, Permit
-from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
+from infrastructure.resilience.retry import RetryPolicy, asked_pause_s, is_retryable, retry
+from infrastructure.resilience.stoppable import stoppable
 
 __all__ = ["Deliveries", "Order"]
 
+log = logging.getLogger("genesis.execution")
+
 _MAX_PROGRESS = 500
+_BREATH = 64
 _MAX_REASON = 2_000
 # What a request one level down may take to end itself after its deadline.
 _GRACE_BELOW_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatistics:
+    """What was put to agents since the process began, over all runs.
+
+    Attributes:
+        calls: attempts that reached an agent.
+        retries: tries beyond the first of each.
+        dropped: calls that did not stop when they were told to.
+        spent_usd: what they cost, US dollars.
+    """
+
+    calls: int
+    retries: int
+    dropped: int
+    spent_usd: float
 
 
 class Deliveries:
@@ -64,15 +87,37 @@ class Deliveries:
         self._retry_policy = retry_policy or RetryPolicy()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._sleep = sleep
+        self._calls = self._tries = self._dropped = 0
+        self._spent_usd = 0.0
+
+    @property
+    def statistics(self) -> DeliveryStatistics:
+        """Counts since the process began, over all runs."""
+        tries, calls = self._tries, self._calls
+        return DeliveryStatistics(calls, tries - calls, self._dropped, self._spent_usd)
+
+    def ready(self, order: Order) -> bool:
+        """Whether the agent could be asked at once: healthy, free, paid, and nobody to ask first."""
+        name, usd = order.rung.agent, order.reserved_usd
+        if not self._registry.health(name).available:
+            return False
+        spent = order.scope.budget.outermost.statistics
+        left_usd = order.scope.budget.statistics.left_usd
+        return (
+            self._slots.free(self._registry.get(name).card)
+            and (left_usd is None or usd <= left_usd)
+            and order.scope.approvals.may_pay(spent.spent_usd + spent.reserved_usd, usd)
+        )
 
     async def abandon(self, question: Approval) -> None:
         """Tell an agent that its question will not be answered, so that its task can end."""
         detail = question.detail
         try:
             agent = self._registry.get(str(detail.get("agent")))
-        except AgentUnavailable:
-            return  # it is registered no more
-        await agent.cancel(str(detail.get("task_id")))
+            async with asyncio.timeout(STOP_GRACE_S):
+                await agent.cancel(str(detail.get("task_id")))
+        except Exception as error:  # noqa: BLE001 - it is a courtesy: the agent may be gone
+            log.warning("an agent could not be told to stop: %s", hide_secrets(repr(error)))
 
     async def deliver(self, order: Order, timeout_s: float) -> Delivered:
         """Ask the agent, within the time and the run's budget.
@@ -127,34 +172,38 @@ class Deliveries:
             permit.abandoned()
             raise
         # Where an agent does not say what it consumed, the expectation counts as spent.
-        used_usd = order.reserved_usd
+        used_usd = None
+        order.bill.asked()
         try:
             delivered = await self._timed(agent, order, timeout_s, permit)
+            used_usd = delivered.usage.cost_usd if order.sub is None else 0.0
             if order.sub is not None:  # what was spent below is spent here already
                 below = Usage(cost_usd=order.sub.budget.statistics.spent_usd)
                 paused = order.sub.pause.reason
                 if paused:
                     return Delivered(None, below, AttemptOutcome.CANCELED, paused, waits=True)
                 return replace(delivered, usage=below)
-            used_usd = delivered.usage.cost_usd
             return delivered
         finally:
             permit.abandoned()
+            if used_usd is None:  # it was cut off
+                used_usd = order.bill.used(order.reserved_usd).cost_usd
             budget.settle(reservation, used_usd)
+            self._spent_usd += used_usd
 
     async def _timed(
         self, agent: Agent, order: Order, timeout_s: float, permit: Permit
     ) -> Delivered:
         expected = Usage(cost_usd=order.reserved_usd)
-        failed_tries: list[Usage] = []
+        failed_tries = order.bill.tries
         limit_s = timeout_s if order.sub else max(0.0, min(timeout_s, self._seconds_left(order)))
         try:
-            output = await self._asked(agent, order, limit_s, failed_tries)
+            output = await self._asked(agent, order, limit_s, permit)
         except TaskTimeout as error:
             # An agent cut short by the run's deadline was not too slow.
             if limit_s == timeout_s:
                 permit.failed()
-            used = sum(failed_tries, expected)
+            used = order.bill.used(order.reserved_usd)
             return Delivered(None, used, AttemptOutcome.TIMEOUT, str(error))
         except AgentUnavailable as error:
             permit.failed()
@@ -174,7 +223,8 @@ class Deliveries:
             return Delivered(None, used, AttemptOutcome.UNAVAILABLE, str(error))
         except AgentError as error:
             permit.succeeded()
-            return Delivered(None, expected, AttemptOutcome.FAILED, str(error))
+            used = sum(failed_tries, expected)
+            return Delivered(None, used, AttemptOutcome.FAILED, str(error))
         permit.succeeded()
         last = output.usage
         if not last.cost_usd:  # tokens alone are no price
@@ -183,16 +233,32 @@ class Deliveries:
         return Delivered(output, output.usage)
 
     async def _asked(
-        self, agent: Agent, order: Order, timeout_s: float, failed_tries: list[Usage]
+        self, agent: Agent, order: Order, timeout_s: float, permit: Permit
     ) -> TaskOutput:
-        """The agent's output; what failed tries say they consumed is added to `failed_tries`."""
+        """The agent's output; what its tries consume is noted on the order's bill."""
+        bill = order.bill
+        self._calls += 1
+
+        def refused_to_stop() -> None:
+            permit.failed()
+            self._dropped += 1
+            log.warning("agent %s did not stop when it was told to: dropped", agent.card.name)
 
         async def try_once() -> TaskOutput:
+            self._tries += 1
+            bill.asking, bill.said = True, None
+            work = self._once(agent, order)
             try:
-                return await self._once(agent, order)
+                if order.sub is not None:  # a run stores its end, and must be let
+                    return await work
+                return await stoppable(work, STOP_GRACE_S, refused_to_stop)
             except AnswerFailed as error:
+                bill.asking = False
                 if error.usage is not None:
-                    failed_tries.append(error.usage)
+                    bill.tries.append(error.usage)
+                raise
+            except AgentError:
+                bill.asking = False
                 raise
 
         deadline = self._clock.monotonic() + timeout_s
@@ -226,11 +292,15 @@ class Deliveries:
             raise
         except asyncio.CancelledError:
             if _is_being_cancelled():
+                order.bill.said = answer.usage
                 raise
             raise AnswerFailed("the agent cancelled its own work") from None
-        except Exception as error:  # a defect of an agent fails its attempt, not the run
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a defect of an agent fails its attempt, not the run
             text = plain(hide_secrets(f"{type(error).__name__}: {error}"), _MAX_REASON)
-            raise AnswerFailed(text, retryable=is_retryable(error)) from error
+            pause = asked_pause_s(error, self._clock.now()) or None
+            raise AnswerFailed(text, is_retryable(error), answer.usage, pause) from error
 
     async def _message(self, order: Order, local: bool) -> Message:
         scope = order.scope
@@ -281,9 +351,15 @@ def _answered(message: Message, answer: Approval) -> Message:
 
 async def _follow(agent: Agent, message: Message, answer: Answer) -> None:
     events = agent.send(message)
+    heard = 0
     try:
         async for event in events:
             answer.take(event)
+            if answer.done and not agent.card.url:
+                break  # an agent elsewhere ends its stream, which keeps the connection
+            heard += 1
+            if not heard % _BREATH:
+                await asyncio.sleep(0)  # an agent that never waits must not keep others waiting
     finally:
         if not answer.done:
             await _stop(agent, events, answer)

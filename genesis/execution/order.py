@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,32 @@ class _LazyAssignment(Assignment):
         object.__setattr__(self, "_folder", folder)
 
 
+def _unheard() -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(slots=True)
+class Bill:
+    """What an attempt has consumed so far, whoever ends it.
+
+    Attributes:
+        tries: what its tries that failed say that they consumed.
+        asking: whether a try is under way, or was when the attempt was cut off.
+        said: what that try says that it consumed; None while it says nothing.
+        asked: called when the agent is free, the money is set aside, and it is asked.
+    """
+
+    tries: list[Usage] = field(default_factory=list[Usage])
+    asking: bool = False
+    said: Usage | None = None
+    asked: Callable[[], None] = _unheard
+
+    def used(self, expected_usd: float) -> Usage:
+        """What counts as consumed of an attempt that was cut off."""
+        last = (self.said or Usage(cost_usd=expected_usd)) if self.asking else Usage()
+        return sum(self.tries, last)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be delivered: a task, to whom, and with what; `sub` if it is composite.
@@ -53,11 +80,12 @@ class Order:
     folder: Path
     sub: SubRequest | None = None
     answer: Approval | None = None
+    bill: Bill = field(default_factory=Bill)
 
     @property
     def reserved_usd(self) -> float:
         """Money to set aside; of a request one level down each call sets aside its own."""
-        return self.rung.cost_usd if self.sub is None else 0.0
+        return 0.0 if self.task.composite else self.rung.cost_usd
 
     @property
     def assignment(self) -> Assignment:

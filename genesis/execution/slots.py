@@ -160,6 +160,11 @@ class AgentSlots:
             slots.active -= 1
             slots.semaphore.release()
 
+    def free(self, card: AgentCard) -> bool:
+        """Whether a call would not have to wait."""
+        slots = self._by_agent.get(card.name)
+        return slots is None or not slots.serve(card) or not slots.semaphore.locked()
+
     @property
     def statistics(self) -> Mapping[str, AgentLoad]:
         """By agent, those that were called at least once."""

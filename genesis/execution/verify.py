@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from genesis.execution.answer import plain
 from genesis.tasks.checks import Check, Submission
 from genesis.tasks.task import Acceptance, Verdict
+from infrastructure.redaction import hide_secrets
+
+_MAX_SAID = 2_000
 
 
 async def verify(
@@ -55,8 +59,11 @@ async def _run(check: Check, name: str, submission: Submission, timeout_s: float
         if current is not None and current.cancelling():
             raise
         return Verdict(False, name, "the check itself failed: it cancelled its own work")
-    except Exception as error:  # noqa: BLE001 - whatever breaks a check, it has proved nothing
-        return Verdict(False, name, f"the check itself failed: {type(error).__name__}: {error}")
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever breaks a check, it has proved nothing
+        said = plain(hide_secrets(f"{type(error).__name__}: {error}"), _MAX_SAID)
+        return Verdict(False, name, f"the check itself failed: {said}")
     if not isinstance(verdict, Verdict):
         return Verdict(False, name, f"the check answered {type(verdict).__name__}, not a Verdict")
     return verdict

@@ -7,8 +7,9 @@ import errno
 import math
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from infrastructure.clock import Clock
@@ -16,6 +17,8 @@ from infrastructure.errors import AgentUnavailable, ConfigError, TaskTimeout
 
 T = TypeVar("T")
 
+_MAX_CAUSES = 10
+_MAX_HEADER = 100
 _NETWORK_ERRNOS = frozenset(
     {
         errno.EHOSTDOWN,
@@ -96,6 +99,41 @@ def is_retryable(error: BaseException) -> bool:
     )
 
 
+def asked_pause_s(error: BaseException, now: float) -> float:
+    """Seconds that whoever was called asks to be left alone; 0 where it asks nothing.
+
+    An error's own `retry_after_s` says so, or the `Retry-After` header (RFC 9110, 10.2.3) of the
+    `response` that it, or one of its causes, carries.
+
+    Args:
+        error: what the call raised.
+        now: seconds since the epoch, for a date in the header.
+    """
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if cause is None:
+            break
+        own = getattr(cause, "retry_after_s", None)
+        if isinstance(own, int | float) and math.isfinite(own):
+            return max(0.0, own)
+        headers: object = getattr(getattr(cause, "response", None), "headers", None)
+        said: object = headers.get("retry-after") if isinstance(headers, Mapping) else None
+        if isinstance(said, str):
+            return _header_s(said, now)
+        cause = cause.__cause__
+    return 0.0
+
+
+def _header_s(said: str, now: float) -> float:
+    said = said.strip()[:_MAX_HEADER]
+    if said.isdecimal() and said.isascii():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0  # it says nothing that can be understood
+
+
 async def retry(
     call: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
@@ -106,6 +144,8 @@ async def retry(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
     """Call until it succeeds, fails for good, or has used up its tries.
+
+    A pause that an error asks for (`Retry-After`) is kept, with the policy's jitter on top.
 
     Args:
         call: makes one try.
@@ -124,7 +164,7 @@ async def retry(
         except Exception as error:
             if not is_retryable(error):
                 raise
-            pause = policy.delay_s(failed_tries, rng)
+            pause = policy.delay_s(failed_tries, rng) + asked_pause_s(error, clock.now())
             if deadline is not None and clock.monotonic() + pause >= deadline:
                 raise
         await sleep(pause)
