@@ -3,56 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
+from cli_process import Cli
 
 QUESTION = "How many rows are in data.csv, and which city has the highest mean price?"
-
-
-class Cli:
-    """Runs the command in a workspace with a data folder of its own."""
-
-    def __init__(self, workspace: Path, data: Path) -> None:
-        self.workspace = workspace
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("GENESIS", "MEMORI"))},
-            "GENESIS_DATA_DIR": str(data),
-            "MEMORI_DB_PATH": str(data / "memory.db"),
-        }
-
-    def __call__(
-        self, *arguments: str, stdin: bytes | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "genesis.cli.app", *arguments],
-            cwd=self.workspace,
-            env={**self.environment, **environment},
-            input=stdin,
-            capture_output=True,
-            timeout=90,
-            check=False,
-        )
-        return subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-        )
-
-    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        done = self(*arguments, "--json")
-        assert done.returncode == code, done.stderr
-        return cast("dict[str, Any]", json.loads(done.stdout))
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    workspace = tmp_path / "workspace"
-    workspace.mkdir()
-    (workspace / "data.csv").write_text("city;price\nOslo;1,5\nRome;2,5\nRome;3,5\n")
-    return Cli(workspace, tmp_path / "data")
 
 
 def test_a_run_can_be_followed_from_answer_to_feedback(cli: Cli) -> None:
