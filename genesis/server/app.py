@@ -134,7 +134,11 @@ def _hub(parts: Parts) -> Hub:
         lambda result: metrics.run_ended(result),
     )
     metrics = ServerMetrics(
-        parts.orchestrator, parts.memori, lambda: worker.working, lambda: streams.total
+        parts.orchestrator,
+        parts.memori,
+        lambda: worker.working,
+        lambda: worker.waiting,
+        lambda: streams.total,
     )
     return Hub(parts.orchestrator, parts.callers, parts.limits, worker, streams, metrics)
 

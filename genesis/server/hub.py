@@ -42,7 +42,7 @@ class Hub:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
 
-    def require_open(self) -> None:
+    def require_open(self, tenant: str) -> None:
         """Refuse new runs when the server is about to end.
 
         Raises:
@@ -51,7 +51,7 @@ class Hub:
         """
         if self.draining or not self.worker.accepting:
             raise ShuttingDown("the server is shutting down; ask again in a moment")
-        if self.worker.full:
+        if self.worker.full(tenant):
             raise Overloaded("too many runs wait for their turn; nothing was stored, ask later")
 
     async def drain(self, grace_s: float) -> None:

@@ -24,6 +24,7 @@ class ServerMetrics:
         orchestrator: its agents are reported.
         memori: the store whose commits are reported; None for a store of another kind.
         active: how many runs are worked on.
+        waiting: how many of them wait for their tenant's turn.
         streams: how many event streams are open.
     """
 
@@ -32,6 +33,7 @@ class ServerMetrics:
         orchestrator: GenesisOrchestrator,
         memori: Memori | None,
         active: Callable[[], int],
+        waiting: Callable[[], int],
         streams: Callable[[], int],
     ) -> None:
         self.registry = CollectorRegistry()
@@ -39,6 +41,7 @@ class ServerMetrics:
         self._orchestrator = orchestrator
         self._memori = memori
         self._active = active
+        self._waiting = waiting
         self._streams = streams
         Readings(self._readings, self.registry)
 
@@ -71,7 +74,8 @@ class ServerMetrics:
         turns = self._orchestrator.statistics
         yield Reading("genesis_runs_accepted", "Runs under way or queued.", {"": self._active()})
         yield Reading("genesis_runs_active", "Runs that have their turn.", {"": turns.active})
-        yield Reading("genesis_runs_waiting", "Runs that wait for their turn.", {"": turns.waiting})
+        waiting = turns.waiting + self._waiting()
+        yield Reading("genesis_runs_waiting", "Runs that wait for their turn.", {"": waiting})
         yield Reading("genesis_event_streams", "Event streams open.", {"": self._streams()})
         registry = self._orchestrator.services.registry
         yield Reading(

@@ -70,7 +70,7 @@ async def accept(
     prefer: Prefer = None,
 ) -> RunView:
     """Accept a run. It is stored before this answers, and is worked on whatever happens."""
-    visit.hub.require_open()
+    visit.hub.require_open(visit.caller.tenant)
     with _patience(visit, prefer) as seconds:
         run_id = await visit.orchestrator.accept(
             asked.request,
@@ -154,7 +154,7 @@ async def resume(
     prefer: Prefer = None,
 ) -> RunView:
     """Go on with an interrupted or approved run; a finished one is given as it ended."""
-    visit.hub.require_open()
+    visit.hub.require_open(visit.caller.tenant)
     limits = NewLimits(asked.budget_usd, asked.timeout_s) if asked else None
     with _patience(visit, prefer) as seconds:
         told = await visit.orchestrator.run(run_id)

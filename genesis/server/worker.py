@@ -12,6 +12,7 @@ from typing import Final
 from genesis.errors import GenesisError, Overloaded, RunBusy
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.result import OrchestrationResult
+from genesis.server.turns import FairTurns
 from infrastructure.text import counted
 
 log = logging.getLogger("genesis.server")
@@ -60,6 +61,7 @@ class RunWorker:
         self._sweep_s = sweep_s
         self._by_tenant: dict[str, GenesisOrchestrator] = {}
         self._working: dict[tuple[str, str], asyncio.Task[OrchestrationResult | None]] = {}
+        self._turns = FairTurns(orchestrator.settings.max_concurrent_runs)
         self._group: asyncio.TaskGroup | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -74,6 +76,11 @@ class RunWorker:
         """Runs that it works on or that wait for their turn."""
         return len(self._working)
 
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for their turn."""
+        return self._turns.waiting
+
     def works(self, tenant: str, run_id: str) -> bool:
         """Whether it works on this run."""
         return (tenant, run_id) in self._working
@@ -83,11 +90,17 @@ class RunWorker:
         """Whether it takes runs at all."""
         return self._group is not None
 
-    @property
-    def full(self) -> bool:
-        """Whether as many runs wait for their turn as may."""
+    def full(self, tenant: str) -> bool:
+        """Whether as many runs wait for their turn as may, of all tenants or of this one.
+
+        Where there are several, one may have half of the places: there is room for the others.
+        """
         settings = self._root.settings
-        return self.working >= settings.max_concurrent_runs + settings.max_waiting_runs
+        most = settings.max_waiting_runs
+        if self.working >= settings.max_concurrent_runs + most:
+            return True
+        several = len(self._tenants()) > 1
+        return several and self._turns.waiting_of(tenant) >= max(1, most // 2)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -155,6 +168,7 @@ class RunWorker:
 
     def _close(self) -> None:
         self._group = None
+        self._turns.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
@@ -163,9 +177,10 @@ class RunWorker:
         self, tenant: str, run_id: str, limits: NewLimits
     ) -> OrchestrationResult | None:
         try:
-            result = await self.of(tenant).resume(
-                run_id, budget_usd=limits.budget_usd, timeout_s=limits.timeout_s
-            )
+            async with self._turns.turn(tenant):
+                result = await self.of(tenant).resume(
+                    run_id, budget_usd=limits.budget_usd, timeout_s=limits.timeout_s
+                )
         except (RunBusy, Overloaded) as error:
             log.info("run %s is left: %s", run_id, error)
         except GenesisError as error:
@@ -186,18 +201,18 @@ class RunWorker:
             await asyncio.sleep(self._sweep_s)
 
     async def _recover(self, tenant: str, *, first: bool) -> None:
-        orchestrator = self.of(tenant)
         try:
+            orchestrator = self.of(tenant)
             left = await orchestrator.recover()
             decided = await _decided(orchestrator) if first else []
-        except Exception:  # the store may be away for a while; the next look may find it
-            log.exception("cannot look for runs that a dead process left")
+        except Exception:  # one tenant's rows, or a store away for a while, must not end the others
+            log.exception("cannot look for runs of tenant %r that a dead process left", tenant)
             return
         mine = [run_id for run_id in (*left, *decided) if (tenant, run_id) not in self._working]
         if mine:
             log.info("goes on with %s that a dead process left", counted(len(mine), "run"))
         for run_id in mine:
-            if not self.full:
+            if not self.full(tenant):
                 self.start(tenant, run_id)
 
 

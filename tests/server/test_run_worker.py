@@ -21,8 +21,9 @@ TENANTS = ("team-a", "team-b")
 class Workplace:
     """An orchestrator and the workers that come and go over it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: int) -> None:
         self.folder = folder
+        self.settings = settings
         self.teller = Teller()
         self.ended: list[OrchestrationResult] = []
         self.root = self.orchestrator("workspace")
@@ -34,6 +35,7 @@ class Workplace:
             workspace=self.folder / workspace,
             data_dir=self.folder / "data",
             db_path=str(self.folder / "memory.db"),
+            **self.settings,
         )
         made = GenesisOrchestrator(settings=settings, flags=load_flags({}), agents=[])
         made.register_agent(self.teller.tell, name="teller", skills=[SKILL])
@@ -126,3 +128,30 @@ async def test_told_to_hurry_it_does_not_wait_for_the_first_grace(place: Workpla
             await asyncio.sleep(0)
             group.create_task(worker.drain(0))
     assert await place.state("team-a", run_id) == "interrupted"
+
+
+async def test_one_tenants_queue_leaves_room_and_turns_to_the_others(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, max_concurrent_runs=1, max_waiting_runs=4)
+    async with place.root:
+        worker = place.worker()
+        async with worker.open():
+
+            async def start(tenant: str, text: str) -> str:
+                run_id = await place.root.for_tenant(tenant).accept(text)
+                worker.start(tenant, run_id)
+                return run_id
+
+            await start("team-a", f"{NICE} slowly one")
+            await place.teller.began["one"].wait()
+            queued = [await start("team-a", f"{NICE} slowly {n}") for n in ("two", "three")]
+            last = await start("team-b", NICE)
+            assert (worker.full("team-a"), worker.full("team-b")) == (True, False)
+            assert worker.waiting == 3
+            place.teller.go["one"].set()
+            await place.teller.began["two"].wait()
+            place.teller.go["two"].set()
+            await worker.wait("team-b", last, 20)
+            assert await place.state("team-b", last) == "completed"
+            assert await place.state("team-a", queued[1]) == "running"
+            place.teller.go["three"].set()
+            await worker.wait("team-a", queued[1], 20)
