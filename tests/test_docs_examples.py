@@ -24,6 +24,9 @@ from genesis.cli.app import app
 from infrastructure.memory.memori import filters, indexer, items, nearest, tokens, values
 from infrastructure.memory.memori.store import MemoriStore
 
+# Typer carries a copy of Click, and names no more of it than this.
+ClickException: Any = typer.BadParameter.__mro__[2]
+
 ROOT = Path(__file__).parent.parent
 MEMORY = ROOT / "docs" / "memory.md"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -219,22 +222,56 @@ def test_tests_of_ones_own_pass_as_described(folder: Path) -> None:
 
 
 def console_lines() -> Iterator[str]:
+    """The commands of the pages, with and without a prompt, up to a pipe or redirection."""
     for page in PAGES:
         for block in blocks(page, "console"):
-            yield from (line for line in block.splitlines() if line.startswith("genesis "))
+            for line in block.splitlines():
+                if (command := line.removeprefix("$ ")).startswith("genesis "):
+                    yield command
 
 
 @pytest.mark.parametrize("line", sorted(set(console_lines())))
 def test_every_command_parses(line: str) -> None:
     _, *arguments = shlex.split(line, comments=True)
-    command = typer.main.get_command(app)
-    context = typer.Context(command)
-    while isinstance(command, TyperGroup):
-        name, found, arguments = command.resolve_command(context, arguments)
-        assert found is not None, f"there is no command {name!r}"
-        command, context = found, typer.Context(found, parent=context, info_name=name)
-    # Parses only: raises for an unknown option, a missing argument, or one too many.
-    command.make_context(context.info_name, arguments)
+    for number, word in enumerate(arguments):
+        if word in ("|", ">", "&&"):
+            arguments = arguments[:number]
+            break
+    assert arguments, "genesis by itself is no command"
+    parse(typer.main.get_command(app), "genesis", arguments)
+
+
+def parse(command: Any, name: str, arguments: list[str], above: Any = None) -> None:
+    """Parse as the command would, and run nothing.
+
+    Raises for an unknown command or option, a missing argument, or one too many.
+    """
+    context = command.make_context(name, list(arguments), parent=above)
+    if not isinstance(command, TyperGroup):
+        return
+    rest = command.make_parser(context).parse_args(list(arguments))[1]
+    if not rest:
+        assert command.invoke_without_command, f"{name} by itself is no command"
+        return
+    found_name, found, others = command.resolve_command(context, rest)
+    assert found is not None, f"there is no command {found_name!r}"
+    parse(found, str(found_name), others, context)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("genesis serv", "No such command"),
+        ("genesis serve --prot 1", "No such option"),
+        ("genesis serve tokn a", "No such command"),
+        ("genesis serve token", "Missing argument"),
+        ("genesis agents --json", "No such option"),
+    ],
+)
+def test_a_line_that_is_no_command_is_noticed(line: str, why: str) -> None:
+    with pytest.raises(ClickException) as raised:
+        test_every_command_parses(line)
+    assert why in raised.value.format_message()
 
 
 def test_every_make_target_exists() -> None:
