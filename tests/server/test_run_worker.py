@@ -145,8 +145,10 @@ async def test_one_tenants_queue_leaves_room_and_turns_to_the_others(tmp_path: P
             await place.teller.began["one"].wait()
             queued = [await start("team-a", f"{NICE} slowly {n}") for n in ("two", "three")]
             last = await start("team-b", NICE)
+            async with asyncio.timeout(20):
+                while worker.waiting < 3:  # noqa: ASYNC110 - tasks that are about to begin
+                    await asyncio.sleep(0)
             assert (worker.full("team-a"), worker.full("team-b")) == (True, False)
-            assert worker.waiting == 3
             place.teller.go["one"].set()
             await place.teller.began["two"].wait()
             place.teller.go["two"].set()
