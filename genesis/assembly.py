@@ -18,6 +18,7 @@ from genesis.context import Services
 from genesis.errors import InputError, StoreError
 from genesis.execution.attempt import TaskRunner
 from genesis.execution.delivery import Deliveries
+from genesis.execution.hedge import Hedges
 from genesis.execution.slots import AgentSlots
 from genesis.planning.learnt import LearntPlanner
 from genesis.planning.model import ModelPlanner
@@ -134,6 +135,7 @@ def assemble(
             clock,
             timeout_s=settings.task_timeout_s,
             check_timeout_s=settings.task_timeout_s,
+            hedges=None if settings.hedge_after is None else Hedges(settings.hedge_after),
         ),
         startup=Startup(registry, rules, inferrer, memory if flags.memory_enabled else None),
         active=ActiveRuns(),

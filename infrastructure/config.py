@@ -60,6 +60,8 @@ class Settings(BaseModel):
         max_plan_depth: tasks on the longest path of a plan.
         max_plan_tasks: tasks of a plan, those of all requests within its request included.
         max_request_depth: levels of requests within requests; 1 lets no task be one of its own.
+        hedge_after: where an attempt takes more than so many times its expected seconds, the next
+            agent or model is asked beside it; None for never.
         max_attempts: agents, models and efforts tried for one task.
         min_success_rate: share of verified successes from which a pattern is recalled.
         min_similarity: likeness (0 to 1) from which a past request's plan is considered.
@@ -94,6 +96,7 @@ class Settings(BaseModel):
     max_plan_depth: int = Field(default=20, ge=1, le=500)
     max_plan_tasks: int = Field(default=100, ge=1, le=500)
     max_request_depth: int = Field(default=3, ge=1, le=10)
+    hedge_after: float | None = Field(default=None, ge=1, le=1_000)
     max_attempts: int = Field(default=4, ge=1, le=20)
     min_success_rate: float = Field(default=0.7, ge=0, le=1)
     min_similarity: float = Field(default=0.5, ge=0, le=1)

@@ -169,7 +169,7 @@ class Answer:
             self.done = event.state.terminal
             self.open_task = "" if self.done else event.task_id
             ours = event.metadata.get(EXTENSION)
-            said = ours if isinstance(ours, Mapping) else {}
+            said: JsonObject = ours if isinstance(ours, Mapping) else {}
             pause = said.get("retry_after_s")
             raise AnswerFailed(
                 _cause(event.state, plain(hide_secrets(words), _MAX_CAUSE)),

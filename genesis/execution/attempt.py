@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from genesis.agents.registry import AgentRegistry
-from genesis.execution.answer import AnswerNeeded, plain
+from genesis.execution.answer import AnswerNeeded
 from genesis.execution.approvals import Approval, Approvals, why_rejected
-from genesis.execution.delivery import Deliveries, Order
+from genesis.execution.climb import (
+    Climb,
+    Paused,
+    attempt_by,
+    note_of,
+    open_rungs,
+    why_failed,
+)
+from genesis.execution.delivery import Deliveries
 from genesis.execution.events import AttemptEnded, AttemptStarted, TaskEnded, TaskStarted
+from genesis.execution.hedge import Hedges, Lane
+from genesis.execution.order import Bill, Order
 from genesis.execution.scope import RunScope
+from genesis.execution.statistics import ExecutionStatistics, RunnerStatistics
 from genesis.execution.verify import verify
 from genesis.routing.ladder import Ladder, Rung
 from genesis.tasks.checks import Submission, checks_for
@@ -22,41 +33,12 @@ from genesis.tasks.task import (
     TaskOutput,
     TaskResult,
     TaskStatus,
-    Usage,
     Verdict,
 )
 from infrastructure.clock import Clock
-from infrastructure.jsonvalue import JsonObject, JsonValue
+from infrastructure.jsonvalue import JsonValue
 
 __all__ = ["RunScope", "TaskRunner"]
-
-_MAX_NOTE = 1_000
-
-
-@dataclass(slots=True)
-class _Climb:
-    """One task on its way up the ladder."""
-
-    task: Task
-    scope: RunScope
-    inputs: JsonObject
-    notes: tuple[str, ...]
-    started: float
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
-    verdict: Verdict | None = None
-    output: TaskOutput | None = None
-    waits_for: str = ""
-
-    def result(self, status: TaskStatus, now: float, error: str = "") -> TaskResult:
-        return TaskResult(
-            self.task.id,
-            status,
-            tuple(self.attempts),
-            self.output,
-            self.verdict,
-            error,
-            round(now - self.started, 6),
-        )
 
 
 class TaskRunner:
@@ -68,6 +50,7 @@ class TaskRunner:
         clock: times and deadlines.
         timeout_s: seconds that one attempt may take where its task does not say.
         check_timeout_s: seconds that one acceptance check may take.
+        hedges: when the next rung is begun beside one that takes long; None for never.
     """
 
     def __init__(
@@ -78,12 +61,28 @@ class TaskRunner:
         *,
         timeout_s: float = 120.0,
         check_timeout_s: float = 120.0,
+        hedges: Hedges | None = None,
     ) -> None:
         self._registry = registry
         self._deliveries = deliveries
         self._clock = clock
         self._timeout_s = timeout_s
         self._check_timeout_s = check_timeout_s
+        self._hedges = hedges
+        self._outcomes = dict.fromkeys(AttemptOutcome, 0)
+        self._waited = 0
+
+    @property
+    def statistics(self) -> ExecutionStatistics:
+        """What execution did and does, over all runs."""
+        delivered = self._deliveries
+        return ExecutionStatistics(
+            RunnerStatistics(dict(self._outcomes), self._waited),
+            self._hedges.statistics if self._hedges else None,
+            delivered.statistics,
+            delivered.loads,
+            delivered.breakers,
+        )
 
     async def run(
         self,
@@ -109,40 +108,47 @@ class TaskRunner:
             asyncio.CancelledError: the run was cancelled; the agent was told to stop.
         """
         scope.emit(TaskStarted(scope.run_id, task.id, self._now()))
-        climb = _Climb(task, scope, {}, notes, self._clock.monotonic())
+        climb = Climb(task, scope, notes, self._clock.monotonic())
         try:
             result = await self._climb(climb, ladder, upstream)
         except asyncio.CancelledError:
             self._emit_end(climb, self._result(climb, TaskStatus.CANCELED, "the run was cancelled"))
             raise
-        if result.status is not TaskStatus.WAITING:
+        climb.keep(result.status)
+        if result.status is TaskStatus.WAITING:
+            self._waited += 1
+        else:
             self._emit_end(climb, result)
         return result
 
     async def _climb(
-        self, climb: _Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
+        self, climb: Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
     ) -> TaskResult:
         problem = self._prepare(climb, upstream) or self._unapproved(climb)
         if climb.waits_for:
             return self._result(climb, TaskStatus.WAITING, climb.waits_for)
         if problem:
             return self._result(climb, TaskStatus.FAILED, problem)
-        rungs = _open_rungs(climb, ladder, upstream)
-        for rung in rungs[_go_on(climb) :]:
+        rungs = open_rungs(climb, ladder, upstream)
+        first = len(climb.attempts) + 1
+        climb.take_over()
+        for number, rung in enumerate(rungs, first):
+            if number in climb.made:
+                continue
             if climb.scope.stopping():
                 return self._result(climb, TaskStatus.WAITING, "its process is to end")
             if self._seconds_left(climb.scope) <= 0:
                 late = "the run's deadline has passed, so it was not asked"
-                climb.attempts.append(_not_made(climb, rung, late))
+                climb.not_made(number, rung, late)
                 break
-            await self._attempt(climb, rung)
+            await self._try(climb, number, rung, rungs[number - first + 1 :])
             if climb.waits_for:
                 return self._result(climb, TaskStatus.WAITING, climb.waits_for)
             if climb.output is not None:
                 return self._result(climb, TaskStatus.COMPLETED)
-        return self._result(climb, TaskStatus.FAILED, _why(climb.attempts))
+        return self._result(climb, TaskStatus.FAILED, why_failed(climb.attempts))
 
-    def _unapproved(self, climb: _Climb) -> str:
+    def _unapproved(self, climb: Climb) -> str:
         """Why a person does not want it done; `waits_for` is set where nobody has decided."""
         approval = climb.scope.approvals.for_task(climb.task)
         if approval is None:
@@ -155,7 +161,7 @@ class TaskRunner:
             climb.task = replace(climb.task, description=str(approval.decision.edit))
         return ""
 
-    def _prepare(self, climb: _Climb, upstream: Mapping[str, TaskResult]) -> str:
+    def _prepare(self, climb: Climb, upstream: Mapping[str, TaskResult]) -> str:
         """Gather the inputs; what is missing, before anybody is asked and paid."""
         available = dict(climb.scope.given)
         for result in upstream.values():
@@ -173,29 +179,74 @@ class TaskRunner:
                 return f"its acceptance check {acceptance.check!r} is not registered"
         return ""
 
-    async def _attempt(self, climb: _Climb, rung: Rung) -> None:
-        """Make one attempt; sets the climb's output when it is verified."""
-        task, scope, number = climb.task, climb.scope, len(climb.attempts) + 1
+    async def _try(self, climb: Climb, number: int, rung: Rung, after: tuple[Rung, ...]) -> None:
+        """Make one attempt, and the next beside it where this one takes long."""
+        if self._hedges is None or not self._may_hedge(climb, number, rung, after):
+            paused = await self._attempt(climb, number, rung, Bill())
+            if paused is not None:
+                self._wait(climb, paused)
+            return
+        second = Lane(number + 1, after[0])
+
+        def ready() -> bool:
+            order = self._order(climb, second.number, second.rung, Bill())
+            return not climb.scope.stopping() and self._deliveries.ready(order)
+
+        async def attempt(lane: Lane, bill: Bill) -> Paused | None:
+            climb.made.add(lane.number)
+            return await self._attempt(climb, lane.number, lane.rung, bill)
+
+        waiting = await self._hedges.race(
+            Lane(number, rung), second, attempt, ready, lambda: climb.winner
+        )
+        climb.attempts.sort(key=lambda made: (made.outcome is AttemptOutcome.VERIFIED, made.number))
+        if climb.output is None and waiting:
+            self._wait(climb, waiting.pop(0))
+        for paused in waiting:  # the others need no answer any more
+            if paused.question is not None:
+                await self._deliveries.abandon(paused.question)
+            self._end_attempt(climb, replace(paused.attempt, reason=_outrun(climb)))
+
+    def _may_hedge(self, climb: Climb, number: int, rung: Rung, after: tuple[Rung, ...]) -> bool:
+        if climb.task.composite or not after or number + 1 in climb.made or rung.seconds <= 0:
+            return False
+        other = after[0]
+        if (rung.agent, rung.model) == (other.agent, other.model):
+            return False
+        asked = climb.scope.approvals
+        lanes = ((number, rung), (number + 1, other))
+        orders = (self._order(climb, n, r, Bill()) for n, r in lanes)
+        return not any(_last_question(asked, _question_id(order, 1)) for order in orders)
+
+    def _wait(self, climb: Climb, paused: Paused) -> None:
+        climb.waits_for = paused.reason
+        if paused.question is not None:
+            climb.scope.approvals.ask(paused.question)
+
+    def _order(self, climb: Climb, number: int, rung: Rung, bill: Bill) -> Order:
+        task, scope = climb.task, climb.scope
         label = f"{scope.round}+{number}" if scope.round else str(number)
         key = f"{scope.run_id}:{task.id}:{label}"
         # A task id may be "." or "..", so it never stands alone in a path.
         folder = scope.artifacts_dir / f"{task.id}-{label}"
-        order = Order(task, rung, scope, climb.inputs, climb.notes, number, key, folder)
-        base = Attempt(
-            number, rung.agent, AttemptOutcome.CANCELED, "the run was cancelled",
-            rung.operation, rung.model, rung.effort,
-        )  # fmt: skip
-        answer = _last_question(scope.approvals, _question_id(order, 1))
-        if answer is not None and answer.decision is None:
-            climb.waits_for = answer.question
-            return
-        if answer is not None and answer.rejected:
+        return Order(task, rung, scope, climb.inputs, climb.notes, number, key, folder, bill=bill)
+
+    async def _attempt(self, climb: Climb, number: int, rung: Rung, bill: Bill) -> Paused | None:
+        """Make one attempt; sets the climb's output when it is the first that is verified."""
+        order = self._order(climb, number, rung, bill)
+        base = attempt_by(rung, number, "the run was cancelled")
+        answer = _last_question(climb.scope.approvals, _question_id(order, 1))
+        if answer is None:
+            return await self._make(climb, order, base)
+        if answer.decision is None:
+            return Paused(base, answer.question)
+        if answer.rejected:
             await self._deliveries.abandon(answer)
             self._end_attempt(climb, replace(base, reason=why_rejected(answer)))
-            return
-        await self._make(climb, replace(order, answer=answer), base)
+            return None
+        return await self._make(climb, replace(order, answer=answer), base)
 
-    async def _make(self, climb: _Climb, order: Order, base: Attempt) -> None:
+    async def _make(self, climb: Climb, order: Order, base: Attempt) -> Paused | None:
         scope, rung = climb.scope, order.rung
         scope.emit(
             AttemptStarted(
@@ -214,52 +265,52 @@ class TaskRunner:
         if order.reserved_usd:
             await scope.flush()  # money is spent only after the intent to spend it is durable
         started = self._clock.monotonic()
-        attempt, output, ended = base, None, False
+        made: Attempt | Paused | None = None
         try:
-            attempt, output = await self._deliver_and_verify(climb, order, base)
-            ended = True
+            made = await self._deliver_and_verify(climb, order, base)
         finally:
-            attempt = replace(attempt, duration_s=round(self._clock.monotonic() - started, 6))
-            if not ended:
-                attempt = replace(attempt, usage=Usage(cost_usd=rung.cost_usd))
-            if not climb.waits_for:
-                self._end_attempt(climb, attempt)
-        climb.output = output
+            if not isinstance(made, Paused):
+                if made is None:
+                    reason = base.reason if climb.output is None else _outrun(climb)
+                    used = order.bill.used(order.reserved_usd)
+                    made = replace(base, reason=reason, usage=used)
+                lasted = round(self._clock.monotonic() - started, 6)
+                self._end_attempt(climb, replace(made, duration_s=lasted))
+        return made if isinstance(made, Paused) else None
 
-    def _end_attempt(self, climb: _Climb, attempt: Attempt) -> None:
+    def _end_attempt(self, climb: Climb, attempt: Attempt) -> None:
         climb.attempts.append(attempt)
+        self._outcomes[attempt.outcome] += 1
         scope = climb.scope
         scope.emit(AttemptEnded(scope.run_id, climb.task.id, self._now(), attempt))
 
     async def _deliver_and_verify(
-        self, climb: _Climb, order: Order, base: Attempt
-    ) -> tuple[Attempt, TaskOutput | None]:
+        self, climb: Climb, order: Order, base: Attempt
+    ) -> Attempt | Paused:
         limit = self._timeout_s if climb.task.timeout_s is None else climb.task.timeout_s
         delivered = await self._deliveries.deliver(order, limit)
         if delivered.waits:
-            climb.waits_for = delivered.reason
-            if delivered.asked is not None:
-                climb.scope.approvals.ask(_question(order, delivered.asked))
-            return base, None
-        if delivered.output is None:
-            climb.verdict = None
-            failed = replace(
-                base,
-                outcome=delivered.outcome,
-                reason=delivered.reason,
-                usage=delivered.usage,
-            )
-            return failed, None
-        verdict = await self._verify(climb, delivered.output)
+            question = _question(order, delivered.asked) if delivered.asked else None
+            return Paused(replace(base, usage=delivered.usage), delivered.reason, question)
+        verdict = None
+        if delivered.output is not None:
+            verdict = await self._verify(climb, delivered.output)
+        if climb.output is not None:  # another answer was verified meanwhile
+            return replace(base, reason=_outrun(climb), usage=delivered.usage)
         climb.verdict = verdict
+        if verdict is None:
+            return replace(
+                base, outcome=delivered.outcome, reason=delivered.reason, usage=delivered.usage
+            )
         outcome = AttemptOutcome.VERIFIED if verdict.passed else AttemptOutcome.REJECTED
         attempt = replace(base, outcome=outcome, reason=verdict.reason, usage=delivered.usage)
         if verdict.passed:
-            return attempt, delivered.output
-        climb.notes = (*climb.notes, _note(attempt))
-        return attempt, None
+            climb.output, climb.winner = delivered.output, order.number
+        else:
+            climb.notes = (*climb.notes, note_of(attempt))
+        return attempt
 
-    async def _verify(self, climb: _Climb, output: TaskOutput) -> Verdict:
+    async def _verify(self, climb: Climb, output: TaskOutput) -> Verdict:
         scope = climb.scope
         asked = climb.task.request or scope.request
         submission = Submission(
@@ -283,26 +334,18 @@ class TaskRunner:
     def _seconds_left(self, scope: RunScope) -> float:
         return scope.deadline - self._clock.monotonic()
 
-    def _result(self, climb: _Climb, status: TaskStatus, error: str = "") -> TaskResult:
+    def _result(self, climb: Climb, status: TaskStatus, error: str = "") -> TaskResult:
         return climb.result(status, self._clock.monotonic(), error)
 
-    def _emit_end(self, climb: _Climb, result: TaskResult) -> None:
+    def _emit_end(self, climb: Climb, result: TaskResult) -> None:
         scope = climb.scope
         scope.emit(TaskEnded(scope.run_id, climb.task.id, self._now(), result))
 
 
-def _go_on(climb: _Climb) -> int:
-    """Take over the attempts that ended in an earlier process; returns how many there were."""
-    made = climb.scope.made.get(climb.task.id, ())
-    climb.attempts += made
-    rejected = (_note(a) for a in made if a.outcome is AttemptOutcome.REJECTED)
-    climb.notes = (*climb.notes, *rejected)
-    return len(made)
-
-
-def _note(attempt: Attempt) -> str:
-    said = f"an answer of agent {attempt.agent!r} was rejected by its check: {attempt.reason}"
-    return plain(said, _MAX_NOTE)
+def _outrun(climb: Climb) -> str:
+    if climb.output is None:
+        return "another attempt, made beside it, waits for an answer"
+    return "the answer of an attempt made beside it was verified first"
 
 
 def _question_id(order: Order, number: int) -> str:
@@ -325,46 +368,4 @@ def _question(order: Order, asked: AnswerNeeded) -> Approval:
         f"agent {order.rung.agent!r} asks: {asked}",
         order.task.id,
         {"task_id": asked.task_id, "context_id": asked.context_id, "agent": order.rung.agent},
-    )
-
-
-def _open_rungs(
-    climb: _Climb, ladder: Ladder, upstream: Mapping[str, TaskResult]
-) -> tuple[Rung, ...]:
-    """Whom no rule keeps from the task for what they did before; the others are noted once."""
-    barred: dict[str, Rung] = {}
-    for rung in ladder.rungs:
-        why = "" if rung.agent in barred else _barred(rung, ladder, upstream)
-        if why:
-            barred[rung.agent] = rung
-            climb.attempts.append(_not_made(climb, rung, why))
-    if not barred:
-        return ladder.rungs
-    return tuple(r for r in ladder.rungs if r.agent not in barred) + tuple(
-        r for r in ladder.spare if not _barred(r, ladder, upstream)
-    )
-
-
-def _barred(rung: Rung, ladder: Ladder, upstream: Mapping[str, TaskResult]) -> str:
-    """Why a rule keeps the agent from this task: it did another one; empty when none does."""
-    for apart in ladder.apart:
-        done = upstream.get(apart.task_id)
-        if done is not None and apart.bars(rung.agent, done.agent):
-            who = "it" if rung.agent == done.agent else f"{done.agent!r}, the same person,"
-            return f"not asked: {who} did task {apart.task_id!r}; {apart.why}"
-    return ""
-
-
-def _not_made(climb: _Climb, rung: Rung, reason: str) -> Attempt:
-    return Attempt(
-        len(climb.attempts) + 1, rung.agent, AttemptOutcome.CANCELED, reason,
-        rung.operation, rung.model, rung.effort,
-    )  # fmt: skip
-
-
-def _why(attempts: list[Attempt]) -> str:
-    return "; ".join(
-        f"attempt {attempt.number} by {attempt.agent} {attempt.outcome.value.replace('_', ' ')}: "
-        f"{attempt.reason}"
-        for attempt in attempts
     )

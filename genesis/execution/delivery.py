@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from genesis.agents.adapters import STOP_GRACE_S
@@ -18,13 +18,13 @@ from genesis.execution.approvals import Approval, why_rejected
 from genesis.execution.below import SubRequest, run_id_below
 from genesis.execution.events import AttemptProgress
 from genesis.execution.order import Delivered, Order
-from genesis.execution.slots import AgentSlots
+from genesis.execution.slots import AgentLoad, AgentSlots
 from genesis.tasks.task import AttemptOutcome, TaskOutput, Usage
 from infrastructure.a2a.agent import Agent
 from infrastructure.a2a.types import AgentEvent, Message, Part
 from infrastructure.clock import Clock
 from infrastructure.redaction import hide_secrets
-from infrastructure.resilience.breaker import Breakers, Permit
+from infrastructure.resilience.breaker import Breakers, BreakerStatistics, Permit
 from infrastructure.resilience.retry import RetryPolicy, asked_pause_s, is_retryable, retry
 from infrastructure.resilience.stoppable import stoppable
 
@@ -96,8 +96,18 @@ class Deliveries:
         tries, calls = self._tries, self._calls
         return DeliveryStatistics(calls, tries - calls, self._dropped, self._spent_usd)
 
+    @property
+    def loads(self) -> Mapping[str, AgentLoad]:
+        """Calls under way and waiting, by agent."""
+        return self._slots.statistics
+
+    @property
+    def breakers(self) -> Mapping[str, BreakerStatistics]:
+        """Circuit breakers, by agent."""
+        return self._breakers.statistics
+
     def ready(self, order: Order) -> bool:
-        """Whether the agent could be asked at once: healthy, free, paid, and nobody to ask first."""
+        """Whether the agent could be asked at once: healthy, free, paid, and no person asked."""
         name, usd = order.rung.agent, order.reserved_usd
         if not self._registry.health(name).available:
             return False

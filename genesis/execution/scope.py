@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class RunScope:
         approvals: what a person must decide first.
         flush: makes what was emitted durable.
         stopping: whether nothing new is to be begun, because the process is to end.
-        made: attempts that ended before an earlier process did, by task id.
+        made: attempts that ended before their task was begun again, by task id.
         sandboxed: whether code may run in the sandbox alone, because the caller is elsewhere.
     """
 
@@ -58,7 +58,7 @@ class RunScope:
     approvals: Approvals = field(default_factory=Approvals)
     flush: Callable[[], Awaitable[None]] = nothing_to_flush
     stopping: Callable[[], bool] = bool
-    made: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict[str, tuple[Attempt, ...]])
+    made: dict[str, tuple[Attempt, ...]] = field(default_factory=dict[str, tuple[Attempt, ...]])
     sandboxed: bool = False
 
     @property

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from infrastructure.clock import Clock
 from infrastructure.errors import AgentUnavailable, ConfigError, TaskTimeout
@@ -116,8 +116,11 @@ def asked_pause_s(error: BaseException, now: float) -> float:
         own = getattr(cause, "retry_after_s", None)
         if isinstance(own, int | float) and math.isfinite(own):
             return max(0.0, own)
-        headers: object = getattr(getattr(cause, "response", None), "headers", None)
-        said: object = headers.get("retry-after") if isinstance(headers, Mapping) else None
+        headers = getattr(getattr(cause, "response", None), "headers", None)
+        if isinstance(headers, Mapping):
+            said = cast("Mapping[str, object]", headers).get("retry-after")
+        else:
+            said = None
         if isinstance(said, str):
             return _header_s(said, now)
         cause = cause.__cause__

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 import pytest
 
@@ -14,8 +13,12 @@ NEVER_S = 60.0
 SOON_S = 0.01
 
 
-async def _cancelled_once_started(work: Coroutine[Any, Any, Any], started: asyncio.Event) -> None:
-    task = asyncio.create_task(work)
+async def _awaited(work: Awaitable[object]) -> object:
+    return await work
+
+
+async def _cancelled_once_started(work: Awaitable[object], started: asyncio.Event) -> None:
+    task = asyncio.create_task(_awaited(work))
     async with asyncio.timeout(5):
         await started.wait()
         task.cancel()
