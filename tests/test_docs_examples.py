@@ -18,9 +18,11 @@ import pytest
 import typer
 import typer.main
 import yaml
+from loopback import Serve
 from typer.core import TyperGroup
 
 from genesis.cli.app import app
+from genesis.testing import FakeAgent
 from infrastructure.memory.memori import filters, indexer, items, nearest, tokens, values
 from infrastructure.memory.memori.store import MemoriStore
 
@@ -130,6 +132,28 @@ def test_an_agent_of_ones_own_works_as_described(folder: Path) -> None:
     wrong = code_of(page).replace(".split())\n    return", ".split()) + 1\n    return")
     assert wrong != code_of(page)
     assert "5 words reported, 4 counted" in run_in(folder, wrong)
+
+
+async def test_an_agent_is_served_and_asked_as_the_page_on_a2a_says(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, ask, serving = blocks(ROOT / "docs" / "a2a.md", "python")
+    page: dict[str, Any] = {"__name__": "page", "agent": FakeAgent("word counter")}
+
+    def app(url: str) -> Any:
+        exec(compile(serving.replace("http://127.0.0.1:8400", url), "a2a.md", "exec"), page)
+        return page["app"]
+
+    exec(compile(ask, "a2a.md", "exec"), page)
+    served = await serve(app)
+    await page["ask"](served.url, "How many words?")
+    printed = capsys.readouterr().out
+    assert "TaskState.COMPLETED" in printed
+    assert "ArtifactUpdate" in printed
+
+
+def test_an_agent_elsewhere_is_registered_as_the_page_on_a2a_says(folder: Path) -> None:
+    assert run_in(folder, blocks(ROOT / "docs" / "a2a.md", "python")[0]) == ""
 
 
 GIVEN: Final = {"place", "store", "other"}
