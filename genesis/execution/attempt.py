@@ -199,13 +199,14 @@ class TaskRunner:
         waiting = await self._hedges.race(
             Lane(number, rung), second, attempt, ready, lambda: climb.winner
         )
-        climb.attempts.sort(key=lambda made: (made.outcome is AttemptOutcome.VERIFIED, made.number))
         if climb.output is None and waiting:
             self._wait(climb, waiting.pop(0))
         for paused in waiting:  # the others need no answer any more
             if paused.question is not None:
                 await self._deliveries.abandon(paused.question)
             self._end_attempt(climb, replace(paused.attempt, reason=_outrun(climb)))
+        # The one that decided is the last.
+        climb.attempts.sort(key=lambda made: (made.outcome is AttemptOutcome.VERIFIED, made.number))
 
     def _may_hedge(self, climb: Climb, number: int, rung: Rung, after: tuple[Rung, ...]) -> bool:
         if climb.task.composite or not after or number + 1 in climb.made or rung.seconds <= 0:

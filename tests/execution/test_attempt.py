@@ -1,29 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from attempt_world import TASK, World, outcomes
 
 from genesis.agents.assignment import Assignment
-from genesis.agents.registry import AgentRegistry
 from genesis.errors import AgentUnavailable, ModelError, ModelNotConfigured
-from genesis.execution.attempt import RunScope, TaskRunner
-from genesis.execution.delivery import Deliveries
 from genesis.execution.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
-    ExecutionEvent,
     TaskEnded,
     TaskStarted,
 )
-from genesis.execution.slots import AgentSlots
-from genesis.routing.ladder import Apart, Ladder, Rung
+from genesis.routing.ladder import Apart
 from genesis.tasks.checks import Check, Submission
 from genesis.tasks.task import (
     Acceptance,
@@ -36,93 +29,17 @@ from genesis.tasks.task import (
     Usage,
     Verdict,
 )
-from genesis.testing import Fail, FakeAgent, FakeClock, Hang
-from infrastructure.a2a.agent import Agent, AgentCard, Skill
+from genesis.testing import Fail, FakeAgent, Hang
+from infrastructure.a2a.agent import AgentCard, Skill
 from infrastructure.a2a.types import AgentEvent, Message, Part, StatusUpdate, TaskState
-from infrastructure.jsonvalue import JsonObject, JsonValue
-from infrastructure.resilience.breaker import BreakerPolicy, Breakers
 from infrastructure.resilience.budget import Budget
-from infrastructure.resilience.retry import RetryPolicy
 
 O = AttemptOutcome  # noqa: E741 - a table of outcomes reads better without the long name
-
-
-@dataclass
-class World:
-    """A runner, its agents and one run."""
-
-    folder: Path
-    clock: FakeClock = field(default_factory=FakeClock)
-    budget: Budget = field(default_factory=Budget)
-    deadline: float = math.inf
-    round: int = 0
-    tries: int = 1
-    check_timeout_s: float = 30.0
-    given: JsonObject = field(default_factory=dict[str, JsonValue])
-    events: list[ExecutionEvent] = field(default_factory=list[ExecutionEvent])
-
-    def __post_init__(self) -> None:
-        self.breakers = Breakers(self.clock, BreakerPolicy(failures=2, cooldown_s=30))
-        self.registry = AgentRegistry(self.breakers)
-        self.slots = AgentSlots()
-
-    @property
-    def scope(self) -> RunScope:
-        return RunScope(
-            run_id="run",
-            request="the request",
-            given=self.given,
-            workspace=self.folder,
-            artifacts_dir=self.folder / "runs",
-            budget=self.budget,
-            deadline=self.deadline,
-            round=self.round,
-            emit=self.events.append,
-        )
-
-    async def run(
-        self,
-        task: Task,
-        *agents: str,
-        cost: float = 0.0,
-        upstream: dict[str, TaskResult] | None = None,
-        apart: tuple[Apart, ...] = (),
-        spare: tuple[str, ...] = (),
-    ) -> TaskResult:
-        deliveries = Deliveries(
-            self.registry,
-            self.breakers,
-            self.slots,
-            self.clock,
-            retry_policy=RetryPolicy(tries=self.tries),
-            rng=random.Random(1),
-            sleep=self.clock.sleep,
-        )
-        runner = TaskRunner(
-            self.registry, deliveries, self.clock, check_timeout_s=self.check_timeout_s
-        )
-
-        def rungs(names: tuple[str, ...]) -> tuple[Rung, ...]:
-            return tuple(Rung(name, "op", "", "medium", 0.5, cost, 1.0, "") for name in names)
-
-        ladder = Ladder(task.id, rungs(agents), 0.5, "", apart, rungs(spare))
-        return await runner.run(task, ladder, upstream or {}, self.scope)
-
-    def add(self, *agents: Agent) -> None:
-        for agent in agents:
-            self.registry.register(agent)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-TASK = Task("t", "say hello", "general")
-
-
-def _outcomes(result: TaskResult) -> list[AttemptOutcome]:
-    return [attempt.outcome for attempt in result.attempts]
 
 
 def _says(expected: str) -> Check:
@@ -150,7 +67,7 @@ async def test_an_agent_that_claims_success_and_fails_its_check_has_failed(world
     world.add(FakeAgent("a", ""))
     result = await world.run(TASK, "a")
     assert result.status is TaskStatus.FAILED
-    assert _outcomes(result) == [O.REJECTED]
+    assert outcomes(result) == [O.REJECTED]
     assert result.output is None
     assert result.verdict is not None
     assert not result.verdict.passed
@@ -164,7 +81,7 @@ async def test_the_next_agent_is_told_why_the_last_answer_was_rejected(world: Wo
     task = Task("t", "say hello", "general", acceptance=(Acceptance("says"),))
     result = await world.run(task, "first", "second")
     assert result.status is TaskStatus.COMPLETED
-    assert _outcomes(result) == [O.REJECTED, O.VERIFIED]
+    assert outcomes(result) == [O.REJECTED, O.VERIFIED]
     assert first.assignments[0].notes == ()
     (note,) = second.assignments[0].notes
     assert "'first'" in note
@@ -176,7 +93,7 @@ async def test_a_failing_or_unreachable_agent_is_followed_by_the_next(world: Wor
     away = FakeAgent("away", AgentUnavailable("connection refused"))
     world.add(broken, away, FakeAgent("good", "hello"))
     result = await world.run(TASK, "broken", "away", "nobody", "good")
-    assert _outcomes(result) == [O.FAILED, O.UNAVAILABLE, O.UNAVAILABLE, O.VERIFIED]
+    assert outcomes(result) == [O.FAILED, O.UNAVAILABLE, O.UNAVAILABLE, O.VERIFIED]
     assert result.attempts[0].reason == "no such column"
     assert "no agent is registered as 'nobody'" in result.attempts[2].reason
 
@@ -189,7 +106,7 @@ async def test_a_defect_of_an_agent_fails_its_attempt_only(world: World) -> None
 
     world.add(Defective("bad"), FakeAgent("good"))
     result = await world.run(TASK, "bad", "good")
-    assert _outcomes(result) == [O.FAILED, O.VERIFIED]
+    assert outcomes(result) == [O.FAILED, O.VERIFIED]
     assert "KeyError" in result.attempts[0].reason
 
 
@@ -198,7 +115,7 @@ async def test_what_is_retryable_is_tried_again_under_the_same_key(world: World)
     agent = FakeAgent("a", AgentUnavailable("reset"), ConnectionResetError(), "hello")
     world.add(agent)
     result = await world.run(TASK, "a")
-    assert _outcomes(result) == [O.VERIFIED]
+    assert outcomes(result) == [O.VERIFIED]
     assert {m.message_id for m in agent.messages} == {"run:t:1"}
     assert agent.calls == 3
     assert world.clock.monotonic() > 0  # it paused in between
@@ -229,7 +146,7 @@ async def test_a_function_says_whether_another_try_may_help(world: World) -> Non
         raise ModelNotConfigured("set GENESIS_MODEL=provider:name")
 
     result = await world.run(TASK, "unset", "limited", cost=0.1)
-    assert _outcomes(result) == [O.FAILED, O.VERIFIED]
+    assert outcomes(result) == [O.FAILED, O.VERIFIED]
     assert result.attempts[0].reason == "set GENESIS_MODEL=provider:name"
     assert result.attempts[0].usage.cost_usd == 0  # it called no model
     assert calls == {"limited": 3, "unset": 1}
@@ -239,7 +156,7 @@ async def test_an_attempt_that_takes_too_long_is_stopped(world: World) -> None:
     slow = FakeAgent("slow", Hang())
     world.add(slow, FakeAgent("quick", "hello"))
     result = await world.run(Task("t", "hello", "general", timeout_s=0.01), "slow", "quick")
-    assert _outcomes(result) == [O.TIMEOUT, O.VERIFIED]
+    assert outcomes(result) == [O.TIMEOUT, O.VERIFIED]
     assert (slow.canceled, slow.active) == (1, 0)
 
 
@@ -258,7 +175,7 @@ async def test_cancellation_reaches_the_agent_and_is_not_swallowed(world: World)
     last = world.events[-1]
     assert isinstance(last, TaskEnded)
     assert last.result.status is TaskStatus.CANCELED
-    assert _outcomes(last.result) == [O.CANCELED]
+    assert outcomes(last.result) == [O.CANCELED]
 
 
 async def test_a_stream_that_cannot_be_closed_is_cancelled_by_its_task(world: World) -> None:
@@ -296,7 +213,7 @@ async def test_no_money_no_call(world: World) -> None:
     dear, cheap = FakeAgent("dear"), FakeAgent("cheap", TaskOutput("x", usage=Usage(1, 1, 0.05)))
     world.add(dear, cheap)
     result = await world.run(TASK, "dear", cost=0.5)
-    assert _outcomes(result) == [O.OVER_BUDGET]
+    assert outcomes(result) == [O.OVER_BUDGET]
     assert "$0.5" in result.error
     assert dear.calls == 0
     assert (await world.run(TASK, "cheap", cost=0.3)).status is TaskStatus.COMPLETED
@@ -341,7 +258,7 @@ async def test_after_the_deadline_nobody_is_asked(world: World) -> None:
     world.clock.advance(6)
     result = await world.run(TASK, "a", "a")
     assert agent.calls == 0
-    assert _outcomes(result) == [O.CANCELED]  # which says nothing about the agent
+    assert outcomes(result) == [O.CANCELED]  # which says nothing about the agent
     assert "deadline" in result.error
 
 
@@ -351,7 +268,7 @@ async def test_being_cut_short_by_the_deadline_does_not_count_against_an_agent(
     world.add(FakeAgent("a", Hang()))
     world.deadline = 0.01
     for _ in range(3):
-        assert _outcomes(await world.run(TASK, "a")) == [O.TIMEOUT]
+        assert outcomes(await world.run(TASK, "a")) == [O.TIMEOUT]
     assert world.registry.health("a").available
 
 
@@ -393,7 +310,7 @@ async def test_a_check_that_breaks_hangs_or_answers_nonsense_proves_nothing(worl
     world.check_timeout_s = 0.01
     for name, reason in [("breaks", "disk gone"), ("hangs", "did not end"), ("nonsense", "bool")]:
         result = await world.run(Task("t", "x", "general", acceptance=(Acceptance(name),)), "a")
-        assert _outcomes(result) == [O.REJECTED]
+        assert outcomes(result) == [O.REJECTED]
         assert reason in result.error
 
 
@@ -496,7 +413,7 @@ async def test_who_did_the_other_task_in_the_end_is_not_asked(world: World) -> N
     result = await world.run(TASK, "a", "a2", "b", upstream=_built_by("b", "a"), apart=(FOUR_EYES,))
     assert result.status is TaskStatus.COMPLETED
     assert result.agent == "b"  # which failed at the build, and did not do it
-    assert _outcomes(result) == [O.CANCELED, O.CANCELED, O.VERIFIED]
+    assert outcomes(result) == [O.CANCELED, O.CANCELED, O.VERIFIED]
     assert result.attempts[0].reason == (
         "not asked: it did task 'build'; rule 'four-eyes': two must agree"
     )
@@ -519,9 +436,9 @@ async def test_who_is_in_reserve_is_asked_only_where_a_rule_bars_somebody(world:
     result = await world.run(
         TASK, "a", "a", upstream=_built_by("b"), apart=(FOUR_EYES,), spare=("b",)
     )
-    assert _outcomes(result) == [O.FAILED, O.FAILED]
+    assert outcomes(result) == [O.FAILED, O.FAILED]
     result = await world.run(
         TASK, "a", "a", upstream=_built_by("a"), apart=(FOUR_EYES,), spare=("b",)
     )
-    assert _outcomes(result) == [O.CANCELED, O.VERIFIED]  # it is barred once, not for each attempt
+    assert outcomes(result) == [O.CANCELED, O.VERIFIED]  # it is barred once, not for each attempt
     assert result.agent == "b"
