@@ -148,9 +148,12 @@ class FunctionAgent:
         try:
             if assignment.run_below is not None:  # a run stores its end, and must be let
                 return await call
-            return await stoppable(call, STOP_GRACE_S)
+            return await stoppable(call, STOP_GRACE_S, self._refused)
         except SystemExit as error:
             raise AgentError(f"the agent called sys.exit({error.code!r})") from error
+
+    def _refused(self) -> None:
+        log.warning("agent %s did not stop when it was told to: left standing", self._card.name)
 
     async def _call(self, assignment: Assignment) -> TaskOutput:
         if self._is_async:

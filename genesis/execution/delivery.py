@@ -46,7 +46,7 @@ class DeliveryStatistics:
     Attributes:
         calls: attempts that reached an agent.
         retries: tries beyond the first of each.
-        dropped: calls that did not stop when they were told to.
+        dropped: calls that did not stop when they were told to (functions of agents apart).
         spent_usd: what they cost, US dollars.
     """
 
@@ -252,7 +252,7 @@ class Deliveries:
         def refused_to_stop() -> None:
             permit.failed()
             self._dropped += 1
-            log.warning("agent %s did not stop when it was told to: dropped", agent.card.name)
+            log.warning("agent %s did not stop when it was told to: left standing", agent.card.name)
 
         async def try_once() -> TaskOutput:
             self._tries += 1

@@ -1,4 +1,4 @@
-"""Work that may refuse to stop: told to, it is given a while, and then it is dropped."""
+"""Work that may refuse to stop: told to, it is given a while, and then left standing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stoppable(
     Args:
         work: a coroutine that was not started.
         grace_s: seconds that it has from the cancellation to its end.
-        refused: called when it used them up, and was dropped where it stood.
+        refused: called when it used them up, and is left standing where it is for ever.
 
     Raises:
         asyncio.CancelledError: the task was cancelled.
@@ -91,26 +91,24 @@ def _steps(
         try:
             value, step = (yield waited), work.send
         except GeneratorExit:
-            _drop(work)
+            work.close()
             raise
         except BaseException as error:  # noqa: BLE001 - it is the work's to deal with
             if isinstance(error, asyncio.CancelledError):
                 grace.begin()
             value, step = error, work.throw
         if grace.over:
-            _drop(work)
+            _leave_standing(work)
             refused()
             raise asyncio.CancelledError
 
 
-def _drop(work: Coroutine[Any, Any, Any]) -> None:
-    try:
-        work.close()
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - whatever it does with its end, it is not waited for
-        # It ignores even `GeneratorExit`: collecting it would wake it again, at the end of the
-        # process perhaps for ever. Nothing else wakes it, so it is left where it stands.
-        import ctypes  # rarely needed
+def _leave_standing(work: Coroutine[Any, Any, Any]) -> None:
+    """Never run it again, not even to collect it.
 
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(work))
+    Closing or collecting it would wake it once more, and what ignores a cancellation may ignore
+    `GeneratorExit` too: at the end of the process, with no event loop left, for ever.
+    """
+    import ctypes  # rarely needed
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(work))
