@@ -181,7 +181,8 @@ async def _resumed(
         run = await told("", past, services)
         context.reached.below.extend(run.below)
         context.reached.open_below.update(dict.fromkeys(past.open_below, False))
-        _require_not_stopping(services)
+        if claimed.cancel_reason is None:
+            _require_not_stopping(services)
     except BaseException:
         await _let_go(run_id, claimed, claimed.state, services)
         raise

@@ -15,6 +15,7 @@ from genesis.past_run import PastRun, read_journal
 from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
+from genesis.told import told
 from infrastructure.errors import StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import EndedPart, FinishedRun
@@ -90,7 +91,7 @@ async def store_bare_end(
             run_id=run.run_id,
             session_id=run.session_id,
             request=run.request,
-            task_type=run.task_type,
+            task_type=run.task_type or services.inferrer.infer(run.request).task_type,
             success=False,
             steps=(),
             duration_s=0.0,
@@ -108,16 +109,18 @@ async def _open_parts(context: RunContext) -> tuple[EndedPart, ...]:
     memory, reached = context.services.memory, context.reached
     found: list[EndedPart] = []
     for run_id, charged in reached.open_below.items():
+        events = await memory.events(run_id)
+        if not events:
+            continue  # it was never begun
+        if not charged:
+            part = await told("", read_journal(run_id, events), context.services)
+            context.scope.budget.charge(part.cost_usd)
+            reached.open_below[run_id] = True
         for part_id in (run_id, *await memory.parts(run_id)):
             held = await memory.holder(part_id)
-            if held is None:
-                continue  # it was never begun
-            past = read_journal(part_id, await memory.events(part_id))
-            if not charged:
-                context.scope.budget.charge(past.own_usd)
-            if held.state in OPEN_STATES:
+            if held is not None and held.state in OPEN_STATES:
+                past = read_journal(part_id, await memory.events(part_id))
                 found.append(_ended_part(part_id, past, context))
-        reached.open_below[run_id] = True
     return tuple(found)
 
 
