@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -150,6 +151,39 @@ async def test_a_programming_error_cancels_the_others_and_is_raised() -> None:
     with pytest.raises(KeyError, match="a defect"):
         await run_dag(TaskDAG([_task("good"), _task("bad")]), run)
     assert cleaned == ["good"]
+
+
+@pytest.mark.parametrize("shape", ["wide", "deep"])
+async def test_large_plans_neither_recurse_nor_take_long(shape: str) -> None:
+    if shape == "wide":
+        names = [f"t{i}" for i in range(498)]
+        tasks = [_task("first"), *(_task(name, "first") for name in names), _task("last", *names)]
+    else:
+        tasks = [_task("t0"), *(_task(f"t{i}", f"t{i - 1}") for i in range(1, 500))]
+    most_upstream = 0
+
+    async def run(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
+        nonlocal most_upstream
+        most_upstream = max(most_upstream, len(upstream))
+        await asyncio.sleep(0)
+        return _done(task)
+
+    dag = TaskDAG(tasks)
+    began = time.process_time()
+    results = await run_dag(dag, run)
+    assert time.process_time() - began < 2  # 0.05 s on a slow core; quadratic work would show
+    assert len(results) == 500
+    assert most_upstream == 499
+
+
+async def test_a_first_task_that_fails_skips_a_long_chain_without_recursion() -> None:
+    dag = TaskDAG([_task("t0"), *(_task(f"t{i}", f"t{i - 1}") for i in range(1, 500))])
+
+    async def run(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
+        return TaskResult(task.id, TaskStatus.FAILED)
+
+    results = await run_dag(dag, run)
+    assert [r.status for r in results.values()].count(TaskStatus.SKIPPED) == 499
 
 
 @st.composite

@@ -18,7 +18,7 @@ from infrastructure.errors import (
     ModelError,
     TaskTimeout,
 )
-from infrastructure.resilience.retry import RetryPolicy, is_retryable, retry
+from infrastructure.resilience.retry import RetryPolicy, asked_pause_s, is_retryable, retry
 
 RETRYABLE = [
     AgentUnavailable("down"),
@@ -122,3 +122,54 @@ def test_callers_that_failed_together_do_not_return_together() -> None:
 def test_a_policy_out_of_range_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="retry"):
         RetryPolicy(**wrong)  # pyright: ignore[reportArgumentType] - one key at a time
+
+
+class _Limited(ModelError):
+    retry_after_s: float = 7.0
+
+
+def _answered(header: str | None) -> Exception:
+    headers = {} if header is None else {"Retry-After": header}
+    response = httpx.Response(429, headers=headers)
+    return httpx.HTTPStatusError("429", request=httpx.Request("GET", "http://x"), response=response)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("12", 12),
+        (" 3 ", 3),
+        ("Fri, 15 Jan 2027 08:00:20 GMT", 20),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
+        ("soon", 0),
+        ("-5", 0),
+        ("", 0),
+        ("9" * 400, 10**100 - 1),
+        (None, 0),
+    ],
+)
+def test_a_retry_after_header_is_seconds_or_a_date(header: str | None, seconds: float) -> None:
+    now = 1_800_000_000.0  # 2027-01-15 08:00:00 GMT
+    direct = _answered(header)
+    assert asked_pause_s(direct, now) == pytest.approx(seconds)
+    wrapped = AgentUnavailable("the agent cannot answer now")
+    wrapped.__cause__ = direct
+    assert asked_pause_s(wrapped, now) == pytest.approx(seconds)
+
+
+def test_what_asks_for_no_pause_gets_none() -> None:
+    assert asked_pause_s(KeyError("defect"), 0.0) == 0
+    loop = ValueError("its own cause")
+    loop.__cause__ = loop
+    assert asked_pause_s(loop, 0.0) == 0
+
+
+async def test_the_pause_that_is_asked_for_is_kept_within_the_deadline() -> None:
+    clock, call = FakeClock(), _Flaky(_Limited("429", retryable=True))
+    policy, rng = RetryPolicy(), random.Random(3)
+    assert await retry(call, policy, clock=clock, rng=rng, sleep=clock.sleep) == "answer"
+    assert 7 <= clock.monotonic() < 8
+    late = _Flaky(_Limited("429", retryable=True))
+    with pytest.raises(ModelError):
+        await retry(late, policy, clock=clock, rng=rng, sleep=clock.sleep, deadline=12.0)
+    assert late.calls == 1
