@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,12 +42,21 @@ class Cli:
         """Where its store is."""
         return str(self._data / "memory.db")
 
-    def result_of(self, request: str, **asked: Any) -> OrchestrationResult:
-        """What a program in this process gets for a request, with the command's store and folder.
+    def result_of(
+        self,
+        request: str = "",
+        *,
+        resume: str = "",
+        prepare: Callable[[GenesisOrchestrator], None] = lambda _: None,
+        **asked: Any,
+    ) -> OrchestrationResult:
+        """What a program in this process gets, with the command's store and folder.
 
         Args:
             request: in plain English.
-            asked: what `execute_orchestrated_request` takes beside it.
+            resume: a run to go on with instead.
+            prepare: what the program does with its orchestrator before.
+            asked: what `execute_orchestrated_request` takes beside the request.
         """
         settings = load_settings(
             workspace=self.workspace, data_dir=self._data, db_path=self.database
@@ -54,6 +64,9 @@ class Cli:
 
         async def work() -> OrchestrationResult:
             async with GenesisOrchestrator(settings=settings) as orchestrator:
+                prepare(orchestrator)
+                if resume:
+                    return await orchestrator.resume(resume)
                 return await orchestrator.execute_orchestrated_request(request, **asked)
 
         return asyncio.run(work())

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from cli_process import Cli
 
+from genesis import GenesisOrchestrator, Skill
+from genesis.testing import FakeAgent
+
 QUESTION = "How many rows are in data.csv, and which city has the highest mean price?"
 
 
@@ -149,3 +152,16 @@ def test_two_runs_are_compared_by_what_they_have_not_in_common(cli: Cli, waiting
     assert differences["answers: attempts"]["first"] is None
     assert "request" not in differences
     assert cli("diff", finished, finished).stdout == "no difference\n"
+
+
+def test_a_run_whose_agents_only_a_program_knows_is_left_to_it(cli: Cli) -> None:
+    def register(orchestrator: GenesisOrchestrator) -> None:
+        skill = Skill("translate", "Translates.", ("general",), produces=("translation",))
+        orchestrator.register_agent(FakeAgent("translator", "oui", skills=[skill]))
+
+    asked = cli.result_of("Translate yes", prepare=register, approve=("plan",))
+    approved = cli("approve", asked.run_id)
+    assert (approved.returncode, approved.stdout) == (2, "")
+    assert "translator" in approved.stderr
+    assert cli.json("resume", asked.run_id, code=2)["error"]["kind"] == "InputError"
+    assert cli.result_of(resume=asked.run_id, prepare=register).output == "oui"
