@@ -15,7 +15,6 @@ from genesis.events import (
     RunEvent,
     TaskTypeInferred,
 )
-from genesis.planning.learnt import may_serve
 from genesis.planning.planner import PastPlan
 from genesis.routing.belief import Belief
 from genesis.state import Recalled, RunState, in_words
@@ -58,7 +57,7 @@ async def _search(state: RunState, context: RunContext) -> Recall:
     asked = services.deliverables.asked(state.request, state.task_type, state.given.data)
 
     def serves(case: PlanCase) -> bool:
-        return may_serve(case.plan, asked)
+        return case.made.issuperset(asked)
 
     log.info("Step 0: querying memory for %s", state.task_type)
     return await services.memory.recall(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 from genesis.errors import InvalidPlan, PlanningError
 from genesis.planning.adapt import Adaptation, Declared, adapt, parts_of
@@ -142,39 +141,6 @@ class LearntPlanner:
             for card in self._cards()
             for skill in card.skills
         )
-
-
-def may_serve(plan: JsonObject, asked: Sequence[str]) -> bool:
-    """Whether a stored plan makes all that is asked for: a quick look, before it is read."""
-    return _made(_Plan(plan)).issuperset(asked)
-
-
-class _Plan:
-    """A stored plan compared by identity: every request asks about it, and it never changes."""
-
-    __slots__ = ("plan",)
-
-    def __init__(self, plan: JsonObject) -> None:
-        self.plan = plan
-
-    def __hash__(self) -> int:
-        return id(self.plan)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Plan) and other.plan is self.plan
-
-
-@lru_cache(maxsize=2048)
-def _made(stored: _Plan) -> frozenset[object]:
-    """All that a stored plan makes."""
-    tasks = stored.plan.get("tasks")
-    if not isinstance(tasks, Sequence) or isinstance(tasks, str):
-        return frozenset()
-    made: set[object] = set()
-    for task in tasks:
-        names = task.get("produces") if isinstance(task, Mapping) else None
-        made.update(names if isinstance(names, Sequence) else ())
-    return frozenset(made)
 
 
 def _success(past: PastPlan) -> float:

@@ -56,6 +56,7 @@ class PlanCase:
         avg_duration_s, avg_cost_usd: over all runs.
         last_used: seconds since the epoch.
         similarity: of the requests, 0 to 1.
+        made: names of all data that the plan makes; worked out once, as every request asks.
     """
 
     run_id: str
@@ -69,6 +70,7 @@ class PlanCase:
     avg_cost_usd: float
     last_used: float
     similarity: float = 0.0
+    made: frozenset[object] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

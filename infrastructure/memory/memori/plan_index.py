@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, TypeAlias
@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.counting import mean_seconds, mean_usd
 from infrastructure.memory.memori.plan_cases import CaseRow, Exemplar, PlanCase
 
@@ -52,6 +53,7 @@ class _Block:
         self._free: list[int] = []
         self._matrix = np.zeros((_FIRST_ROWS, size), dtype=np.float32)
         self._lengths = np.zeros(_FIRST_ROWS, dtype=np.int32)
+        self._standing = np.zeros((_FIRST_ROWS, 2))
         self._rows_of: dict[str, NDArray[np.int32]] = {}
 
     def add(self, entry: _Entry) -> None:
@@ -61,8 +63,8 @@ class _Block:
             if row == len(self._matrix):
                 self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
                 self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
-        self.entries[row] = entry
-        self._rows[id(entry)] = row
+                self._standing = np.concatenate([self._standing, np.zeros_like(self._standing)])
+        self._put(row, entry)
         self._lengths[row] = len(entry.words)
         if entry.vector is not None:
             self._matrix[row] = entry.vector
@@ -82,9 +84,17 @@ class _Block:
 
     def replace(self, old: _Entry, new: _Entry) -> None:
         """Put an entry of the same words and vector into the place of another."""
-        row = self._rows.pop(id(old))
-        self.entries[row] = new
-        self._rows[id(new)] = row
+        self._put(self._rows.pop(id(old)), new)
+
+    def _put(self, row: int, entry: _Entry) -> None:
+        self.entries[row] = entry
+        self._rows[id(entry)] = row
+        self._standing[row] = entry.case.current_rate, entry.exemplar.created_at
+
+    @property
+    def standing(self) -> NDArray[np.float64]:
+        """float64 [rows, 2]: success rate now, and when the request was made."""
+        return self._standing[: len(self.entries)]
 
     def similarities(
         self, words: frozenset[str], unit: NDArray[np.float32] | None
@@ -195,11 +205,17 @@ class PlanIndex:
         if not held:
             return
         scores = np.concatenate([b.similarities(words, unit) for b in self._blocks.values()])
+        standing = np.concatenate([block.standing for block in self._blocks.values()])
         seen: set[str] = set()
         for rows in _falling(scores):
-            entries = [(entry, score) for row, score in rows if (entry := held[row]) is not None]
-            for entry, score in sorted(entries, key=_rank, reverse=True):
-                if entry.case.digest not in seen and admits(entry):
+            rates, times = standing[rows].T
+            rows = rows[np.lexsort((-times, -rates, -scores[rows]))]
+            pairs: list[tuple[int, float]] = list(
+                zip(rows.tolist(), scores[rows].tolist(), strict=True)
+            )
+            for row, score in pairs:
+                entry = held[row]
+                if entry is not None and entry.case.digest not in seen and admits(entry):
                     seen.add(entry.case.digest)
                     yield entry, score
 
@@ -233,24 +249,19 @@ class PlanIndex:
             self._block(entry).drop(entry)
 
 
-def _falling(scores: NDArray[np.float64]) -> Iterator[list[tuple[int, float]]]:
-    """Places with their scores in heaps, the best first; equal scores lie in one heap.
+def _falling(scores: NDArray[np.float64]) -> Iterator[NDArray[np.intp]]:
+    """Places in heaps, those of the best scores first; equal scores lie in one heap.
 
     Most searches end within the first, so that no more are sorted.
     """
     above = np.inf
     for size in _HEAPS:
         least = float(np.partition(scores, -size)[-size]) if size < len(scores) else -np.inf
-        rows = np.flatnonzero((scores >= least) & (scores < above))
-        pairs: list[tuple[int, float]] = list(
-            zip(rows.tolist(), scores[rows].tolist(), strict=True)
-        )
-        yield pairs
+        yield np.flatnonzero((scores >= least) & (scores < above))
         above = least
         if least == -np.inf:
             return
-    rows = np.flatnonzero(scores < above)
-    yield list(zip(rows.tolist(), scores[rows].tolist(), strict=True))
+    yield np.flatnonzero(scores < above)
 
 
 def _asks_the_same(one: Exemplar, other: Exemplar) -> bool:
@@ -289,11 +300,6 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat / np.float32(length) if length > 0 else flat
 
 
-def _rank(scored: _Found) -> tuple[float, float, float]:
-    entry, similarity = scored
-    return similarity, entry.case.current_rate, entry.exemplar.created_at
-
-
 def _told(case: CaseRow, exemplar: Exemplar) -> PlanCase:
     total = case.successes + case.failures
     return PlanCase(
@@ -307,4 +313,17 @@ def _told(case: CaseRow, exemplar: Exemplar) -> PlanCase:
         avg_duration_s=mean_seconds(case.duration_us, total),
         avg_cost_usd=mean_usd(case.cost_nusd, total),
         last_used=case.last_used,
+        made=_made(exemplar.plan),
     )
+
+
+def _made(plan: JsonObject) -> frozenset[object]:
+    """The names of all data that the tasks of a plan make."""
+    tasks = plan.get("tasks")
+    if not isinstance(tasks, Sequence) or isinstance(tasks, str):
+        return frozenset()
+    made: set[object] = set()
+    for task in tasks:
+        names = task.get("produces") if isinstance(task, Mapping) else None
+        made.update(names if isinstance(names, Sequence) else ())
+    return frozenset(made)
