@@ -119,7 +119,7 @@ def assemble(
         memory=memory,
         owns_store=not isinstance(store, MemoriStore),
         memory_tool=MemoryTool(memory),
-        compaction=CompactionService(memory),
+        compaction=_compaction(memory, settings),
         inferrer=inferrer,
         embedder=embedder,
         models=models,
@@ -155,11 +155,15 @@ def for_tenant(services: Services, tenant: str) -> Services:
         memory=memory,
         owns_store=False,
         memory_tool=MemoryTool(memory),
-        compaction=CompactionService(memory),
+        compaction=_compaction(memory, services.settings),
         inferrer=inferrer,
         startup=Startup(services.registry, services.rules, inferrer, learnt),
         active=ActiveRuns(),
     )
+
+
+def _compaction(memory: WorkflowMemory, settings: Settings) -> CompactionService:
+    return CompactionService(memory, keep_journals_days=settings.keep_journals_days)
 
 
 def _own_cards(registry: AgentRegistry) -> list[AgentCard]:

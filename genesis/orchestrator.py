@@ -37,6 +37,7 @@ from genesis.run import (
     stored_result,
 )
 from genesis.run_setup import Limits, Request
+from genesis.told import require_journal
 from genesis.v1 import answer_v1
 from infrastructure.clock import Clock, new_id
 from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings
@@ -452,9 +453,13 @@ class GenesisOrchestrator:
 
         Raises:
             UnknownRun: no run has this id.
+            StoreError: its journal was pruned.
         """
         await self._require_known(run_id)
-        return explain(run_id, await self._services.memory.events(run_id))
+        events = await self._services.memory.events(run_id)
+        if not events:
+            await require_journal(run_id, self._services)
+        return explain(run_id, events)
 
     async def record_feedback(
         self,

@@ -35,7 +35,8 @@ def is_dead(name: str) -> bool:
     machine, pid, started, _ = parts
     if machine != _machine() or not pid.isdigit() or not started:
         return False
-    return _started(int(pid)) != started
+    now = _started(int(pid))
+    return not _exists(int(pid)) if now is None else now != started
 
 
 @cache
@@ -55,15 +56,29 @@ def _machine() -> str:
 
 @cache
 def _own_start(pid: int) -> str:
-    return _started(pid)  # a forked child has an id of its own
+    return _started(pid) or ""  # a forked child has an id of its own
 
 
-def _started(pid: int) -> str:
-    """When a process began, in ticks since the machine was started; empty if there is none."""
+def _exists(pid: int) -> bool:
+    """Whether there is such a process; also one of which `/proc` tells us nothing."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is another user's, or the number is none
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in ticks since the machine was started; None if nothing is told.
+
+    Empty for one that has ended.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return ""
+        return None
     fields = text.rpartition(")")[2].split()
     # A zombie has ended; only its parent has not heard of it.
     return "" if fields[0] in "ZX" else fields[_START_FIELD]

@@ -18,6 +18,7 @@ from genesis.tasks.task import Usage
 from genesis.testing import Fail, FakeAgent, FakeOutcome, Hang
 from infrastructure.config import load_flags, load_settings
 from infrastructure.memory.finished_run import AcceptedRun
+from infrastructure.memory.memori.retention import prune_journals
 from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.processes import this_process
 
@@ -422,3 +423,16 @@ async def test_too_many_that_wait_are_refused_and_nothing_is_stored_of_them(make
             task.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         assert orchestrator.statistics.active == 0
+
+
+async def test_a_run_whose_journal_was_pruned_says_so(make: Make) -> None:
+    async with make() as orchestrator:
+        world(orchestrator)
+        result = await orchestrator.execute_orchestrated_request(REQUEST)
+        await prune_journals(orchestrator.services.memory.memori, keep=0)
+        for ask in (orchestrator.run, orchestrator.resume, orchestrator.explain):
+            with pytest.raises(StoreError, match="was pruned"):
+                await ask(result.run_id)
+        (run,) = await orchestrator.runs()
+        assert run.state == "completed"
+        assert not await orchestrator.cancel(run.run_id)

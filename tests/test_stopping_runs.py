@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -97,17 +97,12 @@ def shown(result: OrchestrationResult) -> dict[str, Any]:
     plain = json.loads(result.model_dump_json(exclude={"duration_s"}))
 
     def without_times(value: Any) -> Any:
-        match value:
-            case dict():
-                named: dict[str, Any] = value
-                return {k: without_times(v) for k, v in named.items() if k != "duration_s"}
-            case list():
-                listed: list[Any] = value
-                return [without_times(one) for one in listed]
-            case float():
-                return round(value, 9)
-            case _:
-                return value
+        if isinstance(value, Mapping):
+            named = cast("Mapping[str, Any]", value)
+            return {k: without_times(v) for k, v in named.items() if k != "duration_s"}
+        if isinstance(value, list):
+            return [without_times(one) for one in cast("list[Any]", value)]
+        return round(value, 9) if isinstance(value, float) else value
 
     return without_times(plain)
 
@@ -484,7 +479,6 @@ async def test_a_cancel_that_meets_a_pause_ends_the_run(make: Make) -> None:
         world(first)
         gate = Gate(first.services.memory, "append")
         gate.before = True
-        gate.open.set()
         asking = asyncio.create_task(first.execute_orchestrated_request(REQUEST, approve=["plan"]))
         await gate.reached.wait()
         (run,) = await second.runs()

@@ -19,6 +19,7 @@ from infrastructure.memory.compaction_metrics import (
     share_saved,
 )
 from infrastructure.memory.compaction_worker import CompactionWorker
+from infrastructure.memory.journal_upkeep import JournalUpkeep
 from infrastructure.memory.memori import archive, archive_ledger, dictionaries
 from infrastructure.memory.memori.archive_ledger import Compaction, LedgerEntry
 from infrastructure.memory.memori.dialect import Tx
@@ -45,6 +46,8 @@ class CompactionService:
 
     Args:
         memory: whose sessions; None takes the memory at the configured path.
+        keep_journals_days: days that journals of runs are kept; older ones are pruned when nobody
+            waits for a compaction. None keeps them for ever.
         monotonic: seconds, for the durations shown.
     """
 
@@ -52,14 +55,16 @@ class CompactionService:
         self,
         memory: WorkflowMemory | None = None,
         *,
+        keep_journals_days: float | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._given = memory
         self._monotonic = monotonic
         self._upkeep = ArchiveUpkeep()
+        self._journals = JournalUpkeep(keep_journals_days, monotonic)
         self._worker = CompactionWorker(
             self._compact_asked,
-            idle=lambda: self._upkeep.step(self.memory.memori),
+            idle=self._upkeep_step,
             serve_together=self._compact_together,
             gather_s=_GATHER_S,
         )
@@ -168,6 +173,10 @@ class CompactionService:
             compression_ratio_with_dictionaries=share_saved(total, kept_bytes),
             worker=self._worker.statistics,
         )
+
+    def _upkeep_step(self) -> bool:
+        memori = self.memory.memori
+        return self._upkeep.step(memori) or self._journals.step(memori)
 
     def _compact_asked(self, session_id: str) -> None:
         # Nobody sees these metrics: the patterns are counted when they are asked for.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from infrastructure.errors import InputError
 from infrastructure.memory.memori import run_sources
@@ -19,7 +19,9 @@ from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.sql import marks
 
 _TOGETHER: Final = 200
-_BEGINNING: Final = (-1.0, "")
+Place: TypeAlias = tuple[float, str]
+"""Of a run in the order in which they ended: when, seconds since the epoch, and its id."""
+BEGINNING: Final[Place] = (-1.0, "")
 _LEFT: Final = "tenant = ? AND pruned = 0 AND finished_at IS NOT NULL"
 
 
@@ -41,7 +43,7 @@ class _Batch:
     """What one commit pruned, and after which run the next one begins; None when all is done."""
 
     pruned: Pruned
-    last: tuple[float, str] | None
+    last: Place | None
 
 
 async def prune_journals(
@@ -69,12 +71,31 @@ async def prune_journals(
     before = None if older_than_s is None else memori.clock.now() - older_than_s
     end = await memori.read(partial(_end, before=before, keep=keep))
     journals = size = 0
-    last: tuple[float, str] | None = _BEGINNING
+    last: Place | None = BEGINNING
     while end is not None and last is not None:
         (batch,) = await memori.commit(partial(_prune, after=last, end=end, limit=at_once))
         journals, size = journals + batch.pruned.journals, size + batch.pruned.bytes
         last = batch.last
     return Pruned(journals, size)
+
+
+def prune_some(memori: Memori, older_than_s: float, after: Place) -> Place | None:
+    """Delete some journals by one commit, for callers without an event loop.
+
+    Args:
+        memori: whose.
+        older_than_s: of runs that ended longer ago, in seconds.
+        after: of those behind this one.
+
+    Returns:
+        After which run to go on; None when all is done.
+    """
+    before = memori.clock.now() - older_than_s
+    end = memori.read_sync(partial(_end, before=before, keep=None))
+    if end is None or end <= after:
+        return None
+    (batch,) = memori.commit_sync(partial(_prune, after=after, end=end, limit=_TOGETHER))
+    return batch.last
 
 
 def is_pruned(tx: Tx, run_id: str) -> bool:
@@ -85,7 +106,7 @@ def is_pruned(tx: Tx, run_id: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _end(tx: Tx, *, before: float | None, keep: int | None) -> tuple[float, str] | None:
+def _end(tx: Tx, *, before: float | None, keep: int | None) -> Place | None:
     """The last run whose journal is to be pruned, by the time of its end; None for none."""
     asked: list[tuple[str, tuple[float, ...]]] = []
     if before is not None:
@@ -102,7 +123,7 @@ def _end(tx: Tx, *, before: float | None, keep: int | None) -> tuple[float, str]
     return max(((row[0], row[1]) for row in rows if row is not None), default=None)
 
 
-def _prune(tx: Tx, *, after: tuple[float, str], end: tuple[float, str], limit: int) -> _Batch:
+def _prune(tx: Tx, *, after: Place, end: Place, limit: int) -> _Batch:
     found = tx.execute(
         f"SELECT finished_at, run_id FROM runs WHERE {_LEFT}"  # noqa: S608 (constant text)
         " AND (finished_at, run_id) > (?, ?) AND (finished_at, run_id) <= (?, ?)"
