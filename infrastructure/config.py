@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -134,6 +134,10 @@ class FeatureFlags(BaseModel):
     exploration_enabled: bool = False
 
 
+# libyaml's is fifteen times as quick, and of the files that ship one has hundreds of entries.
+_YAML: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
 def read_config(name: str, environ: Mapping[str, str] | None = None) -> ConfigFile:
     """Read `config/<name>` (YAML or JSON) from the nearest place that has it.
 
@@ -146,7 +150,7 @@ def read_config(name: str, environ: Mapping[str, str] | None = None) -> ConfigFi
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "", f"cannot be read as UTF-8 text: {error}") from error
     try:
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        data = json.loads(text) if path.suffix == ".json" else yaml.load(text, _YAML)  # noqa: S506 - a safe loader
     except json.JSONDecodeError as error:
         raise ConfigError(str(path), "", f"is not valid JSON: {error}") from error
     except yaml.YAMLError as error:
