@@ -134,6 +134,13 @@ def test_an_agent_of_ones_own_works_as_described(folder: Path) -> None:
     assert "5 words reported, 4 counted" in run_in(folder, wrong)
 
 
+def test_the_page_on_execution_runs(folder: Path) -> None:
+    printed = run_in(folder, code_of(ROOT / "docs" / "execution.md")).splitlines()
+    assert printed[0].startswith("completed")
+    assert "completed" in printed[1:]
+    assert any(line.startswith("data_analyst 0 0 ") for line in printed)
+
+
 async def test_an_agent_is_served_and_asked_as_the_page_on_a2a_says(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
