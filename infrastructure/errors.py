@@ -77,10 +77,14 @@ class ModelError(GenesisError):
     Args:
         message: what failed, why, and what to do.
         retryable: whether the same call may succeed later (rate limit, network, server failure).
+        retry_after_s: seconds that the provider asks to be left alone before; None if it does not.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retryable: bool = False, retry_after_s: float | None = None
+    ) -> None:
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
         super().__init__(message)
 
 

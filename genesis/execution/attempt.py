@@ -37,6 +37,7 @@ from genesis.tasks.task import (
 )
 from infrastructure.clock import Clock
 from infrastructure.jsonvalue import JsonValue
+from infrastructure.text import strip_control
 
 __all__ = ["RunScope", "TaskRunner"]
 
@@ -158,7 +159,8 @@ class TaskRunner:
         elif approval.rejected:
             return why_rejected(approval)
         elif approval.decision.verb == "edit":
-            climb.task = replace(climb.task, description=str(approval.decision.edit))
+            said = strip_control(str(approval.decision.edit))
+            climb.task = replace(climb.task, description=said)
         return ""
 
     def _prepare(self, climb: Climb, upstream: Mapping[str, TaskResult]) -> str:

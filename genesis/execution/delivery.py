@@ -27,6 +27,7 @@ from infrastructure.redaction import hide_secrets
 from infrastructure.resilience.breaker import Breakers, BreakerStatistics, Permit
 from infrastructure.resilience.retry import RetryPolicy, asked_pause_s, is_retryable, retry
 from infrastructure.resilience.stoppable import stoppable
+from infrastructure.text import strip_control
 
 __all__ = ["Deliveries", "Order"]
 
@@ -353,7 +354,7 @@ def _answered(message: Message, answer: Approval) -> Message:
     return replace(
         message,
         message_id=f"{message.message_id}:{answer.id.rpartition(':')[2]}",
-        parts=(Part(text=str(answer.decision.edit)),),
+        parts=(Part(text=strip_control(str(answer.decision.edit))),),
         task_id=str(answer.detail.get("task_id", "")),
         context_id=str(answer.detail.get("context_id", "")),
     )

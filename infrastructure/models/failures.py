@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from infrastructure.errors import ModelError
 from infrastructure.models.usage import ModelUsage
 from infrastructure.redaction import hide_secrets
+from infrastructure.resilience.retry import asked_pause_s
 from infrastructure.text import one_line
 
 _EXCERPT_CHARS = 300
@@ -49,7 +51,11 @@ def as_model_error(error: Exception, model: str, secrets: tuple[str, ...] = ()) 
         text = text.replace(secret, "***")
     detail = f"{type(error).__name__}: {redact(text)}"
     cause, retryable = _cause(error, status_of(error))
-    return ModelError(f"the chat model {model!r} {cause} ({detail})", retryable=retryable)
+    return ModelError(
+        f"the chat model {model!r} {cause} ({detail})",
+        retryable=retryable,
+        retry_after_s=asked_pause_s(error, time.time()) or None,
+    )
 
 
 _BY_STATUS = {

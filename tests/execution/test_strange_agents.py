@@ -13,7 +13,7 @@ from attempt_world import TASK, World, outcomes
 
 from genesis.agents import adapters
 from genesis.agents.assignment import Assignment
-from genesis.errors import ModelError
+from genesis.errors import InputError, ModelError
 from genesis.execution import answer, delivery
 from genesis.execution.approvals import ApprovalPolicy, Decision
 from genesis.execution.events import AttemptProgress
@@ -27,7 +27,7 @@ from genesis.tasks.task import (
     Usage,
     Verdict,
 )
-from genesis.testing import Ask, FakeAgent
+from genesis.testing import Ask, Fail, FakeAgent
 from infrastructure.a2a.types import (
     EXTENSION,
     AgentEvent,
@@ -344,3 +344,32 @@ async def test_questions_of_parallel_tasks_are_asked_side_by_side(world: World) 
         assert key not in approval.question
         assert approval.question.replace("\n", "").isprintable()
         assert len(approval.question) < 2_100
+
+
+async def test_answers_are_bounded_and_without_control_characters(world: World) -> None:
+    asks = FakeAgent("asks", Ask("which one?"), "hello")
+    world.add(asks)
+    await world.run(TASK, "asks")
+    (question,) = world.approvals.pending
+    with pytest.raises(InputError, match="20001 characters; 20000 at most"):
+        world.approvals.decide(question.id, Decision("edit", "x" * 20_001))
+    world.approvals.decide(question.id, Decision("edit", "this\x1b]0;one\x07\u202e"))
+    assert (await world.run(TASK, "asks")).status is TaskStatus.COMPLETED
+    assert asks.messages[1].text == "this]0;one"
+
+
+async def test_what_failed_before_a_question_is_not_made_again_once_it_is_answered(
+    world: World,
+) -> None:
+    first, asks = FakeAgent("first", Fail("no")), FakeAgent("asks", Ask("which?"), "hello")
+    world.add(first, asks)
+    assert (await world.run(TASK, "first", "asks")).status is TaskStatus.WAITING
+    (question,) = world.approvals.pending
+    world.approvals.decide(question.id, Decision("edit", "this"))
+    result = await world.run(TASK, "first", "asks")
+    assert outcomes(result) == [O.FAILED, O.VERIFIED]
+    assert (first.calls, asks.calls) == (1, 2)
+    assert world.made == {}  # another round begins anew
+    world.round = 1
+    await world.run(TASK, "first", "asks")
+    assert first.calls == 2

@@ -18,6 +18,7 @@ from infrastructure.errors import (
     ModelError,
     TaskTimeout,
 )
+from infrastructure.models.failures import as_model_error
 from infrastructure.resilience.retry import RetryPolicy, asked_pause_s, is_retryable, retry
 
 RETRYABLE = [
@@ -173,3 +174,9 @@ async def test_the_pause_that_is_asked_for_is_kept_within_the_deadline() -> None
     with pytest.raises(ModelError):
         await retry(late, policy, clock=clock, rng=rng, sleep=clock.sleep, deadline=12.0)
     assert late.calls == 1
+
+
+def test_a_models_rate_limit_says_how_long() -> None:
+    failed = as_model_error(_answered("12"), "openai:any")
+    assert asked_pause_s(failed, 0.0) == 12
+    assert as_model_error(_answered(None), "openai:any").retry_after_s is None
