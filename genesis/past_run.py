@@ -190,6 +190,7 @@ class _JournalReader:
         self._past: PastRun | None = None
         self._segment_began: float | None = None
         self._last_at = 0.0
+        self._told: dict[str, set[int]] = {}
 
     def read(self, event: JsonObject) -> None:
         kind, at = str(event.get("type")), event.get("at")
@@ -322,16 +323,18 @@ class _JournalReader:
 
     def attempt_ended(self, past: PastRun, event: AttemptEnded) -> None:
         past.spent_usd += event.attempt.usage.cost_usd
+        self._told.setdefault(event.task_id, set()).add(event.attempt.number)
         self._end_below(past, event.task_id, event.attempt)
 
     def task_ended(self, past: PastRun, event: TaskEnded) -> None:
         result = event.result
         if result.status not in _ENDED:
             return
-        last = result.attempts[-1] if result.attempts else None
-        if last is not None and last.outcome is AttemptOutcome.VERIFIED:
-            past.spent_usd += last.usage.cost_usd  # the others were told of one by one
-            self._end_below(past, event.task_id, last)
+        told = self._told.pop(event.task_id, set())
+        for attempt in result.attempts:  # verified ones, and in old journals all, are told here
+            if attempt.number not in told:
+                past.spent_usd += attempt.usage.cost_usd
+                self._end_below(past, event.task_id, attempt)
         past.state = replace(past.state, results={**past.state.results, event.task_id: result})
 
     def _end_below(self, past: PastRun, task_id: str, attempt: Attempt) -> None:
