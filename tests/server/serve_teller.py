@@ -1,14 +1,15 @@
-"""A serving process for tests: `python serve_teller.py FOLDER GRACE_S`, with one agent of its own.
+"""A serving process for tests, with one agent of its own.
 
-The agent notes every call as a line in FOLDER/calls, and waits for the file FOLDER/go when its
-request says `slowly`.
+The agent notes every call as a line in the folder's file `calls`, and waits for the file `go` when
+its request says `slowly`. Importing this fits what reads requests, which costs more than the start
+of a server: processes are forked from one that has it. It leaves no thread, as a fork lacks those.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from genesis import Assignment, Skill
@@ -16,42 +17,41 @@ from genesis.agents.adapters import FunctionAgent
 from genesis.server.auth import Callers
 from genesis.server.beside import BesideOptions
 from genesis.server.process import ServeOptions, serve
+from genesis.tasks.infer import TaskTypeInferrer
 from infrastructure.a2a.agent import AgentCard
 from infrastructure.clock import SystemClock
 from infrastructure.config import load_settings
+from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.observability.logs import configure_logs
 
-FOLDER = Path(sys.argv[1])
 SKILL = Skill("tell", "Tells something.", ("general",), produces=("answer",), seconds=0.1)
 
-
-async def tell(assignment: Assignment) -> dict[str, str]:
-    with (FOLDER / "calls").open("a") as calls:
-        calls.write(f"{assignment.idempotency_key}\n")
-    while "slowly" in assignment.request and not (FOLDER / "go").exists():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-    return {"answer": f"told: {assignment.request}"}
+TaskTypeInferrer(BuiltinEmbedder()).infer("Tell me something nice")
 
 
-def say(url: str) -> None:
-    sys.stdout.write(f"{url}\n")
-    sys.stdout.flush()
+def teller(folder: Path) -> FunctionAgent:
+    async def tell(assignment: Assignment) -> dict[str, str]:
+        with (folder / "calls").open("a") as calls:
+            calls.write(f"{assignment.idempotency_key}\n")
+        while "slowly" in assignment.request and not (folder / "go").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return {"answer": f"told: {assignment.request}"}
+
+    return FunctionAgent(AgentCard("teller", "Tells.", (SKILL,)), tell)
 
 
-async def main() -> None:
+def serve_folder(folder: Path, grace_s: float, url: Connection) -> None:
+    """Serve over a folder until told to end; where is sent, and the log is the folder's `log`."""
+    with (folder / "log").open("a") as log:
+        os.dup2(log.fileno(), 2)
+    configure_logs(as_json=True)
     settings = load_settings(
         {},
-        workspace=FOLDER / "workspace",
-        data_dir=FOLDER / "data",
-        db_path=str(FOLDER / "memory.db"),
+        workspace=folder / "workspace",
+        data_dir=folder / "data",
+        db_path=str(folder / "memory.db"),
     )
-    callers = Callers.of_environment(SystemClock(), FOLDER / "tokens.yaml", "team", os.environ)
+    callers = Callers.of_environment(SystemClock(), folder / "tokens.yaml", "team", {})
     beside = BesideOptions(a2a=False, mcp=False)
-    options = ServeOptions(port=0, grace_s=float(sys.argv[2]), beside=beside)
-    agents = [FunctionAgent(AgentCard("teller", "Tells.", (SKILL,)), tell)]
-    await serve(settings, callers, options, say, agents)
-
-
-if __name__ == "__main__":
-    configure_logs(as_json=True)
-    asyncio.run(main())
+    options = ServeOptions(port=0, grace_s=grace_s, beside=beside)
+    asyncio.run(serve(settings, callers, options, url.send, [teller(folder)]))

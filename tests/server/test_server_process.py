@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import pytest
+from serve_teller import serve_folder
 
-SCRIPT = Path(__file__).parent / "serve_teller.py"
+from genesis.server.tokens import make_token
+
 SLOWLY = "Tell me something nice slowly"
+PATIENCE_S = 60.0
+FORKS = multiprocessing.get_context("forkserver")
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def forks() -> None:
+    """A process that has imported a server and waits to be forked, or the one that others made."""
+    FORKS.set_forkserver_preload(["serve_teller"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
+        forkserver.ensure_running()
 
 
 class Process:
@@ -26,36 +43,33 @@ class Process:
         self.folder = folder
         (folder / "workspace").mkdir()
         self.go, self.calls = folder / "go", folder / "calls"
-        self.running: subprocess.Popen[str] | None = None
+        self.running: BaseProcess | None = None
         self.client = httpx.AsyncClient(timeout=30)
-        self.opened: list[IO[str]] = []
 
     async def start(self, grace_s: float = 0.2) -> None:
-        environ = {**os.environ, "GENESIS_TOKEN": ""}
-        with (self.folder / "log").open("a") as log:
-            self.running = await asyncio.to_thread(
-                lambda: subprocess.Popen(
-                    [sys.executable, str(SCRIPT), str(self.folder), str(grace_s)],
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    env=environ,
-                )
-            )
-        assert self.running.stdout is not None
-        self.opened.append(self.running.stdout)
-        url = await asyncio.to_thread(self.running.stdout.readline)
-        assert url.startswith("http://127.0.0.1:"), (self.folder / "log").read_text()
+        hears, says = FORKS.Pipe(duplex=False)
+        self.running = FORKS.Process(target=serve_folder, args=(self.folder, grace_s, says))
+        await asyncio.to_thread(self.running.start)
+        says.close()
+        try:
+            assert await asyncio.to_thread(hears.poll, PATIENCE_S)
+            url: str = hears.recv()
+        except EOFError:
+            pytest.fail((self.folder / "log").read_text())
+        finally:
+            hears.close()
         await self.client.aclose()
-        self.client = httpx.AsyncClient(base_url=url.strip(), timeout=30)
+        self.client = httpx.AsyncClient(base_url=url, timeout=30)
 
     def signal(self, number: int) -> None:
         assert self.running is not None
-        self.running.send_signal(number)
+        assert self.running.pid is not None
+        os.kill(self.running.pid, number)
 
-    async def ended(self) -> int:
+    async def ended(self) -> int | None:
         assert self.running is not None
-        return await asyncio.to_thread(self.running.wait, 20)
+        await asyncio.to_thread(self.running.join, 20)
+        return self.running.exitcode
 
     async def accept(self, text: str, key: str) -> str:
         answer = await self.client.post(
@@ -89,15 +103,13 @@ class Process:
 
 
 @pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[Process]:
+async def process(tmp_path: Path, forks: None) -> AsyncIterator[Process]:
     made = Process(tmp_path)
     yield made
     await made.client.aclose()
     if made.running is not None:
         made.running.kill()
-        made.running.wait()
-    for stdout in made.opened:
-        stdout.close()
+        made.running.join()
 
 
 async def test_killed_or_told_to_end_a_server_finishes_what_it_accepted(process: Process) -> None:
@@ -193,7 +205,7 @@ def test_a_port_that_is_taken_is_an_error_in_words(tmp_path: Path) -> None:
 
 def test_several_tenants_are_refused_where_one_could_name_anothers_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        assert _genesis(tmp_path, "serve", "token", name, "--tenant", name).returncode == 0
+        make_token(tmp_path / "tokens.yaml", name, name)
     refused = _genesis(tmp_path, "serve", "--port", "0", "--workspace", str(tmp_path))
     assert refused.returncode == 2
     assert "inside the workspace" in refused.stderr
