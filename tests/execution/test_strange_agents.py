@@ -217,14 +217,11 @@ async def test_a_rate_limit_is_waited_for_as_long_as_it_asks(world: World) -> No
     world.tries = 3
     asked: list[float] = []
 
-    class Limited(ModelError):
-        retry_after_s = 20.0
-
     @world.registry.agent(name="limited", skills=["limited"])
     async def limited(assignment: Assignment) -> str:
         asked.append(world.clock.monotonic())
         if len(asked) < 2:
-            raise Limited("429", retryable=True)
+            raise ModelError("429", retryable=True, retry_after_s=20.0)
         return "hello"
 
     assert outcomes(await world.run(TASK, "limited")) == [O.VERIFIED]

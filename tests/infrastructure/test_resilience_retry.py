@@ -125,8 +125,8 @@ def test_a_policy_out_of_range_is_refused(wrong: dict[str, float]) -> None:
         RetryPolicy(**wrong)  # pyright: ignore[reportArgumentType] - one key at a time
 
 
-class _Limited(ModelError):
-    retry_after_s: float = 7.0
+def _limited() -> ModelError:
+    return ModelError("429", retryable=True, retry_after_s=7.0)
 
 
 def _answered(header: str | None) -> Exception:
@@ -166,11 +166,11 @@ def test_what_asks_for_no_pause_gets_none() -> None:
 
 
 async def test_the_pause_that_is_asked_for_is_kept_within_the_deadline() -> None:
-    clock, call = FakeClock(), _Flaky(_Limited("429", retryable=True))
+    clock, call = FakeClock(), _Flaky(_limited())
     policy, rng = RetryPolicy(), random.Random(3)
     assert await retry(call, policy, clock=clock, rng=rng, sleep=clock.sleep) == "answer"
     assert 7 <= clock.monotonic() < 8
-    late = _Flaky(_Limited("429", retryable=True))
+    late = _Flaky(_limited())
     with pytest.raises(ModelError):
         await retry(late, policy, clock=clock, rng=rng, sleep=clock.sleep, deadline=12.0)
     assert late.calls == 1
