@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -458,3 +459,11 @@ async def test_the_openapi_document_is_valid_and_complete(served: World) -> None
         ("GET", "/readyz"),
         ("GET", "/metrics"),
     } <= described
+
+
+@pytest.mark.parametrize("place", ['[NaN,"a"]', '[1e999,"a"]', '[true,"a"]', "[9]", "{}"])
+async def test_a_cursor_that_no_page_gave_is_refused(served: World, place: str) -> None:
+    cursor = base64.urlsafe_b64encode(place.encode()).decode()
+    refused = await served.ann.get("/v1/runs", params={"cursor": cursor})
+    assert refused.status_code == 422
+    assert "next_cursor" in refused.json()["detail"]
