@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from genesis.server.hub import Visiting
+from genesis.server.own_files import own_file
 from genesis.server.problems import PROBLEMS
 from genesis.server.runs import RunId
 
@@ -38,15 +38,9 @@ async def run_file(
     result = await visit.orchestrator.run(run_id)
     if number >= len(result.artifacts):
         raise HTTPException(404, f"run {run_id!r} has {len(result.artifacts)} files")
-    runs = visit.orchestrator.settings.data_dir / "runs"
-    path = await run_in_threadpool(_inside, FilePath(result.artifacts[number]), runs)
+    data_dir = visit.orchestrator.settings.data_dir
+    path = await run_in_threadpool(own_file, result.artifacts[number], run_id, data_dir)
     if path is None:
         raise HTTPException(404, "the file is not kept any more")
     # Never shown in a browser as a page of ours: what agents write may be HTML.
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
-
-
-def _inside(path: FilePath, folder: FilePath) -> FilePath | None:
-    """The file itself if it is one inside the folder, links resolved."""
-    real = path.resolve()
-    return real if real.is_file() and real.is_relative_to(folder.resolve()) else None

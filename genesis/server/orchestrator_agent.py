@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final, Protocol, cast
 
 from genesis.errors import GenesisError, InputError, Overloaded, UnknownRun
@@ -50,6 +51,10 @@ class Works(Protocol):
 
     def of(self, tenant: str) -> GenesisOrchestrator:
         """The orchestrator of one tenant."""
+        ...
+
+    def full(self, tenant: str) -> bool:
+        """Whether as many runs wait for their turn as may."""
         ...
 
     def start(self, tenant: str, run_id: str) -> None:
@@ -145,7 +150,7 @@ class OrchestratorAgent:
             async for update in updates:
                 yield update
         result = await self._orchestrator.run(run_id)
-        for event in await asyncio.to_thread(_end, result):
+        for event in await asyncio.to_thread(_end, result, self._orchestrator.settings.data_dir):
             yield event
         if result.state != "waiting":
             await asyncio.to_thread(forget_received, self._orchestrator.settings.workspace, run_id)
@@ -162,6 +167,8 @@ class OrchestratorAgent:
         try:
             known = await self._orchestrator.run(run_id)
         except UnknownRun:
+            if self._works.full(self._caller.tenant):
+                raise Overloaded("too many runs wait for their turn; ask later") from None
             await self._accept(run_id, message)
         else:
             first = begins(message.message_id, self._caller, run_id)
@@ -245,13 +252,15 @@ def _options(message: Message) -> JsonObject:
     return options
 
 
-def _end(result: OrchestrationResult) -> list[AgentEvent]:
+def _end(result: OrchestrationResult, data_dir: Path) -> list[AgentEvent]:
     """The run's results and how it ended. Reads files: call it in a thread."""
     if result.state == "waiting":
         return [_question(result.approvals)]
+    if result.state not in _STATES:
+        return []  # this process ends, and the next one goes on with the run
     events: list[AgentEvent] = []
     if result.output or result.artifacts:
-        events.append(ArtifactUpdate("", "", result_artifact(result)))
+        events.append(ArtifactUpdate("", "", result_artifact(result, data_dir)))
     reasons = "" if result.success else "; ".join(result.errors)
     events.append(_status(_STATES[result.state], reasons))
     return events

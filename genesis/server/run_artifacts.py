@@ -7,13 +7,19 @@ from pathlib import Path
 
 from genesis.agents.wire import MAX_FILE_BYTES, MAX_FILES_BYTES, safe_name, usage_json
 from genesis.result import OrchestrationResult
+from genesis.server.own_files import own_file
 from genesis.tasks.task import Usage
 from infrastructure.a2a.types import EXTENSION, Artifact, Part
 from infrastructure.jsonvalue import JsonObject
 
 
-def result_artifact(result: OrchestrationResult) -> Artifact:
-    """The result for another machine; files that are too large are named. Reads files."""
+def result_artifact(result: OrchestrationResult, data_dir: Path) -> Artifact:
+    """The result for another machine; files that are too large are named. Reads files.
+
+    Args:
+        result: of the run.
+        data_dir: the setting; only files of the run's own folder there are sent.
+    """
     text = (Part(text=result.output),) if result.output else ()
     facts: JsonObject = {
         "run_id": result.run_id,
@@ -29,7 +35,11 @@ def result_artifact(result: OrchestrationResult) -> Artifact:
     }
     files: list[Part] = []
     left = MAX_FILES_BYTES
-    for path in map(Path, result.artifacts):
+    for named in result.artifacts:
+        path = own_file(named, result.run_id, data_dir)
+        if path is None:
+            files.append(Part(text=f"[{Path(named).name} is not kept any more]"))
+            continue
         part = _file(path, min(MAX_FILE_BYTES, left))
         left -= len(part.raw or b"")
         files.append(part)
