@@ -120,11 +120,23 @@ def expected(
         order: places of options.
         costs, success, weights: as in `best_cascade`; any cost will do, such as money alone.
     """
+    if len(weights) == 1:  # as without a learnt policy: numbers do, and are quicker than arrays
+        return _expected_of_one_state(order, costs, success, float(weights[0]))
     failing, cost = weights, 0.0
     for option in order:
         cost += float(failing.sum()) * float(costs[option])
         failing = failing * (1 - success[option])
     return 1 - float(failing.sum()) / float(weights.sum()), cost
+
+
+def _expected_of_one_state(
+    order: Sequence[int] | Places, costs: Floats, success: Floats, weight: float
+) -> tuple[float, float]:
+    failing, cost = weight, 0.0
+    for option in order:
+        cost += failing * float(costs[option])
+        failing *= 1 - float(success[option, 0])
+    return 1 - failing / weight, cost
 
 
 class _Openings:
@@ -246,9 +258,11 @@ def _check(costs: Floats, success: Floats, weights: Floats, value: float) -> Non
             f"success is {success.shape}, not {(len(costs), len(weights))}: one row for each cost "
             "and one column for each state's weight"
         )
-    if not (np.isfinite(costs).all() and (costs >= 0).all()):
+    # What is no number is neither least nor most, and no comparison with it holds.
+    if not (costs.min(initial=0.0) >= 0 and costs.max(initial=0.0) < float("inf")):
         raise InputError("a cost is negative or not finite")
-    if not ((success >= 0).all() and (success <= 1).all() and (weights >= 0).all()):
+    least = success.min(initial=0.0) >= 0 and weights.min(initial=0.0) >= 0
+    if not (least and success.max(initial=0.0) <= 1):
         raise InputError("a probability is outside of 0 to 1")
     if not 0 <= value < float("inf"):
         raise InputError(f"the value of a success must be 0 or more, not {value!r}")

@@ -77,6 +77,7 @@ class AgentRecord:
         attempts: how many each rests on.
         by_type: outcomes that tell of the present, by task type.
         by_kind: numbers of leaves, by task type and operation.
+        asked: how often it was asked, by task type.
     """
 
     rows: tuple[OutcomeRow, ...]
@@ -87,6 +88,7 @@ class AgentRecord:
     attempts: tuple[int, ...]
     by_type: dict[str, Counted]
     by_kind: dict[tuple[str, str], list[int]]
+    asked: dict[str, int]
     _apart: dict[tuple[str, str, float], tuple[float, float]] = field(
         default_factory=dict[tuple[str, str, float], tuple[float, float]]
     )
@@ -185,9 +187,12 @@ def agent_record(
     spent = {} if before is None else dict(zip(before.sums, before.spent, strict=True))
     by_type: defaultdict[str, Counted] = defaultdict(Counted)
     by_kind: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    attempts = tuple(one.successes + one.failures for one in sums)
+    asked: defaultdict[str, int] = defaultdict(int)
     for number, (leaf, (successes, failures)) in enumerate(
         zip(leaves, past.effective, strict=True)
     ):
+        asked[leaf.task_type] += attempts[number]
         by_kind[leaf.task_type, leaf.operation].append(number)
         counted = Counted(successes, successes + failures)
         by_type[leaf.task_type] = by_type[leaf.task_type].plus(counted)
@@ -197,9 +202,10 @@ def agent_record(
         sums,
         past,
         tuple(spent.get(one) or _spent(one) for one in sums),
-        tuple(one.successes + one.failures for one in sums),
+        attempts,
         dict(by_type),
         dict(by_kind),
+        dict(asked),
     )
 
 

@@ -101,12 +101,7 @@ class Standings:
         counted = [each.by_type[task_type] for each in records if task_type in each.by_type]
         usual = _USUAL_WEIGHT * (1 - self._hope.mean)
         failures = usual + sum(each.n - each.successes for each in counted)
-        n = sum(
-            attempts
-            for record in records
-            for leaf, attempts in zip(record.leaves, record.attempts, strict=True)
-            if leaf.task_type == task_type
-        )
+        n = sum([record.asked.get(task_type, 0) for record in records])
         return failures / (sum(each.n for each in counted) + _USUAL_WEIGHT), n
 
     def _standing(
@@ -148,18 +143,21 @@ class Standings:
         """How far an agent's rates at other task types are from that at one, squared."""
         found = self._differences.get(task_type)
         if found is None:
+            records = self._agents.values()
+            # Who was never asked for both says nothing of them.
+            telling = [record for record in records if task_type in record.by_type]
             found = self._differences[task_type] = {
-                other: self._difference(task_type, other)
-                for other in {name for record in self._agents.values() for name in record.by_type}
+                other: self._difference(task_type, other, telling)
+                for other in set[str]().union(*[record.by_type for record in records])
             }
         return found
 
-    def _difference(self, one: str, other: str) -> float:
+    def _difference(self, one: str, other: str, telling: Iterable[AgentRecord]) -> float:
         transfer = self._priors.transfer
         assumed = transfer.assumed(one, other)
         if one == other:
             return assumed
-        said = (record.apart(one, other, assumed) for record in self._agents.values())
+        said = [record.apart(one, other, assumed) for record in telling if other in record.by_type]
         return difference(said, assumed, transfer.weight)
 
     def _present(

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 KEPT: Final = 32
 """Attempts that are kept for each agent, model, effort and kind of task."""
 
-_FORMAT: Final = struct.Struct("<dff?")
+_FIELDS: Final = "dff?"
+_FORMAT: Final = struct.Struct(f"<{_FIELDS}")
 
 
 class Attempted(NamedTuple):
@@ -62,7 +63,15 @@ def unpack(packed: bytes) -> LatestAttempts:
     """What was packed."""
     if not packed:
         return NONE
-    return LatestAttempts(*zip(*_FORMAT.iter_unpack(packed), strict=True))
+    # All at once, so that there is no tuple for each: every request reads some that are new.
+    read = _of_all(len(packed) // _FORMAT.size).unpack(packed)
+    fields = len(Attempted._fields)
+    return LatestAttempts(*(read[field::fields] for field in range(fields)))
+
+
+@lru_cache(maxsize=KEPT)
+def _of_all(attempts: int) -> struct.Struct:
+    return struct.Struct("<" + _FIELDS * attempts)
 
 
 def extended(packed: bytes, attempts: Iterable[Attempted]) -> bytes:
