@@ -125,11 +125,12 @@ async def go_on(
         fence: of the lease on it.
 
     Raises:
-        InputError: it was accepted for another workspace.
+        InputError: it was accepted for another workspace, or nobody here can do what is left.
     """
     _require_workspace(past, services.settings)
     await services.startup.agents()
     await services.startup.corrections()
+    _require_agents(past, services)
     inferred, vector = await asyncio.to_thread(_meaning, request.text, services)
     journal = Journal(
         request.run_id,
@@ -173,6 +174,24 @@ def _require_workspace(past: PastRun, settings: Settings) -> None:
         raise InputError(
             f"run {past.accepted.run_id!r} was accepted for the workspace {then}, and this is "
             f"{now}: go on with it where the workspace is that one"
+        )
+
+
+def _require_agents(past: PastRun, services: Services) -> None:
+    """Leave a run to a process that knows its agents, instead of failing it here."""
+    known, state = services.registry, past.state
+    missing = {
+        ladder.rungs[0].agent
+        for ladder in state.ladders.values()
+        if ladder.task_id not in state.results
+        and not any(rung.agent in known for rung in (*ladder.rungs, *ladder.spare))
+    }
+    if missing:
+        run_id = past.accepted.run_id
+        raise InputError(
+            f"run {run_id!r} needs agents that are not registered here "
+            f"({', '.join(sorted(missing))}): go on with it in the program that registers them, by "
+            f"`await orchestrator.resume({run_id!r})`"
         )
 
 

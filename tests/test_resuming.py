@@ -436,3 +436,19 @@ async def test_a_run_whose_journal_was_pruned_says_so(make: Make) -> None:
         (run,) = await orchestrator.runs()
         assert run.state == "completed"
         assert not await orchestrator.cancel(run.run_id)
+
+
+async def test_a_run_is_left_to_a_program_that_knows_its_agents(make: Make) -> None:
+    async with make() as first:
+        agents = world(first, {"left": Hang()})
+        running = asyncio.create_task(first.execute_orchestrated_request(REQUEST))
+        await agents["left"].started.wait()
+        await first.shutdown(0)
+        run_id = (await running).run_id
+    async with make() as stranger:
+        with pytest.raises(InputError, match=r"not registered here \(join, left"):
+            await stranger.resume(run_id)
+        assert await stranger.recover() == [run_id]
+    async with make() as second:
+        world(second)
+        assert (await second.resume(run_id)).success

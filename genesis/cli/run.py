@@ -115,37 +115,12 @@ async def _resumed(options: ResumeOptions, *, as_json: bool) -> int:
     settings = cli_settings(workspace=workspace, model=options.model)
 
     def events(orchestrator: GenesisOrchestrator) -> Events:
-        _require_agents(past, orchestrator)
         return orchestrator.stream_resumed(
             options.run_id, budget_usd=options.budget, timeout_s=options.timeout
         )
 
     budget = past.budget_usd if past is not None and options.budget is None else options.budget
     return await watch(settings, events, budget, past, as_json=as_json)
-
-
-def _require_agents(past: PastRun | None, orchestrator: GenesisOrchestrator) -> None:
-    """Leave a run to the program that began it, where its agents are known there alone.
-
-    Raises:
-        InputError: nobody here can do a task that is left to do.
-    """
-    if past is None or past.ended is not None:
-        return
-    known, state = orchestrator.services.registry, past.state
-    missing = {
-        ladder.rungs[0].agent
-        for ladder in state.ladders.values()
-        if ladder.task_id not in state.results
-        and not any(rung.agent in known for rung in ladder.rungs)
-    }
-    if missing:
-        run_id = past.accepted.run_id
-        raise InputError(
-            f"run {run_id!r} needs agents that the command does not know "
-            f"({', '.join(sorted(missing))}): go on with it in the program that registers them, by "
-            f"`await orchestrator.resume({run_id!r})`"
-        )
 
 
 async def _past(run_id: str) -> PastRun | None:

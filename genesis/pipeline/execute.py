@@ -75,14 +75,19 @@ async def _results(
 ) -> Mapping[str, TaskResult]:
     """Results of the tasks that ended; tasks about which was decided meanwhile are begun again."""
     assert state.plan is not None
-
+    awaited = {dependency for task in state.plan.dag for dependency in task.depends_on}
     ended = asyncio.Event()
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
         result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
         if result.status is not TaskStatus.WAITING:
             context.reached.results[task.id] = result
-        ended.set()
+        if task.id not in awaited:
+            ended.set()
+            return result
+        # What a task is given is durable before it begins: after a crash its key means the same.
+        await asyncio.sleep(0)  # others may end at this very moment, and share the write
+        await context.journal.flush_or_wait()
         return result
 
     limit, results = context.services.settings.max_parallel_tasks, state.results
@@ -101,10 +106,9 @@ async def _results(
 
 @asynccontextmanager
 async def _kept_durable(journal: Journal, ended: asyncio.Event) -> AsyncGenerator[None]:
-    """Store each result as soon as it is there, while the tasks that wait for it begin.
+    """Store the results that no task waits for as soon as they are there.
 
-    They need not wait for the disk: what they tell comes after it in the journal, so that nothing
-    of theirs is there without it, and before a call that costs money all before it is flushed.
+    The last of them need no write of their own: they go with the end of the run.
 
     Raises:
         LeaseLost: another process works on the run; its tasks are cancelled.

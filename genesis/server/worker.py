@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from genesis.errors import GenesisError, Overloaded, RunBusy
+from genesis.errors import GenesisError, InputError, Overloaded, RunBusy
 from genesis.orchestrator import GenesisOrchestrator
 from genesis.result import OrchestrationResult
 from genesis.server.turns import FairTurns
@@ -19,7 +19,6 @@ log = logging.getLogger("genesis.server")
 
 _SWEEP_S: Final = 15.0
 _REST_S: Final = 2.0
-_MOST_WAITING: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class RunWorker:
         self._ended = ended
         self._sweep_s = sweep_s
         self._by_tenant: dict[str, GenesisOrchestrator] = {}
+        self._unable: set[tuple[str, str]] = set()
         self._working: dict[tuple[str, str], asyncio.Task[OrchestrationResult | None]] = {}
         self._turns = FairTurns(orchestrator.settings.max_concurrent_runs)
         self._group: asyncio.TaskGroup | None = None
@@ -183,6 +183,9 @@ class RunWorker:
                 )
         except (RunBusy, Overloaded) as error:
             log.info("run %s is left: %s", run_id, error)
+        except InputError as error:
+            self._unable.add((tenant, run_id))
+            log.warning("run %s is left to whoever can go on with it: %s", run_id, error)
         except GenesisError as error:
             log.error("run %s rests until it is looked for again: %s", run_id, error)
         except Exception:  # a defect in one run must not end the others of the group
@@ -193,32 +196,21 @@ class RunWorker:
         return None
 
     async def _sweep(self) -> None:
-        known: set[str] = set()
         while True:
             for tenant in self._tenants():
-                await self._recover(tenant, first=tenant not in known)
-                known.add(tenant)
+                await self._recover(tenant)
             await asyncio.sleep(self._sweep_s)
 
-    async def _recover(self, tenant: str, *, first: bool) -> None:
+    async def _recover(self, tenant: str) -> None:
         try:
-            orchestrator = self.of(tenant)
-            left = await orchestrator.recover()
-            decided = await _decided(orchestrator) if first else []
+            left = await self.of(tenant).recover()
         except Exception:  # one tenant's rows, or a store away for a while, must not end the others
             log.exception("cannot look for runs of tenant %r that a dead process left", tenant)
             return
-        mine = [run_id for run_id in (*left, *decided) if (tenant, run_id) not in self._working]
+        taken = self._working.keys() | self._unable
+        mine = [run_id for run_id in left if (tenant, run_id) not in taken]
         if mine:
             log.info("goes on with %s that a dead process left", counted(len(mine), "run"))
         for run_id in mine:
             if not self.full(tenant):
                 self.start(tenant, run_id)
-
-
-async def _decided(orchestrator: GenesisOrchestrator) -> list[str]:
-    """Runs that wait, though what they waited for was decided before their process died."""
-    waiting = await orchestrator.runs(state="waiting", limit=_MOST_WAITING)
-    return [
-        run.run_id for run in waiting if (await orchestrator.run(run.run_id)).state == "interrupted"
-    ]
