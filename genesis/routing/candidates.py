@@ -112,12 +112,17 @@ def _candidate(
         operation=skill.id,
         score=weight * prices.value(record.mean, record.usd, record.seconds),
         p_success=record.mean,
-        p_interval=record.interval,
+        p_interval=_told(record.interval),
         n=record.n,
         reason=_reason(task, skill, card, ruled, record, running),
         assigned="assign" in ruled,
         weight=weight,
     )
+
+
+def _told(interval: tuple[float, float]) -> tuple[float, float]:
+    """As exact as it is worked out: further digits would only fill the journal."""
+    return round(interval[0], 4), round(interval[1], 4)
 
 
 def _favoured(candidate: Candidate) -> Candidate:
