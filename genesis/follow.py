@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,9 +41,10 @@ async def follow(run_id: str, after: int, services: Services) -> AsyncGenerator[
     while True:
         active = services.active.get(run_id)
         if active is not None:
-            async for entry in _live(active, seen, services):
-                seen = entry.seq or seen
-                yield entry
+            async with aclosing(_live(active, seen, services)) as entries:
+                async for entry in entries:
+                    seen = entry.seq or seen
+                    yield entry
         # Read before the journal: what is written between the two is told the next time.
         held = await services.memory.holder(run_id)
         for event in await services.memory.events(run_id, seen):

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
@@ -219,8 +220,9 @@ class GenesisOrchestrator:
         """
         asked = _Asked(session_id, budget_usd, timeout_s, context, approve)
         request = self._request(user_request, asked)
-        async for event in self._streamed(lambda tell: self._answer(request, tell)):
-            yield event
+        async with aclosing(self._streamed(lambda tell: self._answer(request, tell))) as events:
+            async for event in events:
+                yield event
 
     async def accept(
         self,
@@ -296,8 +298,9 @@ class GenesisOrchestrator:
             async with self._turns.turn():
                 return await resume_run(run_id, limits, self._services, tell)
 
-        async for event in self._streamed(work):
-            yield event
+        async with aclosing(self._streamed(work)) as events:
+            async for event in events:
+                yield event
 
     async def approve(
         self,
@@ -385,8 +388,9 @@ class GenesisOrchestrator:
             StoreError: the store cannot be used.
         """
         await self._require_known(run_id)
-        async for entry in follow(run_id, after, self._services):
-            yield entry
+        async with aclosing(follow(run_id, after, self._services)) as entries:
+            async for entry in entries:
+                yield entry
 
     async def recover(self) -> list[str]:
         """Ids of the runs that dead processes left, oldest first; `resume` goes on with them."""

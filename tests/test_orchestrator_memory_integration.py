@@ -169,7 +169,7 @@ async def test_leaving_a_stream_early_cancels_the_run(make: Make) -> None:
         await stream.aclose()
         assert cancelled.is_set()
         (run,) = await orchestrator.services.memory.runs()
-    assert run.state == "failed"
+    assert run.state == "canceled"
 
 
 async def test_feedback_corrects_metrics_and_inference(make: Make) -> None:
