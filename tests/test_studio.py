@@ -137,7 +137,7 @@ def test_langgraph_json_names_graphs_that_have_no_checkpointer(
         path, _, factory = described["path"].partition(":")
         module = import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))
         graph = getattr(module, factory)()
-        assert graph.checkpointer is None
+        assert not graph.checkpointer
         nodes[name] = set(graph.get_graph().nodes)
         if name == "genesis":
             assert "request" in graph.get_input_jsonschema()["properties"]
