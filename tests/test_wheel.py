@@ -91,7 +91,7 @@ def test_it_holds_the_packages_and_nothing_else(names: set[str], metadata: str) 
     folders = {part for name in names for part in Path(name).parts[:-1]}
     assert folders.isdisjoint({"tests", "__pycache__", ".hypothesis", "benchmarks", "examples"})
     suffixes = {Path(name).suffix for name in names if not name.startswith(metadata)}
-    assert suffixes <= {".py", ".typed", ".yaml", ".json"}
+    assert suffixes <= {".py", ".typed", ".yaml", ".json", ".jsonl"}
     assert {"genesis/py.typed", "infrastructure/py.typed"} <= names
 
 
