@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import ipaddress
 import json
 import random
@@ -82,6 +83,7 @@ async def _diamond(job: Job, way: Way, runs: int, folder: Path) -> Row:
     """Agents that answer at once, run after run; then agents that take 50 ms, 200 runs at once."""
     await _warm(job, way)
     await way.compact()
+    _settle_collector()
     stored, journals = stored_bytes(folder), way.journals() if way.journals else (0, 0)
     job.calls = 0
     durations: list[float] = []
@@ -116,6 +118,16 @@ async def _warm(job: Job, way: Way) -> None:
     await asyncio.gather(*(way.run(2 * _FAR + number) for number in range(_WARM_AT_ONCE)))
     job.takes_time = False
     await way.settle()
+
+
+def _settle_collector() -> None:
+    """Set the garbage collector as a process does that serves for long, in every row alike.
+
+    `genesis serve` does it by `infrastructure.collector`, which other environments have not.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 async def _at_once(job: Job, way: Way) -> Row:

@@ -24,6 +24,7 @@ from genesis.server.beside import BesideOptions, Places, at, bind, everything_be
 from genesis.server.connections import bounded_connections, connections_that_fit
 from genesis.server.gate import is_loopback
 from genesis.server.limits import Limits
+from infrastructure.collector import settle_collector
 from infrastructure.config import Settings
 from infrastructure.errors import ConfigError
 
@@ -147,6 +148,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            settle_collector()
             self._up()
 
     @contextlib.contextmanager
