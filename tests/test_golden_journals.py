@@ -27,6 +27,12 @@ SCRIPTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `open_world` sets for its process ends with the test."""
+    monkeypatch.setenv("GENESIS_CONFIG_DIR", "")
+
+
 def plan_of(file: Path) -> str:
     return file.stem if file.stem in ("replanned", "composite") else "diamond"
 
