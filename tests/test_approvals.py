@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from planned_world import declare_plans, open_orchestrator
 
 from genesis import GenesisOrchestrator, Skill, TaskOutput
 from genesis.errors import InputError, RunBusy, UnknownRun
 from genesis.execution.approvals import ApprovalPolicy
 from genesis.tasks.task import Usage
 from genesis.testing import Ask, Fail, FakeAgent, FakeOutcome, Hang
-from infrastructure.config import load_flags, load_settings
 
 REQUEST = "Tell me something nice"
-CONFIG = Path(__file__).parent.parent / "config"
 PLAN = """
 deliverables: {}
 asked: {general: {always: [answer]}}
@@ -65,21 +63,9 @@ Make = Callable[..., GenesisOrchestrator]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    (tmp_path / "workspace").mkdir()
-    folder = tmp_path / "config"
-    shutil.copytree(CONFIG, folder)
-    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
-
     def build(plan: str = PLAN, **settings: Any) -> GenesisOrchestrator:
-        (folder / "plan_templates.yaml").write_text(plan)
-        chosen = load_settings(
-            {},
-            workspace=tmp_path / "workspace",
-            data_dir=tmp_path / "data",
-            db_path=str(tmp_path / "memory.db"),
-            **settings,
-        )
-        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
+        declare_plans(tmp_path, plan, monkeypatch)
+        return open_orchestrator(tmp_path, **settings)
 
     return build
 

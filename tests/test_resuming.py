@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from planned_world import declare_plans, open_orchestrator
 
 from genesis import GenesisOrchestrator, Skill, TaskOutput
 from genesis.errors import InputError, Overloaded, RunBusy, StoreError, UnknownRun
 from genesis.result import OrchestrationResult
 from genesis.tasks.task import Usage
 from genesis.testing import Fail, FakeAgent, FakeOutcome, Hang
-from infrastructure.config import load_flags, load_settings
 from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.retention import prune_journals
 from infrastructure.memory.memori.runs import RunRecord
 from infrastructure.processes import this_process
 
 REQUEST = "Tell me something nice"
-CONFIG = Path(__file__).parent.parent / "config"
 PLAN = """
 deliverables: {}
 asked: {general: {always: [answer]}}
@@ -49,21 +47,10 @@ Make = Callable[..., GenesisOrchestrator]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    (tmp_path / "workspace").mkdir()
-    folder = tmp_path / "config"
-    shutil.copytree(CONFIG, folder)
-    (folder / "plan_templates.yaml").write_text(PLAN)
-    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
+    declare_plans(tmp_path, PLAN, monkeypatch)
 
     def build(store: str = "memory.db", **settings: Any) -> GenesisOrchestrator:
-        chosen = load_settings(
-            {},
-            workspace=settings.pop("workspace", tmp_path / "workspace"),
-            data_dir=tmp_path / "data",
-            db_path=str(tmp_path / store),
-            **settings,
-        )
-        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
+        return open_orchestrator(tmp_path, db_path=str(tmp_path / store), **settings)
 
     return build
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from planned_world import declare_plans, open_orchestrator
 
 from genesis import Assignment, GenesisOrchestrator, Skill, TaskOutput
 from genesis.errors import StoreError
 from genesis.result import OrchestrationResult
 from genesis.tasks.task import Usage
 from genesis.testing import Ask, Fail, FakeAgent, FakeOutcome, Hang
-from infrastructure.config import load_flags, load_settings
 from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.runs import RunRecord
 
 REQUEST = "Tell me something nice"
-CONFIG = Path(__file__).parent.parent / "config"
 OUTER = """
 deliverables: {}
 asked: {general: {always: [answer]}}
@@ -58,21 +56,11 @@ Make = Callable[..., GenesisOrchestrator]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    (tmp_path / "workspace").mkdir()
-    folder = tmp_path / "config"
-    shutil.copytree(CONFIG, folder)
-    (folder / "plan_templates.yaml").write_text(OUTER)
-    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
+    declare_plans(tmp_path, OUTER, monkeypatch)
 
     def build(place: str = "", **settings: Any) -> GenesisOrchestrator:
-        chosen = load_settings(
-            {},
-            workspace=settings.pop("workspace", tmp_path / "workspace"),
-            data_dir=tmp_path / "data",
-            db_path=place or str(tmp_path / "memory.db"),
-            **settings,
-        )
-        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
+        store = place or str(tmp_path / "memory.db")
+        return open_orchestrator(tmp_path, db_path=store, **settings)
 
     return build
 

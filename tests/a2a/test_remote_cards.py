@@ -182,8 +182,10 @@ async def test_an_agent_whose_card_cannot_be_read_again_is_still_asked(peer: Sta
 
     one = await peer(_done, once)
     agent = await RemoteAgent.connect(one.url, card_max_age_s=0)
-    await ask(agent)
+    assert await ask(agent)
     await agent.aclose()
+    read = [call for call in one.calls if not call.body]
+    assert len(read) > 1, "the card was not read again, so nothing was tried"
 
 
 async def test_a_changed_agent_is_unhealthy_until_it_is_registered_again(peer: StartPeer) -> None:

@@ -187,8 +187,9 @@ async def test_a_hook_that_hangs_holds_up_no_task(world: World, serve: Serve) ->
     served = await serve(lambda url: Starlette(routes=[Route("/", hang, methods=["POST"])]))
     config = {"taskPushNotificationConfig": {"url": served.url + "/"}}
     async with asyncio.timeout(3):
-        await send(world.wire("JSONRPC"), "tck-complete-task-1", configuration=config)
+        task = await send(world.wire("JSONRPC"), "tck-complete-task-1", configuration=config)
         await asked.wait()
+    assert task["status"]["state"] == "TASK_STATE_COMPLETED"
     release.set()
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from planned_world import declare_plans, open_orchestrator
 
 from genesis import GenesisOrchestrator, Skill, TaskOutput
 from genesis.tasks.task import Usage
 from genesis.testing import FakeAgent, FakeOutcome, Hang
-from infrastructure.config import load_flags, load_settings
 from infrastructure.memory.finished_run import AcceptedRun
 from infrastructure.memory.memori.runs import RunRecord
 
 REQUEST = "Tell me something nice"
-CONFIG = Path(__file__).parent.parent.parent / "config"
 PLAN = """
 deliverables: {}
 asked: {general: {always: [answer]}}
@@ -37,23 +35,8 @@ Make = Callable[..., GenesisOrchestrator]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    (tmp_path / "workspace").mkdir()
-    folder = tmp_path / "config"
-    shutil.copytree(CONFIG, folder)
-    (folder / "plan_templates.yaml").write_text(PLAN)
-    monkeypatch.setenv("GENESIS_CONFIG_DIR", str(folder))
-
-    def build(**settings: Any) -> GenesisOrchestrator:
-        chosen = load_settings(
-            {},
-            workspace=tmp_path / "workspace",
-            data_dir=tmp_path / "data",
-            db_path=str(tmp_path / "memory.db"),
-            **settings,
-        )
-        return GenesisOrchestrator(settings=chosen, flags=load_flags({}), agents=[])
-
-    return build
+    declare_plans(tmp_path, PLAN, monkeypatch)
+    return partial(open_orchestrator, tmp_path)
 
 
 def agent(
