@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import re
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,12 +19,12 @@ from genesis.context import Services
 from genesis.decisions import decide
 from genesis.errors import InputError, StoreError, UnknownRun
 from genesis.events import RunEvent
-from genesis.execution.approvals import ApprovalPolicy, Decision, Verb
-from genesis.execution.events import AttemptProgress
+from genesis.execution.approvals import Decision, Verb
 from genesis.execution.slots import Turns, TurnStatistics
 from genesis.explain import Explanation, explain
 from genesis.follow import JournalEntry, follow
 from genesis.journal import Listener
+from genesis.request_options import RequestOptions, checked_limits
 from genesis.result import OrchestrationResult, PlanPreview, RunFinished
 from genesis.run import (
     accept_request,
@@ -37,10 +34,11 @@ from genesis.run import (
     run_request,
     stored_result,
 )
-from genesis.run_setup import Limits, Request
+from genesis.run_setup import Request
+from genesis.streaming import streamed
 from genesis.told import require_journal
 from genesis.v1 import answer_v1
-from infrastructure.clock import Clock, new_id
+from infrastructure.clock import Clock
 from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.compaction_service import CompactionService
@@ -50,23 +48,6 @@ from infrastructure.processes import is_dead
 from infrastructure.redaction import hide_secrets
 
 log = logging.getLogger("genesis")
-
-_MAX_SESSION_CHARS = 200
-_MAX_WAITING_EVENTS = 1_000
-_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What came beside a request, unchecked."""
-
-    session_id: str | None = None
-    budget_usd: float | None = None
-    timeout_s: float | None = None
-    context: Mapping[str, JsonValue] | None = None
-    approve: Sequence[str] = ()
-    run_id: str | None = None
-    remote: bool = False
 
 
 class GenesisOrchestrator:
@@ -200,8 +181,9 @@ class GenesisOrchestrator:
             Overloaded: too many requests wait already; nothing was stored.
             StoreError: memory cannot be used and `fallback_to_v1` is off.
         """
-        asked = _Asked(session_id, budget_usd, timeout_s, context, approve)
-        return await self._answer(self._request(user_request, asked), None)
+        options = RequestOptions(session_id, budget_usd, timeout_s, context, approve)
+        request = options.request(user_request, self.settings, self._services.clock)
+        return await self._answer(request, None)
 
     async def stream(
         self,
@@ -218,9 +200,9 @@ class GenesisOrchestrator:
         Closing the iterator early cancels the run. Whoever reads slowly misses only what agents
         say while they work.
         """
-        asked = _Asked(session_id, budget_usd, timeout_s, context, approve)
-        request = self._request(user_request, asked)
-        async with aclosing(self._streamed(lambda tell: self._answer(request, tell))) as events:
+        options = RequestOptions(session_id, budget_usd, timeout_s, context, approve)
+        request = options.request(user_request, self.settings, self._services.clock)
+        async with aclosing(streamed(lambda tell: self._answer(request, tell))) as events:
             async for event in events:
                 yield event
 
@@ -251,8 +233,10 @@ class GenesisOrchestrator:
             StoreError: the store did not take it.
         """
         self._turns.require_open()
-        asked = _Asked(session_id, budget_usd, timeout_s, context, approve, run_id, remote)
-        request = self._request(user_request, asked)
+        options = RequestOptions(
+            session_id, budget_usd, timeout_s, context, approve, run_id, remote
+        )
+        request = options.request(user_request, self.settings, self._services.clock)
         if not await accept_request(request, self._services):
             known = await self._services.memory.run(request.run_id)
             if known is None or known.request != hide_secrets(request.text):
@@ -280,9 +264,7 @@ class GenesisOrchestrator:
             Overloaded: too many requests wait already.
             StoreError: the store cannot be used, or the run's journal was pruned.
         """
-        limits = Limits(
-            _amount("budget_usd", budget_usd, None), _amount("timeout_s", timeout_s, None)
-        )
+        limits = checked_limits(budget_usd, timeout_s)
         async with self._turns.turn():
             return await resume_run(run_id, limits, self._services, None)
 
@@ -290,15 +272,13 @@ class GenesisOrchestrator:
         self, run_id: str, *, budget_usd: float | None = None, timeout_s: float | None = None
     ) -> AsyncGenerator[RunEvent | RunFinished]:
         """`resume` as events, as `stream` is `execute_orchestrated_request`."""
-        limits = Limits(
-            _amount("budget_usd", budget_usd, None), _amount("timeout_s", timeout_s, None)
-        )
+        limits = checked_limits(budget_usd, timeout_s)
 
         async def work(tell: Listener) -> OrchestrationResult:
             async with self._turns.turn():
                 return await resume_run(run_id, limits, self._services, tell)
 
-        async with aclosing(self._streamed(work)) as events:
+        async with aclosing(streamed(work)) as events:
             async for event in events:
                 yield event
 
@@ -432,7 +412,8 @@ class GenesisOrchestrator:
             InputError: the request cannot be used.
             PlanningError: no plan validates; the message says why.
         """
-        request = self._request(user_request, _Asked(context=context))
+        options = RequestOptions(context=context)
+        request = options.request(user_request, self.settings, self._services.clock)
         return await preview_request(request, self._services)
 
     async def get_workflow_learning_metrics(
@@ -531,40 +512,6 @@ class GenesisOrchestrator:
             task_type, workflow_steps, success, duration, session_id, cost, metadata
         )
 
-    def _request(self, text: str, asked: _Asked) -> Request:
-        clock, settings = self._services.clock, self.settings
-        ApprovalPolicy.read(asked.approve)  # what it cannot be is an error now
-        return Request(
-            text=text,
-            run_id=_run_id(asked.run_id) or new_id(clock),
-            session_id=_session(asked.session_id) or f"session-{new_id(clock)}",
-            budget_usd=_amount("budget_usd", asked.budget_usd, settings.budget_usd),
-            timeout_s=_amount("timeout_s", asked.timeout_s, settings.run_timeout_s) or 0.0,
-            given=asked.context or {},
-            approve=tuple(asked.approve),
-            remote=asked.remote,
-        )
-
-    async def _streamed(
-        self, work: Callable[[Listener], Coroutine[Any, Any, OrchestrationResult]]
-    ) -> AsyncGenerator[RunEvent | RunFinished]:
-        events: asyncio.Queue[RunEvent | RunFinished | None] = asyncio.Queue()
-
-        def tell(event: RunEvent) -> None:
-            if isinstance(event, AttemptProgress) and events.qsize() >= _MAX_WAITING_EVENTS:
-                return
-            events.put_nowait(event)
-
-        run = asyncio.create_task(work(tell))
-        run.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            yield RunFinished(await run)
-        finally:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
-
     async def _answer(self, request: Request, listener: Listener | None) -> OrchestrationResult:
         async with self._turns.turn():
             return await self._in_turn(request, listener)
@@ -579,27 +526,3 @@ class GenesisOrchestrator:
                 raise
             log.warning("v2.1 cannot start, v1 answers without memory: %s", error)
             return await answer_v1(request, self._services, note=str(error))
-
-
-def _run_id(given: str | None) -> str | None:
-    if given is not None and not _RUN_ID.fullmatch(given):
-        raise InputError(f"run_id must be 1 to 100 letters, digits, '-' or '_', not {given!r:.120}")
-    return given
-
-
-def _session(given: str | None) -> str | None:
-    if not given:
-        return None
-    if not isinstance(given, str) or not given.strip() or not given.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        raise InputError(f"session_id must be printable text, not {given!r:.80}")
-    if len(given) > _MAX_SESSION_CHARS:
-        raise InputError(f"session_id has {len(given)} characters; {_MAX_SESSION_CHARS} at most")
-    return given
-
-
-def _amount(name: str, value: float | None, default: float | None) -> float | None:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not math.isfinite(value) or value < 0:
-        raise InputError(f"{name} must be a finite number, 0 or more, not {value!r}")
-    return value

@@ -270,6 +270,8 @@ async def test_accepting_twice_under_one_id_is_accepting_once(make: Make) -> Non
             await orchestrator.accept("Tell me something else", run_id="mine")
         with pytest.raises(InputError, match="run_id must be"):
             await orchestrator.accept(REQUEST, run_id="a~b")
+        with pytest.raises(InputError, match="run_id must be"):
+            await orchestrator.accept(REQUEST, run_id=5)  # pyright: ignore[reportArgumentType]
         assert calls(agents) == {}
         first = await orchestrator.resume("mine")
         again = await orchestrator.resume("mine")
