@@ -1,0 +1,128 @@
+"""What is known of a text by itself: its size, terms, vector, names, numbers and cues."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infrastructure.embeddings.embedder import Embedder
+from infrastructure.memory.memori.tokens import query_terms, stems
+from infrastructure.models.usage import estimate_tokens
+
+Vector = NDArray[np.float32]
+
+_CACHED: Final = 4096
+_NAME: Final = re.compile(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'-]+")
+_NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
+
+CUES: Final[Mapping[str, re.Pattern[str]]] = {
+    name: re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+    for name, words in {
+        "first_person": r"i|me|my|mine|we|us|our|i'm|i've|i'd|i'll|we're|we've|we'll",
+        "second_person": r"you|your|yours|you're|you've",
+        "third_person": r"he|she|his|her|hers|him|they|their|them",
+        "past": r"was|were|had|went|got|took|made|did|said|told|saw|bought|\w{3,}ed",
+        "future": r"will|'ll|going to|gonna|plan|plans|planning|soon|tomorrow|next",
+        "duty": r"must|need|needs|have to|has to|should|deadline|due|remember|important|always"
+        r"|never",
+        "change": r"now|instead|changed?|changes|moved|switched|new|updated?|correction|actually"
+        r"|no longer|anymore|any more|replaced|rather than|used to|since",
+        "end": r"forget|cancel(?:led|ed|s)?|scrap(?:ped)?|drop(?:ped)?|called off|ignore|not true"
+        r"|never mind|off the table|disregard|gone|over|ended|stopped|quit",
+        "time": r"today|yesterday|tonight|morning|evening|afternoon|week|weekend|month|year|ago"
+        r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|recently|last|just",
+        "courtesy": r"thanks|thank|please|hi|hey|hello|bye|wow|great|nice|cool|awesome|sounds"
+        r"|glad|hope|love|amazing|sure|yeah|yes|ok|okay|congrats|good luck|take care",
+        "question": r"what|who|whom|whose|where|when|why|how|which",
+        "several": r"and|both|each|all|every|together",
+    }.items()
+}
+"""Groups of English words that tell what a text does, counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextAnalysis:
+    """A text with what is derived from it; equal texts give equal ones.
+
+    Attributes:
+        text: the text itself.
+        vector: its unit vector, float32[d].
+    """
+
+    text: str
+    vector: Vector
+
+    @cached_property
+    def tokens(self) -> int:
+        """About how many tokens of a model it takes; at least 1."""
+        return max(1, estimate_tokens(self.text))
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """How often each of its terms occurs."""
+        return Counter(stems(self.text))
+
+    @cached_property
+    def length(self) -> int:
+        """How many terms it has, repeated ones counted."""
+        return sum(self.counts.values())
+
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """The distinct terms to look for when the text is a query; no stop words."""
+        return tuple(query_terms(self.text))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Words with a capital that do not begin a sentence, folded."""
+        return frozenset(word.removesuffix("'s").lower() for word in _NAME.findall(self.text))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The numbers and times in it, as written."""
+        return frozenset(_NUMBER.findall(self.text))
+
+    @cached_property
+    def cues(self) -> Mapping[str, int]:
+        """How many words of each group of CUES it has."""
+        return {name: len(pattern.findall(self.text)) for name, pattern in CUES.items()}
+
+
+class TextAnalyst:
+    """Analyses texts, the last ones once.
+
+    Args:
+        embedder: gives the vectors.
+        cached: how many analyses are kept.
+    """
+
+    def __init__(self, embedder: Embedder, *, cached: int = _CACHED) -> None:
+        self.embedder = embedder
+        self._cached = cached
+        self._known: OrderedDict[str, TextAnalysis] = OrderedDict()
+
+    def of(self, text: str) -> TextAnalysis:
+        """The analysis of a text."""
+        known = self._known.get(text)
+        if known is None:
+            self.prepare((text,))
+            known = self._known[text]
+        self._known.move_to_end(text)
+        return known
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Analyse many texts at once, which is quicker than one by one."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if not new:
+            return
+        for text, vector in zip(new, self.embedder.embed(new), strict=True):
+            self._known[text] = TextAnalysis(text, vector)
+        while len(self._known) > max(self._cached, len(new)):
+            self._known.popitem(last=False)

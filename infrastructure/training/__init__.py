@@ -1,0 +1,1 @@
+"""Learning that is done beforehand: the only place that may import torch."""
