@@ -1,33 +1,21 @@
-"""A routing policy as one safetensors file: its arrays, and its card as the file's metadata.
-
-A digest over both stands beside the card, so that a damaged file is refused, not believed.
-"""
+"""A routing policy as one safetensors file: its arrays, and its card as the file's metadata."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, cast
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors import numpy as safetensors_numpy
-
 from genesis.errors import InputError
 from genesis.routing.features import FEATURES_VERSION
 from genesis.routing.joint import LatentTrait
 from genesis.routing.policy import FORMAT, Card, RoutingPolicy, Weights
+from infrastructure.card_file import Arrays, CardFile
 
-_CARD: Final = "genesis.routing_policy"
-_DIGEST: Final = "sha256"
+_FILE: Final = CardFile("routing policy", "genesis.routing_policy", most_bytes=256_000_000)
 _JOINT: Final = "joint."
-_MOST_BYTES: Final = 256_000_000
-
-Arrays = dict[str, NDArray[np.generic]]
 
 
 def save_policy(policy: RoutingPolicy, path: Path) -> None:
@@ -39,14 +27,7 @@ def save_policy(policy: RoutingPolicy, path: Path) -> None:
     arrays: Arrays = {f.name: getattr(policy.weights, f.name) for f in fields(Weights)}
     if policy.joint is not None:
         arrays |= {f"{_JOINT}{name}": array for name, array in policy.joint.arrays().items()}
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    said = json.dumps(asdict(policy.card))
-    content: bytes = cast("Any", safetensors_numpy).save(
-        arrays, metadata={_CARD: said, _DIGEST: _digest(said, arrays)}
-    )
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    _FILE.write(path, json.dumps(asdict(policy.card)), arrays)
 
 
 def load_policy(path: Path) -> RoutingPolicy:
@@ -55,12 +36,7 @@ def load_policy(path: Path) -> RoutingPolicy:
     Raises:
         InputError: there is no such file, or it is damaged, foreign or of another version.
     """
-    metadata, arrays = _read(path)
-    said = metadata.get(_CARD)
-    if said is None:
-        raise InputError(f"{path} is no routing policy: its card is missing")
-    if metadata.get(_DIGEST) != _digest(said, arrays):
-        raise InputError(f"the routing policy {path} is damaged: its digest is another")
+    said, arrays = _FILE.read(path)
     card = _card(path, said)
     joint = {
         name.removeprefix(_JOINT): array
@@ -79,27 +55,6 @@ def load_policy(path: Path) -> RoutingPolicy:
         )
     except InputError as error:
         raise InputError(f"the routing policy {path} is damaged: {error}") from error
-
-
-def _read(path: Path) -> tuple[dict[str, str], Arrays]:
-    try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise InputError(f"{path} is no routing policy: it has {size:,} bytes")
-        with cast("Any", safe_open)(path, framework="numpy") as file:
-            metadata = cast("dict[str, str] | None", file.metadata()) or {}
-            names = cast("list[str]", file.keys())
-            return metadata, {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise InputError(f"the routing policy {path} cannot be read: {error}") from error
-
-
-def _digest(card: str, arrays: Arrays) -> str:
-    digest = hashlib.sha256(card.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _card(path: Path, said: str) -> Card:
