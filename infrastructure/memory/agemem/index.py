@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,10 @@ from infrastructure.memory.agemem.relevance import TermStatistics, fused, term_w
 from infrastructure.memory.agemem.text_analysis import TextAnalysis
 
 Floats = NDArray[np.float32]
+Scored: TypeAlias = "tuple[IndexedEntry, float]"
 
 _FIRST_SIZE = 32
+_SLACK = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,8 +33,8 @@ class IndexedEntry:
 class EntryIndex:
     """Entries by id, with postings of their terms and a matrix of their vectors.
 
-    Equal scores are ordered by id, the newest first, so that results depend on the entries alone
-    and not on the order in which they came.
+    Of equal scores the newest id comes first, so that results depend on the entries alone and not
+    on the order in which they came.
 
     Args:
         statistics: counts terms, shared with the working context.
@@ -43,6 +47,7 @@ class EntryIndex:
         self._empty: list[int] = []
         self._vectors: Floats | None = None
         self._postings: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self._first_to_go: list[tuple[float, float, str]] = []
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -71,6 +76,11 @@ class EntryIndex:
         for term, count in analysis.counts.items():
             self._postings[term][slot] = count
         self._statistics.add(analysis)
+        if len(self._first_to_go) > _SLACK * (len(self._slots) + _FIRST_SIZE):
+            self._first_to_go = [_rank(held.entry) for held in self]
+            heapq.heapify(self._first_to_go)
+        else:
+            heapq.heappush(self._first_to_go, _rank(entry))
 
     def remove(self, entry_id: str) -> None:
         """Forget an entry; one that is not there is no error."""
@@ -86,25 +96,32 @@ class EntryIndex:
         self._held[slot] = None
         self._empty.append(slot)
 
-    def scores(self, query: TextAnalysis) -> list[tuple[IndexedEntry, float]]:
-        """All entries with their relevance to a query, the best first."""
+    def best(self, query: TextAnalysis, count: int | None = None) -> list[Scored]:
+        """The entries that are most relevant to a query, the best first; all unless counted."""
         slots = list(self._slots.values())
-        if not slots or self._vectors is None:
+        if not slots or self._vectors is None or count == 0:
             return []
         near = self._vectors[slots] @ query.vector
         values = fused(self._words(query)[slots], near)
-        pairs = [(self._at(slot), float(value)) for slot, value in zip(slots, values, strict=True)]
-        pairs.sort(key=lambda pair: pair[0].entry.entry_id, reverse=True)
-        pairs.sort(key=lambda pair: pair[1], reverse=True)
-        return pairs
+        chosen: Iterable[int] = range(len(slots))
+        if count is not None and count < len(slots):
+            # All that equal the last of the best take part, for the ids to decide between them.
+            least = np.partition(values, -count)[-count]
+            chosen = np.flatnonzero(values >= least).tolist()
+        found = [(self._at(slots[place]), float(values[place])) for place in chosen]
+        found.sort(key=lambda pair: pair[0].entry.entry_id, reverse=True)
+        found.sort(key=lambda pair: pair[1], reverse=True)
+        return found[:count]
 
     def least_important(self) -> IndexedEntry | None:
         """What goes first when room is needed: the least important, of equal ones the oldest."""
-        return min(
-            self,
-            key=lambda held: (held.entry.importance, held.entry.updated_at, held.entry.entry_id),
-            default=None,
-        )
+        while self._first_to_go:
+            rank = self._first_to_go[0]
+            held = self.get(rank[-1])
+            if held is not None and _rank(held.entry) == rank:
+                return held
+            heapq.heappop(self._first_to_go)  # it was removed or changed since
+        return None
 
     def entries(self) -> Sequence[MemoryEntry]:
         """All entries, by id."""
@@ -133,3 +150,7 @@ class EntryIndex:
         held = self._held[slot]
         assert held is not None, "slots of known ids are filled"
         return held
+
+
+def _rank(entry: MemoryEntry) -> tuple[float, float, str]:
+    return entry.importance, entry.updated_at, entry.entry_id

@@ -80,6 +80,11 @@ class TextAnalysis:
         return tuple(query_terms(self.text))
 
     @cached_property
+    def telling(self) -> frozenset[str]:
+        """Its distinct terms without stop words, unless it has nothing else."""
+        return frozenset(self.asked)
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """Words with a capital that do not begin a sentence, folded."""
         return frozenset(word.removesuffix("'s").lower() for word in _NAME.findall(self.text))
