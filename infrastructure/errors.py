@@ -3,6 +3,7 @@
 GenesisError
 ├── ConfigError            a setting is wrong: file, key, what is allowed
 ├── InputError             what the caller gave cannot be used (empty, too large, unknown id)
+│   ├── PolicyRefused      a memory policy's file cannot be used: damaged, or made for another
 │   └── WorkspaceError     a path leads outside the workspace, or cannot be read
 ├── StoreError             the memory store failed; nothing was half-written
 │   ├── VersionConflict    an item is not the version that the caller expected
@@ -49,6 +50,10 @@ class ConfigError(GenesisError):
 
 class InputError(GenesisError):
     """What the caller gave cannot be used."""
+
+
+class PolicyRefused(InputError):
+    """A memory policy cannot be used: damaged, or made for other features, actions or vectors."""
 
 
 class WorkspaceError(InputError):

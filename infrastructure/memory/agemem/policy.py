@@ -1,0 +1,269 @@
+"""A learnt policy over memory operations: a small network, run by NumPy alone.
+
+`infrastructure.training.agemem` makes it; `policy_file` keeps it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, fields
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infrastructure.errors import InputError, PolicyRefused
+from infrastructure.memory.agemem.actions import ACTIONS, ACTIONS_VERSION, MemoryOperation
+from infrastructure.memory.agemem.decider import Choice, Floats, Observation
+
+FORMAT: Final = 1
+"""Rises when the network's form or the meaning of its arrays changes."""
+
+FARTHEST: Final = 5.0
+"""Standard deviations; a number farther from its mean is taken as no farther."""
+
+_HALF: Final = np.float32(0.5)
+_NEVER: Final = np.float32(-np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A figure of a policy on episodes that it was not trained on.
+
+    Attributes:
+        row: whose figure: the policy's own name, or another's beside it.
+        measure: what was measured.
+        mean, low, high: the mean and its 95 % interval.
+    """
+
+    row: str
+    measure: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCard:
+    """What a policy is, and where it comes from.
+
+    Attributes:
+        features: the names of the numbers that it takes, in order.
+        features_version: of how they are computed.
+        embedder, embedder_version, dimensions: whose vectors it takes.
+        stages: in which it was trained, in order.
+        steps: of training, all stages together.
+        seed: of the training.
+        grid_version: of the grid of difficulties whose episodes it was trained on.
+        trained_on: what data, in words.
+        scores: held-out figures.
+        created_at: ISO 8601, UTC.
+        package_version: of the package that trained it.
+        licence: under which the file may be used.
+        format, actions: versions of the network and of the table of actions.
+    """
+
+    features: tuple[str, ...]
+    features_version: int
+    embedder: str
+    embedder_version: str
+    dimensions: int
+    stages: tuple[str, ...]
+    steps: int
+    seed: int
+    grid_version: int
+    trained_on: str
+    scores: tuple[Score, ...]
+    created_at: str
+    package_version: str
+    licence: str
+    format: int = FORMAT
+    actions: int = ACTIONS_VERSION
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyWeights:
+    """The network's arrays, float32; f features, d dimensions, v, h and k units, a actions.
+
+    Attributes:
+        mean, scale: of each feature, [f].
+        vector_weight, vector_bias: what is taken of the vector, [d, v] and [v].
+        hidden1_weight, hidden1_bias: [f + v, h] and [h].
+        hidden2_weight, hidden2_bias: [h, k] and [k].
+        action_weight, action_bias: [k, a] and [a].
+    """
+
+    mean: Floats
+    scale: Floats
+    vector_weight: Floats
+    vector_bias: Floats
+    hidden1_weight: Floats
+    hidden1_bias: Floats
+    hidden2_weight: Floats
+    hidden2_bias: Floats
+    action_weight: Floats
+    action_bias: Floats
+
+
+WEIGHT_NAMES: Final = tuple(entry.name for entry in fields(PolicyWeights))
+
+
+class NumpyPolicy:
+    """Takes the likeliest operation, and of its arguments the likeliest.
+
+    The mass of an operation is the sum over its arguments: `add` has four of them and `pass` one,
+    so that the likeliest single action would be `pass` where storing is likelier than not. An
+    importance is a matter of degree: the mean of the buckets is taken, not one of them.
+
+    Args:
+        card: what it is.
+        weights: its arrays.
+        rng: draws the action instead, by its probability, with its bucket as the argument.
+
+    Raises:
+        PolicyRefused: the arrays do not fit each other and the card, or are not finite.
+    """
+
+    def __init__(
+        self,
+        card: PolicyCard,
+        weights: PolicyWeights,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        check_weights(card, weights)
+        self.card = card
+        self.weights = weights
+        self._rng = rng
+        self._steepness = 1 / weights.scale
+
+    @property
+    def name(self) -> str:
+        """How tables and `explain` call it."""
+        return "policy" if self._rng is None else "policy (drawn)"
+
+    def sampling(self, rng: np.random.Generator) -> NumpyPolicy:
+        """The same policy, drawing each action by its probability."""
+        return NumpyPolicy(self.card, self.weights, rng=rng)
+
+    def decide(self, observation: Observation) -> Choice:
+        """One of the allowed actions, with the probabilities of all.
+
+        Raises:
+            InputError: the observation holds numbers that are not finite.
+        """
+        probabilities = self.probabilities(observation)
+        if self._rng is not None:
+            return _drawn(probabilities, self._rng)
+        return _likeliest(probabilities)
+
+    def probabilities(self, observation: Observation) -> Floats:
+        """Of each action, 0 where it is not allowed; float32[a], their sum is 1.
+
+        Raises:
+            InputError: the observation holds numbers that are not finite.
+        """
+        logits = self.logits(observation.numbers, observation.vector)
+        logits = np.where(observation.allowed, logits, _NEVER)
+        weights: Floats = np.exp(logits - logits.max())
+        total = weights.sum()
+        if not total > 0:
+            raise InputError("an observation holds numbers that are not finite: nothing is decided")
+        return weights / total
+
+    def logits(self, numbers: Floats, vector: Floats) -> Floats:
+        """The network's output for one observation, float32[a].
+
+        Args:
+            numbers: the features, float32[f].
+            vector: float32[d].
+        """
+        held = self.weights
+        # The methods of arrays, not NumPy's functions: half of a decision would be their overhead.
+        seen: Floats = ((numbers - held.mean) * self._steepness).clip(-FARTHEST, FARTHEST)
+        meant = vector @ held.vector_weight + held.vector_bias
+        hidden: Floats = _silu(
+            np.concatenate((seen, meant)) @ held.hidden1_weight + held.hidden1_bias
+        )
+        hidden = _silu(hidden @ held.hidden2_weight + held.hidden2_bias)
+        return hidden @ held.action_weight + held.action_bias
+
+
+def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
+    """Whether arrays fit each other and their card.
+
+    Raises:
+        PolicyRefused: says which array does not, and why.
+    """
+    units = {
+        name: array.shape[0] if array.ndim else 0
+        for name in ("vector_bias", "hidden1_bias", "hidden2_bias")
+        for array in (cast("NDArray[np.generic]", getattr(weights, name)),)
+    }
+    taken, first, second = units.values()
+    seen = len(card.features)
+    shapes = {
+        "mean": (seen,),
+        "scale": (seen,),
+        "vector_weight": (card.dimensions, taken),
+        "vector_bias": (taken,),
+        "hidden1_weight": (seen + taken, first),
+        "hidden1_bias": (first,),
+        "hidden2_weight": (first, second),
+        "hidden2_bias": (second,),
+        "action_weight": (second, len(ACTIONS)),
+        "action_bias": (len(ACTIONS),),
+    }
+    for name, shape in shapes.items():
+        array = cast("NDArray[np.generic]", getattr(weights, name))
+        if array.dtype != np.float32 or array.shape != shape:
+            raise PolicyRefused(f"{name!r} is {array.dtype} {array.shape}, not float32 {shape}")
+        if not np.isfinite(cast("Floats", array)).all():
+            raise PolicyRefused(f"{name!r} holds numbers that are not finite")
+    if (weights.scale <= 0).any():
+        raise PolicyRefused("'scale' holds a spread that is not above 0")
+
+
+def _silu(values: Floats) -> Floats:
+    half: Floats = values * _HALF
+    return half + half * np.tanh(half)  # the same by exp would overflow
+
+
+_OPERATIONS: Final = tuple(dict.fromkeys(action.operation for action in ACTIONS))
+_PLACES: Final = {
+    operation: [place for place, action in enumerate(ACTIONS) if action.operation is operation]
+    for operation in _OPERATIONS
+}
+_STARTS: Final[NDArray[np.intp]] = np.array([_PLACES[operation][0] for operation in _OPERATIONS])
+_ADDS: Final = slice(_PLACES[MemoryOperation.ADD][0], _PLACES[MemoryOperation.ADD][-1] + 1)
+_IMPORTANCES: Final = np.array([action.argument for action in ACTIONS[_ADDS]], dtype=np.float32)
+
+
+def _likeliest(probabilities: Floats) -> Choice:
+    sums: list[float] = np.add.reduceat(probabilities, _STARTS).tolist()
+    ranked = sorted(range(len(sums)), key=sums.__getitem__, reverse=True)
+    operation, other = (_OPERATIONS[number] for number in ranked[:2])
+    first, second = sums[ranked[0]], sums[ranked[1]]
+    places = _PLACES[operation]
+    place = places[0] + int(probabilities[places[0] : places[-1] + 1].argmax())
+    importance = None
+    if operation is MemoryOperation.ADD:
+        weighed: float = sum((probabilities[_ADDS] * _IMPORTANCES).tolist())
+        importance = min(1.0, weighed / first)
+    reason = f"{operation} is likeliest with {first:.2f}, then {other} with {second:.2f}"
+    if not second:
+        reason = f"nothing but {operation} comes into question"
+    return Choice(place, probabilities, importance, reason)
+
+
+def _drawn(probabilities: Floats, rng: np.random.Generator) -> Choice:
+    bounds: list[float] = np.cumsum(probabilities, dtype=np.float64).tolist()
+    place = bisect_right(bounds, rng.random() * bounds[-1])
+    # The product can round up to the last bound, behind which nothing has a probability.
+    place = min(place, np.flatnonzero(probabilities).tolist()[-1])
+    likeliest = int(np.argmax(probabilities))
+    reason = (
+        f"drawn with {probabilities[place]:.2f}; the likeliest is {ACTIONS[likeliest]} "
+        f"with {probabilities[likeliest]:.2f}"
+    )
+    return Choice(place, probabilities, reason=reason)
