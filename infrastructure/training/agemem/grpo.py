@@ -1,0 +1,340 @@
+"""Step-wise group relative policy optimisation (GRPO) of the memory policy.
+
+From Z. Shao et al., DeepSeekMath, arXiv 2402.03300, 2024 (group advantage, clipped ratio, KL to a
+reference), with the options of Z. Liu et al., arXiv 2503.20783, 2025 (Dr. GRPO: no division by the
+standard deviation) and Q. Yu et al., DAPO, arXiv 2503.14476, 2025 (a higher upper clip, groups
+without variance left out). A decision is to us what a token is there: it has a ratio of its own,
+and all decisions of a step weigh the same. There are few actions, so the KL and the entropy are
+exact sums over them, not estimates from the one that was drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from infrastructure.training.agemem.advantages import GroupCounts, Rows, rows_of
+from infrastructure.training.agemem.config import GrpoConfig
+from infrastructure.training.agemem.network import PolicyNetwork, tensor_of
+from infrastructure.training.agemem.trajectory import Trajectory
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_MOMENTS: Final = ("exp_avg", "exp_avg_sq", "step")
+_RNG: Final = "rng"
+_REFERENCE: Final = "reference."
+_OPTIMIZER: Final = "optimizer."
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the loss of some decisions is made of; tensors without dimensions.
+
+    Attributes:
+        policy: the clipped objective, negated.
+        kl: mean divergence of the policy from the reference.
+        entropy: mean entropy of the policy.
+        clipped: share of decisions whose ratio was clipped.
+        loss: all of it, weighed.
+    """
+
+    policy: Tensor
+    kl: Tensor
+    entropy: Tensor
+    clipped: Tensor
+    loss: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """What one step did. Means are over gradients, weighed by their decisions; 0 without any.
+
+    Attributes:
+        loss, policy_loss, kl, entropy, clip_fraction, gradient_norm: see `Terms`; the norm is that
+            before it was shortened.
+        updates: gradients that were taken.
+        skipped_updates: gradients that were not finite, and left out.
+        decisions: that were learnt from.
+        mean_reward, mean_success: over all rollouts with finite returns.
+        group_variance: mean variance of the returns within a group.
+        groups, dropped_empty, dropped_zero_variance, rollouts, dropped_rollouts: see `GroupCounts`.
+        seconds: that learning took.
+    """
+
+    loss: float
+    policy_loss: float
+    kl: float
+    entropy: float
+    clip_fraction: float
+    gradient_norm: float
+    updates: int
+    skipped_updates: int
+    decisions: int
+    mean_reward: float
+    mean_success: float
+    group_variance: float
+    groups: int
+    dropped_empty: int
+    dropped_zero_variance: int
+    rollouts: int
+    dropped_rollouts: int
+    seconds: float
+
+
+class Grpo:
+    """Changes a policy by groups of its rollouts.
+
+    Args:
+        network: the policy; it is changed in place.
+        config: how.
+        seed: of the order of decisions and of what dropout hides.
+    """
+
+    def __init__(self, network: PolicyNetwork, config: GrpoConfig, *, seed: int = 0) -> None:
+        self.network = network
+        self.config = config
+        self._draw = torch.Generator().manual_seed(seed)
+        self.begin_stage()
+
+    def begin_stage(self) -> None:
+        """Take the policy as it is for the reference, and forget the optimizer's moments."""
+        self.renew_reference()
+        config = self.config
+        self._optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": self.network.parameters_named(of_vector=of_vector),
+                    "weight_decay": decay,
+                }
+                for of_vector, decay in (
+                    (False, config.weight_decay),
+                    (True, config.vector_weight_decay),
+                )
+            ],
+            lr=config.learning_rate,
+            foreach=False,
+        )
+
+    def renew_reference(self) -> None:
+        """Take the policy as it is for the reference."""
+        self.reference = deepcopy(self.network).requires_grad_(False)
+
+    def train_step(self, groups: Sequence[Sequence[Trajectory]]) -> StepMetrics:
+        """Change the policy by the groups of rollouts that it drew.
+
+        Args:
+            groups: rollouts of the same task are one group.
+
+        Returns:
+            What was done; where no group says anything the policy stays as it is.
+
+        Raises:
+            InputError: a trajectory's parts do not fit each other.
+        """
+        began = time.perf_counter()
+        rows, counts = rows_of(groups, self.config)
+        with one_thread():
+            tally = _Tally()
+            if rows is not None and len(rows):
+                self._learn(rows, tally)
+        return _metrics(groups, counts, tally, 0 if rows is None else len(rows), began)
+
+    def terms(self, batch: Batch, hide: torch.Generator | None = None) -> Terms:
+        """What the loss of some decisions is made of, with gradients to the policy."""
+        config = self.config
+        logprobs = self.network.log_probabilities(batch.states, batch.masks, hide)
+        taken = logprobs.gather(1, batch.actions[:, None]).squeeze(1)
+        ratio = torch.exp(taken - batch.logprobs)
+        clipped = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
+        gains = torch.minimum(ratio * batch.advantages, clipped * batch.advantages)
+        probabilities = logprobs.exp()
+        kl = (probabilities * (logprobs - batch.reference)).sum(dim=1).mean()
+        entropy = -(probabilities * logprobs).sum(dim=1).mean()
+        policy = -gains.mean()
+        return Terms(
+            policy,
+            kl,
+            entropy,
+            (ratio != clipped).float().mean(),
+            policy + config.kl_weight * kl - config.entropy_weight * entropy,
+        )
+
+    def batch_of(self, rows: Rows) -> Batch:
+        """Decisions as tensors, with the reference's log-probabilities of every action."""
+        states, masks = tensor_of(rows.states), tensor_of(rows.masks)
+        with torch.no_grad():
+            reference = self.reference.log_probabilities(states, masks)
+        return Batch(
+            states,
+            masks,
+            tensor_of(rows.actions),
+            tensor_of(rows.logprobs),
+            tensor_of(rows.advantages),
+            reference,
+        )
+
+    def _learn(self, rows: Rows, tally: _Tally) -> None:
+        batch = self.batch_of(rows)
+        for _ in range(self.config.epochs):
+            order = torch.randperm(len(rows), generator=self._draw)
+            for first in range(0, len(rows), self.config.minibatch):
+                places = order[first : first + self.config.minibatch]
+                self._update(batch.at(places), tally)
+
+    def _update(self, batch: Batch, tally: _Tally) -> None:
+        self._optimizer.zero_grad()
+        terms = self.terms(batch, self._draw)
+        cast("Any", terms.loss).backward()
+        norm = clip_grad_norm_(self.network.parameters(), self.config.max_grad_norm)
+        if not bool(torch.isfinite(norm)):
+            tally.skipped += 1
+            return
+        cast("Any", self._optimizer).step()
+        tally.add(terms, float(norm), len(batch.actions))
+
+    def export_state(self) -> dict[str, NDArray[Any]]:
+        """Everything beside the policy that the next step depends on, as named arrays."""
+        arrays: dict[str, NDArray[Any]] = {_RNG: self._draw.get_state().numpy().copy()}
+        arrays |= {f"{_REFERENCE}{name}": one for name, one in self.reference.export().items()}
+        for name, weight in self.network.named_parameters():
+            state = cast("dict[str, Tensor]", self._optimizer.state.get(weight, {}))
+            for part, one in state.items():
+                arrays[f"{_OPTIMIZER}{name}.{part}"] = one.numpy().copy()
+        return arrays
+
+    def load_state(self, arrays: Arrays) -> None:
+        """Take over what `export_state` gave.
+
+        Raises:
+            InputError: the reference does not fit the policy.
+        """
+        self.begin_stage()
+        self._draw.set_state(tensor_of(arrays[_RNG]))
+        self.reference.load(
+            {
+                name.removeprefix(_REFERENCE): one
+                for name, one in arrays.items()
+                if name.startswith(_REFERENCE)
+            }
+        )
+        for name, weight in self.network.named_parameters():
+            state = {
+                part: tensor_of(arrays[f"{_OPTIMIZER}{name}.{part}"])
+                for part in _MOMENTS
+                if f"{_OPTIMIZER}{name}.{part}" in arrays
+            }
+            if state:
+                self._optimizer.state[weight] = state
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`Rows` as tensors, and the reference's log-probabilities, float32[n, len(ACTIONS)]."""
+
+    states: Tensor
+    masks: Tensor
+    actions: Tensor
+    logprobs: Tensor
+    advantages: Tensor
+    reference: Tensor
+
+    def at(self, places: Tensor) -> Batch:
+        """Some of the decisions."""
+        return Batch(
+            self.states[places],
+            self.masks[places],
+            self.actions[places],
+            self.logprobs[places],
+            self.advantages[places],
+            self.reference[places],
+        )
+
+
+@contextmanager
+def one_thread() -> Generator[None, None, None]:
+    """Torch on one thread and with deterministic algorithms, as it was before afterwards.
+
+    More threads add up in another order, which would give other weights on another machine's
+    number of cores; for networks of this size they are no quicker either.
+    """
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+class _Tally:
+    """Sums over the gradients of a step."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.decisions = 0
+        self.updates = 0
+        self.skipped = 0
+
+    def add(self, terms: Terms, norm: float, decisions: int) -> None:
+        for name in ("loss", "policy", "kl", "entropy", "clipped"):
+            self._add(name, float(getattr(terms, name).detach()), decisions)
+        self._add("norm", norm, decisions)
+        self.decisions += decisions
+        self.updates += 1
+
+    def mean(self, name: str) -> float:
+        return self.sums[name] / self.decisions if self.decisions else 0.0
+
+    def _add(self, name: str, value: float, decisions: int) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value * decisions
+
+
+def _metrics(
+    groups: Sequence[Sequence[Trajectory]],
+    counts: GroupCounts,
+    tally: _Tally,
+    decisions: int,
+    began: float,
+) -> StepMetrics:
+    returns = [[one.total_reward for one in group] for group in groups]
+    finite = [[value for value in group if np.isfinite(value)] for group in returns]
+    rewards = [value for group in finite for value in group]
+    variances = [float(np.var(group)) for group in finite if len(group) > 1]
+    successes = [one.success for group in groups for one in group]
+    return StepMetrics(
+        loss=tally.mean("loss"),
+        policy_loss=tally.mean("policy"),
+        kl=tally.mean("kl"),
+        entropy=tally.mean("entropy"),
+        clip_fraction=tally.mean("clipped"),
+        gradient_norm=tally.mean("norm"),
+        updates=tally.updates,
+        skipped_updates=tally.skipped,
+        decisions=decisions,
+        mean_reward=mean(rewards),
+        mean_success=mean(successes),
+        group_variance=mean(variances),
+        groups=counts.groups,
+        dropped_empty=counts.dropped_empty,
+        dropped_zero_variance=counts.dropped_zero_variance,
+        rollouts=counts.rollouts,
+        dropped_rollouts=counts.dropped_rollouts,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, 0 of nothing."""
+    return float(np.mean(values)) if values else 0.0
