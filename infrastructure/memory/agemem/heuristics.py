@@ -1,0 +1,219 @@
+"""Hand-written deciders: what AgeMem does without its policy, and what the policy must beat.
+
+Each reads the same numbers as the policy, by the names of `features.FEATURES`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from infrastructure.errors import InputError
+from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, Moment, place_of
+from infrastructure.memory.agemem.decider import Choice, Decider, Observation
+from infrastructure.memory.agemem.features import FETCHES, PLACES, THRESHOLDS
+
+_ADD: Final = place_of(MemoryOperation.ADD, 0.5)
+_UPDATE: Final = place_of(MemoryOperation.UPDATE, 0)
+_DELETE: Final = place_of(MemoryOperation.DELETE, 0)
+_SUMMARY: Final = place_of(MemoryOperation.SUMMARY, 0.5)
+_CLIP: Final = 4.0  # of the features that count tokens and sum rarities
+
+
+class KeepEverything:
+    """Stores all that comes with one importance, so that the oldest goes first; recalls top k.
+
+    Args:
+        top_k: entries fetched for a question, one of the buckets of `retrieve`.
+
+    Raises:
+        InputError: there is no such bucket.
+    """
+
+    def __init__(self, top_k: int = 16) -> None:
+        if top_k not in FETCHES:
+            raise InputError(f"top_k is one of {FETCHES}, not {top_k!r}")
+        self._fetch = place_of(MemoryOperation.RETRIEVE, top_k)
+
+    @property
+    def name(self) -> str:
+        """How tables and `explain` call it."""
+        return "fifo"
+
+    def decide(self, observation: Observation) -> Choice:
+        """Store what arrives, fetch once for what is asked."""
+        if observation.moment is Moment.ARRIVAL and observation.allowed[_ADD]:
+            return Choice(_ADD, importance=self.importance(observation), reason="all is stored")
+        if observation.moment is Moment.QUESTION and not number(observation, "q.round"):
+            return _first_allowed(observation, self._fetch, "the most relevant entries")
+        return Choice(PASS, reason="nothing is shortened")
+
+    def importance(self, observation: Observation) -> float:
+        """What decides which entry goes first when memory is full, 0 to 1."""
+        del observation  # all are equal
+        return 0.5
+
+
+class LongestTurns(KeepEverything):
+    """As `KeepEverything`, but the shortest goes first."""
+
+    @property
+    def name(self) -> str:
+        """How tables and `explain` call it."""
+        return "longest"
+
+    def importance(self, observation: Observation) -> float:
+        """The length in tokens."""
+        return number(observation, "t.tokens") / _CLIP
+
+
+class RarestWords(KeepEverything):
+    """As `KeepEverything`, but what is made of common words goes first."""
+
+    @property
+    def name(self) -> str:
+        """How tables and `explain` call it."""
+        return "rarest"
+
+    def importance(self, observation: Observation) -> float:
+        """The sum of the rarities of its words among what is stored."""
+        return number(observation, "t.rarity_sum") / _CLIP
+
+
+@dataclass(frozen=True, slots=True)
+class CarefulNumbers:
+    """What `Careful` goes by. The weights are of features (see `features.FEATURES`).
+
+    Attributes:
+        rarity, length, names, numbers, first_person, duty, time: what makes a text worth keeping.
+        courtesy, asking: what makes it less so.
+        skip_below: importance below which nothing is stored.
+        duplicate_at: nearness of meaning to an entry from which on a text says the same again.
+        change_at: likeness from which on a text with a cue of change is news of that entry.
+        end_at: likeness from which on a text with a cue of an end takes that entry back.
+        tidy_at: share of the budget from which on the context is filtered.
+        least_score: relevance below which an entry is not fetched.
+    """
+
+    rarity: float = 2.0
+    length: float = 1.0
+    names: float = 0.5
+    numbers: float = 0.5
+    first_person: float = 0.5
+    duty: float = 0.5
+    time: float = 0.3
+    courtesy: float = 0.5
+    asking: float = 0.5
+    skip_below: float = 0.3
+    duplicate_at: float = 0.9
+    change_at: float = 0.45
+    end_at: float = 0.3
+    tidy_at: float = 0.9
+    least_score: float = 0.1
+
+
+class Careful:
+    """What an engineer would write down: weigh, skip, correct, take back, tidy up, fetch what fits.
+
+    Args:
+        numbers: its thresholds and weights.
+    """
+
+    def __init__(self, numbers: CarefulNumbers | None = None) -> None:
+        self.numbers = numbers or CarefulNumbers()
+
+    @property
+    def name(self) -> str:
+        """How tables and `explain` call it."""
+        return "careful"
+
+    def decide(self, observation: Observation) -> Choice:
+        """One of the allowed actions, with the reason in words."""
+        if observation.moment is Moment.ARRIVAL:
+            return self._learn(observation)
+        if observation.moment is Moment.CONTEXT:
+            return self._tidy(observation)
+        return self._fetch(observation)
+
+    def importance(self, observation: Observation) -> float:
+        """How much a text is worth keeping, 0 to 1."""
+        mine = self.numbers
+        weighed = (
+            mine.rarity * number(observation, "t.rarity_sum")
+            + mine.length * number(observation, "t.tokens")
+            + mine.names * number(observation, "t.names")
+            + mine.numbers * number(observation, "t.numbers")
+            + mine.first_person * number(observation, "cue.first_person")
+            + mine.duty * number(observation, "cue.duty")
+            + mine.time * number(observation, "cue.time")
+            - mine.courtesy * number(observation, "cue.courtesy")
+            - mine.asking * number(observation, "t.questions")
+        )
+        return 1.0 / (1.0 + math.exp(-weighed))
+
+    def _learn(self, observation: Observation) -> Choice:
+        mine = self.numbers
+        likeness = number(observation, "near1.score")
+        clash = number(observation, "near1.numbers_clash")
+        allowed = observation.allowed
+        if number(observation, "cue.end") and likeness >= mine.end_at and allowed[_DELETE]:
+            return Choice(_DELETE, reason="it takes back what the likest entry says")
+        if number(observation, "near1.cosine") >= mine.duplicate_at and not clash:
+            return Choice(PASS, reason="an entry says the same")
+        news = clash or number(observation, "cue.change")
+        if news and likeness >= mine.change_at and allowed[_UPDATE]:
+            return Choice(_UPDATE, reason="it is news of the likest entry")
+        importance = self.importance(observation)
+        if importance < mine.skip_below or not allowed[_ADD]:
+            return Choice(PASS, reason=f"it is not stored, worth {importance:.2f}")
+        return Choice(_ADD, importance=importance, reason=f"it is worth {importance:.2f}")
+
+    def _tidy(self, observation: Observation) -> Choice:
+        if number(observation, "c.used") < self.numbers.tidy_at:
+            return Choice(PASS, reason="there is room in the context")
+        return _shorten(observation, self.numbers.tidy_at)
+
+    def _fetch(self, observation: Observation) -> Choice:
+        if number(observation, "q.fetched"):
+            return Choice(PASS, reason="what fits was fetched")
+        if number(observation, "q.top1") < self.numbers.least_score:
+            return Choice(PASS, reason="no entry is to the point")
+        relevant = [
+            count
+            for count in FETCHES
+            if number(observation, f"q.top{count}") >= self.numbers.least_score
+        ]
+        count = max(relevant, default=FETCHES[0])
+        wanted = place_of(MemoryOperation.RETRIEVE, count)
+        return _first_allowed(observation, wanted, "the entries that are to the point")
+
+
+def default_heuristic() -> Decider:
+    """What decides while the policy is off or cannot be loaded."""
+    return Careful()
+
+
+def number(observation: Observation, name: str) -> float:
+    """A feature by its name."""
+    return float(observation.numbers[PLACES[name]])
+
+
+def _shorten(observation: Observation, share: float) -> Choice:
+    """Filter as little as brings the context below a share of its budget; else summarise."""
+    used = number(observation, "c.used")
+    for threshold in THRESHOLDS:
+        left = used * (1 - number(observation, f"c.below_{round(threshold * 100)}"))
+        place = place_of(MemoryOperation.FILTER, threshold)
+        if observation.allowed[place] and left < share:
+            return Choice(place, reason=f"what is less relevant than {threshold:g} gives way")
+    return _first_allowed(observation, _SUMMARY, "the context is shortened to its gist")
+
+
+def _first_allowed(observation: Observation, wanted: int, reason: str) -> Choice:
+    """The wanted bucket or the next smaller one of its operation that is allowed; else nothing."""
+    operation = ACTIONS[wanted].operation
+    for place in range(wanted, PASS, -1):
+        if ACTIONS[place].operation is operation and observation.allowed[place]:
+            return Choice(place, reason=reason)
+    return Choice(PASS, reason="nothing can be done")
