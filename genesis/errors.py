@@ -3,6 +3,7 @@
 GenesisError                      (infrastructure.errors)
 ├── ConfigError
 ├── InputError
+│   ├── PolicyRefused
 │   ├── WorkspaceError
 │   └── UnknownRun                no run has this id
 ├── StoreError
@@ -38,6 +39,7 @@ from infrastructure.errors import (
     InputRequired,
     ModelError,
     ModelNotConfigured,
+    PolicyRefused,
     SandboxError,
     SandboxUnavailable,
     SchemaTooNew,
@@ -89,6 +91,7 @@ __all__ = [
     "ModelNotConfigured",
     "Overloaded",
     "PlanningError",
+    "PolicyRefused",
     "RoutingError",
     "RunBusy",
     "SandboxError",
