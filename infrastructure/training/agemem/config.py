@@ -98,6 +98,7 @@ class RewardConfig:
 
     Attributes:
         task: weight of the share of questions that the final context answers.
+        partial: share of the task's reward that is for parts of an answer, not for whole ones.
         context: weight of a context that is small, does not overflow and loses nothing needed.
         memory: weight of what is stored, changed and fetched being useful.
         rounds_penalty: for each round of a recall above `free_rounds`.
@@ -107,6 +108,7 @@ class RewardConfig:
     """
 
     task: float = _within(1.0, 0.0, 100.0)
+    partial: float = _within(0.3, 0.0, 1.0)
     context: float = _within(0.1, 0.0, 100.0)
     memory: float = _within(0.3, 0.0, 100.0)
     rounds_penalty: float = _within(0.02, 0.0, 100.0)

@@ -24,6 +24,8 @@ class OperationOutcome:
         relevant_count: of them, those that the truth says are needed.
         input_length, output_length: tokens of what `summary` was given and of what it made.
         original_count, filtered_count: items that `filter` was given, and that it dropped.
+        worth: what it did to memory and context by the episode's truth, about -2 to 2 (see
+            `truth.memory_worth` and `truth.context_worth`): after it, less before it.
         reason: why it failed; "" if it did not.
     """
 
@@ -36,6 +38,7 @@ class OperationOutcome:
     output_length: int = 0
     filtered_count: int = 0
     original_count: int = 0
+    worth: float = 0.0
     reason: str = ""
 
 
