@@ -20,8 +20,8 @@ Floats = NDArray[np.float32]
 
 _SATURATION: Final = 1.2
 _LENGTH: Final = 0.75
-MEANING: Final = 0.5
-"""The weight of vectors against words."""
+MEANING: Final = 0.3
+"""The weight of vectors against words, as in Memori's own ranking."""
 
 
 class TermStatistics:
