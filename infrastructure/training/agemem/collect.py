@@ -94,7 +94,12 @@ class Collector:
         self._operations = frozenset((*config.ltm_operations, *config.stm_operations))
 
     async def group(
-        self, stage: TrainingStage, task: int, decider: DeciderSource
+        self,
+        stage: TrainingStage,
+        task: int,
+        decider: DeciderSource,
+        *,
+        rollouts: int | None = None,
     ) -> list[Trajectory]:
         """The rollouts of one task, those that failed left out (`failures` says why).
 
@@ -102,6 +107,7 @@ class Collector:
             stage: what is practised.
             task: its number, from 0; it decides the episode and all that is drawn.
             decider: makes the decider of a rollout from its own source of draws.
+            rollouts: how many; None for the size of a group.
         """
         truth = Truth(self._source(task))
         store = self._store()
@@ -123,7 +129,7 @@ class Collector:
                     self.failures.append(f"{truth.episode.episode_id}: {error}")
                     return None
 
-        size = self.config.grpo_config.group_size
+        size = self.config.grpo_config.group_size if rollouts is None else rollouts
         played = await asyncio.gather(*(rollout(number) for number in range(size)))
         return [trajectory for trajectory in played if trajectory is not None]
 
