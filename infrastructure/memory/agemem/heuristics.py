@@ -34,6 +34,7 @@ class KeepEverything:
     def __init__(self, top_k: int = 16) -> None:
         if top_k not in FETCHES:
             raise InputError(f"top_k is one of {FETCHES}, not {top_k!r}")
+        self.top_k = top_k
         self._fetch = place_of(MemoryOperation.RETRIEVE, top_k)
 
     @property

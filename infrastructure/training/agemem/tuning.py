@@ -1,0 +1,115 @@
+"""Gives the hand-written deciders their numbers: seeded random search on training episodes.
+
+What the policy is compared with is tuned as honestly as the policy is trained: on episodes of the
+same source, by what the comparison measures.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from infrastructure.errors import InputError
+from infrastructure.memory.agemem.decider import Decider
+from infrastructure.memory.agemem.features import FETCHES
+from infrastructure.memory.agemem.heuristics import (
+    Careful,
+    CarefulNumbers,
+    KeepEverything,
+    LongestTurns,
+    RarestWords,
+)
+
+Judge = Callable[[Decider], Awaitable[float]]
+"""How good a decider is on the training episodes: higher is better."""
+
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "rarity": (0.0, 4.0),
+    "length": (-1.0, 4.0),
+    "names": (-1.0, 3.0),
+    "numbers": (-1.0, 3.0),
+    "first_person": (-1.0, 3.0),
+    "duty": (-1.0, 3.0),
+    "time": (-1.0, 3.0),
+    "courtesy": (0.0, 3.0),
+    "asking": (0.0, 4.0),
+    "skip_below": (0.0, 0.9),
+    "duplicate_at": (0.6, 1.01),
+    "change_at": (0.2, 1.01),
+    "end_at": (0.1, 1.01),
+    "tidy_at": (0.3, 1.0),
+    "least_score": (0.0, 0.5),
+}
+"""Where each number of `CarefulNumbers` is looked for."""
+
+_EXPLORING: Final = 3  # one try in so many is drawn from anywhere
+_CHANGED: Final = 0.3
+_STEP: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The best that a search found.
+
+    Attributes:
+        decider: with the best numbers.
+        score: what the judge said of it.
+        tries: how many were judged.
+    """
+
+    decider: Decider
+    score: float
+    tries: int
+
+
+async def tune_careful(judge: Judge, tries: int, seed: int) -> Tuned:
+    """The best numbers for `Careful` among its defaults and draws.
+
+    One draw in three is from anywhere in RANGES; the others change some of the best numbers so far
+    by a little.
+
+    Raises:
+        InputError: tries is below 1.
+    """
+    if tries < 1:
+        raise InputError(f"at least 1 try is needed, not {tries}")
+    draws = random.Random(seed)  # noqa: S311 - a search, not a secret
+    best = Careful()
+    best_score = await judge(best)
+    for number in range(1, tries):
+        anywhere = number % _EXPLORING == 0
+        numbers = _anywhere(draws) if anywhere else _near(best.numbers, draws)
+        score = await judge(Careful(numbers))
+        if score > best_score:
+            best, best_score = Careful(numbers), score
+    return Tuned(best, best_score, tries)
+
+
+async def tune_fetches(kind: type[KeepEverything], judge: Judge) -> Tuned:
+    """The best number of entries to fetch for a heuristic that has no other number."""
+    scores = [(await judge(kind(top_k)), top_k) for top_k in FETCHES]
+    score, top_k = max(scores)
+    return Tuned(kind(top_k), score, len(scores))
+
+
+async def tuned_heuristics(judge: Judge, tries: int, seed: int) -> list[Tuned]:
+    """All hand-written deciders, each at its best by the judge."""
+    simple = [
+        await tune_fetches(kind, judge) for kind in (KeepEverything, LongestTurns, RarestWords)
+    ]
+    return [*simple, await tune_careful(judge, tries, seed)]
+
+
+def _anywhere(draws: random.Random) -> CarefulNumbers:
+    return CarefulNumbers(**{name: draws.uniform(*ends) for name, ends in RANGES.items()})
+
+
+def _near(numbers: CarefulNumbers, draws: random.Random) -> CarefulNumbers:
+    changed: dict[str, float] = {}
+    for name, value in asdict(numbers).items():
+        low, high = RANGES[name]
+        step = draws.gauss(0, _STEP) * (high - low) if draws.random() < _CHANGED else 0.0
+        changed[name] = min(high, max(low, value + step))
+    return CarefulNumbers(**changed)
