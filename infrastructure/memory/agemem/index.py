@@ -98,7 +98,9 @@ class EntryIndex:
 
     def best(self, query: TextAnalysis, count: int | None = None) -> list[Scored]:
         """The entries that are most relevant to a query, the best first; all unless counted."""
-        slots = list(self._slots.values())
+        # By id: a product of matrices rounds by the place of a row, and the order in which entries
+        # came must not change a bit of the result.
+        slots = [slot for _, slot in sorted(self._slots.items())]
         if not slots or self._vectors is None or count == 0:
             return []
         near = self._vectors[slots] @ query.vector

@@ -122,6 +122,19 @@ class TextAnalyst:
         self._known.move_to_end(text)
         return known
 
+    def known(self, text: str) -> TextAnalysis | None:
+        """The analysis of a text, if it is kept."""
+        known = self._known.get(text)
+        if known is not None:
+            self._known.move_to_end(text)
+        return known
+
+    def keep(self, analysis: TextAnalysis) -> None:
+        """Keep an analysis that was made elsewhere, such as in a thread."""
+        self._known[analysis.text] = analysis
+        if len(self._known) > self._cached:
+            self._known.popitem(last=False)
+
     def prepare(self, texts: Iterable[str]) -> None:
         """Analyse many texts at once, which is quicker than one by one."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
