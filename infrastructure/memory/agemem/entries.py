@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Final
 
 from infrastructure.jsonvalue import JsonObject
+from infrastructure.memory.agemem.context import ContextSnapshot
+from infrastructure.memory.agemem.text_analysis import TextAnalysis
 
 MEMORY_TYPES: Final = ("semantic", "episodic", "procedural")
 
@@ -79,9 +81,19 @@ class Change:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MemorySnapshot:
-    """Long-term memory and working context at one moment (see `AgeMem.snapshot`)."""
+    """Long-term memory and working context at one moment (see `AgeMem.snapshot`).
+
+    Attributes:
+        entries: all that were held.
+        context: the working context.
+        analyses: of each entry's content.
+        ids_given, times_asked: how far ids and clock had counted; None where they do not count.
+    """
 
     entries: tuple[MemoryEntry, ...]
-    context: object
+    context: ContextSnapshot
+    analyses: tuple[TextAnalysis, ...]
+    ids_given: int | None = None
+    times_asked: int | None = None

@@ -1,0 +1,189 @@
+"""Shortens texts to what matters: by choosing sentences, or by asking a chat model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infrastructure.errors import ModelError
+from infrastructure.memory.agemem.relevance import TermStatistics, relevance
+from infrastructure.memory.agemem.sentences import sentences
+from infrastructure.memory.agemem.text_analysis import TextAnalysis
+from infrastructure.models.usage import estimate_tokens
+from infrastructure.text import DATA_RULE, fence, strip_control
+
+if TYPE_CHECKING:
+    from infrastructure.models.chat import ChatModel
+
+Floats = NDArray[np.float32]
+
+_CHARACTERS: Final = 4  # of a token, as `estimate_tokens` counts
+_REPEATED: Final = 0.92
+_NOVELTY: Final = 0.35
+_RECENT: Final = 0.02
+_SAYS_LITTLE: Final = 0.25
+_ASKS: Final = 0.6
+_TELLS: Final = 0.04
+_FENCED: Final = 200_000
+_TIMEOUT_S: Final = 60.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and the text that it stands in, counted from 0."""
+
+    text: str
+    place: int
+
+
+def split(texts: Sequence[str]) -> list[Sentence]:
+    """The sentences of texts, in their order."""
+    return [Sentence(each, place) for place, text in enumerate(texts) for each in sentences(text)]
+
+
+def extract(
+    parts: Sequence[Sentence],
+    analyses: Sequence[TextAnalysis],
+    max_tokens: int,
+    goal: TextAnalysis | None,
+    statistics: TermStatistics,
+) -> str:
+    """The sentences that matter most, verbatim and in their order, within a number of tokens.
+
+    They are taken one by one by maximal marginal relevance (J. Carbonell, J. Goldstein, The use of
+    MMR, 1998): relevance to the goal, or without one to the whole, less likeness to those taken. A
+    courtesy weighs little, a question less than a statement, and a repetition is left out.
+
+    Args:
+        parts: the sentences; at least one.
+        analyses: of each sentence.
+        max_tokens: of the result. If not even the shortest sentence fits, the result is the
+            beginning of the best one.
+        goal: what is to be kept.
+        statistics: how rare terms are.
+    """
+    values = _values(analyses, goal, statistics)
+    room = max_tokens * _CHARACTERS
+    lengths = np.array([len(part.text) + 1 for part in parts])  # with what stands between them
+    vectors = np.stack([analysis.vector for analysis in analyses])
+    taken: list[int] = []
+    left = values.copy()
+    nearest = np.zeros(len(parts), dtype=np.float32)
+    used = -1
+    while True:
+        left[lengths > room - used] = -np.inf
+        best = int(np.argmax(left - np.float32(_NOVELTY) * nearest))
+        if left[best] == -np.inf:
+            break
+        left[best] = -np.inf
+        alike = vectors @ vectors[best]
+        if any(_repeats(analyses[best], analyses[other]) for other in taken):
+            continue
+        taken.append(best)
+        used += int(lengths[best])
+        nearest = np.maximum(nearest, alike)
+    if not taken:
+        return _beginning(parts[int(np.argmax(values))].text, room)
+    return _joined([parts[place] for place in sorted(taken)])
+
+
+async def ask(model: ChatModel, texts: Sequence[str], max_tokens: int, goal: str) -> str:
+    """A chat model's summary of texts, which are data to it and nothing else.
+
+    Raises:
+        ModelError: the model failed, or no whole sentence of its answer fits.
+    """
+    from infrastructure.models.chat import ChatMessage
+
+    words = max(1, max_tokens * 3 // 5)
+    aim = f"\n{fence('what the summary is for', goal, 4_000)}" if goal else ""
+    rules = (
+        f"Summarise the text in at most {words} words. Keep names, numbers, dates, decisions and "
+        "what is still open; where statements contradict each other keep the later one; leave out "
+        f"courtesies. Answer with the summary alone. {DATA_RULE}"
+    )
+    body = fence("the text to summarise", "\n".join(texts), _FENCED)
+    answer = await model.complete(
+        [ChatMessage("system", rules), ChatMessage("user", f"{body}{aim}")],
+        max_output_tokens=max(16, 2 * max_tokens),
+        timeout_s=_TIMEOUT_S,
+    )
+    short = _first_sentences(strip_control(answer.text).strip(), max_tokens, cut=answer.cut)
+    if not short:
+        raise ModelError(f"the answer of {answer.model!r} does not fit {max_tokens} tokens")
+    return short
+
+
+def note_failure(error: ModelError) -> None:
+    """Tell the log why sentences were chosen though there is a model."""
+    _logger.warning("the chat model gave no summary, so sentences were chosen: %s", error)
+
+
+def _values(
+    analyses: Sequence[TextAnalysis], goal: TextAnalysis | None, statistics: TermStatistics
+) -> Floats:
+    if goal is None:
+        vectors = np.stack([analysis.vector for analysis in analyses])
+        values = np.maximum(vectors @ vectors.mean(axis=0), np.float32(0))
+    else:
+        values = relevance(goal, analyses, statistics)
+    weights = np.array([_weight(analysis) for analysis in analyses], dtype=np.float32)
+    recent = np.linspace(0, _RECENT, len(analyses), dtype=np.float32)
+    return np.asarray(values * weights + recent, dtype=np.float32)
+
+
+def _weight(analysis: TextAnalysis) -> float:
+    """How much a sentence says, whatever it is about."""
+    cues = analysis.cues
+    details = min(len(analysis.names) + len(analysis.numbers), 4)
+    says = len(analysis.telling) - cues["courtesy"]
+    if cues["courtesy"] and says <= 2 and not analysis.numbers:
+        return _SAYS_LITTLE
+    if analysis.text.rstrip().endswith("?"):
+        return _ASKS
+    return 1.0 + _TELLS * details
+
+
+def _repeats(one: TextAnalysis, other: TextAnalysis) -> bool:
+    if one.telling == other.telling:
+        return True
+    same = one.names == other.names and one.numbers == other.numbers
+    return same and float(one.vector @ other.vector) >= _REPEATED
+
+
+def _joined(parts: Sequence[Sentence]) -> str:
+    text, last = "", -1
+    for part in parts:
+        text += part.text if not text else f"{' ' if part.place == last else chr(10)}{part.text}"
+        last = part.place
+    return text
+
+
+def _beginning(text: str, room: int) -> str:
+    """The first words of a text, as many as have room, or part of the first one."""
+    if len(text) <= room:
+        return text
+    head = text[: room + 1]
+    whole = head.rsplit(None, 1)[0] if any(map(str.isspace, head)) else text[:room]
+    return whole[:room].rstrip()
+
+
+def _first_sentences(text: str, max_tokens: int, *, cut: bool) -> str:
+    """A text that fits, or its first sentences that do; a cut answer loses its last, half one."""
+    if estimate_tokens(text) <= max_tokens and not cut:
+        return text
+    kept = ""
+    parts = sentences(text)
+    for part in parts[:-1] if cut else parts:
+        longer = f"{kept} {part}".strip()
+        if estimate_tokens(longer) > max_tokens:
+            break
+        kept = longer
+    return kept
