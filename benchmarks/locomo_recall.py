@@ -18,51 +18,35 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
 import json
 import random
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langgraph.store.base import PutOp
 
 from infrastructure.embeddings.builtin import EMBEDDER_NAMES, embedder_named
 from infrastructure.embeddings.embedder import Embedder
+from infrastructure.errors import InputError
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.ranking import Ranking
 from infrastructure.memory.memori.store import MemoriStore
+from infrastructure.training.agemem.replay import (
+    CATEGORIES,
+    AnnotatedQuestion,
+    Conversation,
+    read_conversations,
+)
 
 RANKING = Ranking(neighbours=0.6)
 """The options of `asearch` for what is written as a conversation."""
 
-CATEGORIES = (1, 2, 3, 4)
 DEPTH = 100
 NAMESPACE = ("conversation",)
 RESAMPLES = 1000
-TURN = re.compile(r"\bD(\d+):(\d+)\b")
-SESSION = re.compile(r"session_(\d+)")
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question; `evidence` holds the keys of the turns that answer it, at least one."""
-
-    text: str
-    category: int
-    evidence: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Turns by key, in their order, and the questions about them."""
-
-    turns: Mapping[str, str]
-    questions: Sequence[Question]
-    skipped: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -73,50 +57,6 @@ class Outcome:
     recall_at_5: float
     recall_at_10: float
     rank: int | None
-
-
-def read_conversations(path: Path) -> list[Conversation]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        content = file.read()
-    if path.name.removesuffix(".gz").endswith(".jsonl"):
-        samples = [json.loads(line) for line in content.splitlines() if line.strip()]
-    else:
-        samples = json.loads(content)
-    return [_conversation(sample) for sample in cast("list[Mapping[str, Any]]", samples)]
-
-
-def _conversation(sample: Mapping[str, Any]) -> Conversation:
-    turns = _turns(sample["conversation"])
-    skipped = {"questions": 0, "evidence": 0}
-    questions: list[Question] = []
-    for entry in sample["qa"]:
-        if entry["category"] not in CATEGORIES:
-            continue
-        named = [turn for text in entry["evidence"] for turn in _keys(text)]
-        known = frozenset(turn for turn in named if turn in turns)
-        skipped["evidence"] += sum(turn not in turns for turn in named)
-        skipped["questions"] += not known
-        if known:
-            questions.append(Question(entry["question"], entry["category"], known))
-    return Conversation(turns, questions, skipped)
-
-
-def _turns(conversation: Mapping[str, Any]) -> dict[str, str]:
-    matches = [match for key in conversation if (match := SESSION.fullmatch(key))]
-    turns: dict[str, str] = {}
-    for match in sorted(matches, key=lambda match: int(match[1])):
-        date = conversation[f"{match[0]}_date_time"]
-        for turn in conversation[match[0]]:
-            (key,) = _keys(turn["dia_id"])
-            turns[key] = f"({date}) {turn['speaker']}: {turn['text']}"
-    return turns
-
-
-def _keys(text: str) -> list[str]:
-    """The turns that a text names, or the text itself if it names none."""
-    found = [f"D{int(session)}:{int(turn)}" for session, turn in TURN.findall(text)]
-    return found or [text]
 
 
 async def ask(conversation: Conversation, embedder: Embedder | None) -> list[Outcome]:
@@ -132,15 +72,15 @@ async def ask(conversation: Conversation, embedder: Embedder | None) -> list[Out
         await memori.aclose()
 
 
-async def _outcome(store: MemoriStore, question: Question) -> Outcome:
+async def _outcome(store: MemoriStore, question: AnnotatedQuestion) -> Outcome:
     found = await store.asearch(NAMESPACE, query=question.text, limit=DEPTH, ranking=RANKING)
     keys = [item.key for item in found]
-    ranks = [rank for rank, key in enumerate(keys, start=1) if key in question.evidence]
-    share = len(question.evidence)
+    evidence = frozenset(question.evidence)
+    ranks = [rank for rank, key in enumerate(keys, start=1) if key in evidence]
     return Outcome(
         question.category,
-        len(question.evidence.intersection(keys[:5])) / share,
-        len(question.evidence.intersection(keys[:10])) / share,
+        len(evidence.intersection(keys[:5])) / len(evidence),
+        len(evidence.intersection(keys[:10])) / len(evidence),
         min(ranks, default=None),
     )
 
@@ -184,8 +124,8 @@ async def measure(conversations: Sequence[Conversation], name: str, seed: int) -
         outcomes = [one for talk in conversations for one in await ask(talk, used)]
         rows.append(row(label, outcomes, seed))
     skipped = {
-        what: sum(talk.skipped[what] for talk in conversations)
-        for what in ("questions", "evidence")
+        "questions": sum(talk.skipped_questions for talk in conversations),
+        "evidence": sum(talk.skipped_evidence for talk in conversations),
     }
     return {"embedder": name, **rows[0], "skipped": skipped, "rows": rows}
 
@@ -215,8 +155,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         conversations = read_conversations(options.data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        parser.error(f"{options.data} cannot be read as LoCoMo's conversations: {error!r}")
+    except InputError as error:
+        parser.error(str(error))
     if not any(talk.questions for talk in conversations):
         parser.error(f"{options.data} has no question with evidence")
     result = asyncio.run(measure(conversations, options.embedder, options.seed))
