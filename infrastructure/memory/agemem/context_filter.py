@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.analysing import analysed
@@ -26,7 +26,7 @@ def chosen(criteria: Criteria | None) -> Callable[[object], bool]:
     if criteria is None:
         return lambda item: True
     if isinstance(criteria, Mapping):
-        condition = parse(criteria)
+        condition = parse(cast("Mapping[str, Any]", criteria))
         return lambda item: matches(condition, fields_of(item))
     if callable(criteria):
         return lambda item: bool(criteria(item))

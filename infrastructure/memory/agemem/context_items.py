@@ -62,10 +62,7 @@ def text_of(item: object) -> str:
     if isinstance(item, RetrievedEntry):
         return item.entry.content
     for name in _TEXTS:
-        if isinstance(item, Mapping):
-            found = cast("Mapping[str, object]", item).get(name)
-        else:
-            found = cast("object", getattr(item, name, None))
+        found = _field(item, name)
         if isinstance(found, str):
             return found
     raise InputError(
@@ -95,10 +92,13 @@ def known_relevance(item: object) -> float | None:
     """How relevant an item was found to be before, if it says so."""
     if isinstance(item, RetrievedEntry):
         return item.score
-    if isinstance(item, Mapping):
-        found = cast("Mapping[str, object]", item).get("relevance")
-    else:
-        found = cast("object", getattr(item, "relevance", None))
+    found = _field(item, "relevance")
     if isinstance(found, int | float) and not isinstance(found, bool):
         return float(found)
     return None
+
+
+def _field(item: object, name: str) -> object:
+    if isinstance(item, Mapping):
+        return cast("Mapping[str, object]", item).get(name)
+    return getattr(item, name, None)

@@ -100,13 +100,10 @@ class EntryStore:
                 ops.append(self._put(self._changes, change.change_id, noted, False))
         await self._batch(ops)
 
-    async def settle(self, key: str) -> None:
-        """Wait for writes whose end was not seen: stores apply what one process asks in order.
-
-        Args:
-            key: an id that nothing has; it is deleted, which changes nothing.
-        """
-        await self._batch([self._put(self._changes, key, None, False)])
+    async def settle(self) -> None:
+        """Wait for writes whose end was not seen: stores apply what one process asks in order."""
+        # Nothing has this key, so that deleting it changes nothing.
+        await self._batch([self._put(self._changes, "settled", None, False)])
 
     async def change(self, change_id: str) -> Change | None:
         """One line of the journal."""

@@ -8,7 +8,6 @@ again before anything else is done.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -18,14 +17,12 @@ from typing import Final
 from infrastructure.clock import Clock
 from infrastructure.errors import InputError, StoreError, VersionConflict
 from infrastructure.jsonvalue import JsonObject
-from infrastructure.memory.agemem.analysing import analysed
 from infrastructure.memory.agemem.entries import Change, ChangeKind, MemoryEntry, RetrievedEntry
 from infrastructure.memory.agemem.entry_store import EntryStore
 from infrastructure.memory.agemem.index import EntryIndex
 from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
+from infrastructure.memory.agemem.working_set import WorkingSet
 
-_BEYOND: Final = 1_000
-_EVICTED_AT_ONCE: Final = 64
 _TRIES: Final = 20
 
 _logger = logging.getLogger(__name__)
@@ -69,13 +66,10 @@ class LongTerm:
         self.evictions = 0
         self.refusals = 0
         self._entries = entries
-        self._index = index
-        self._analyst = analyst
-        self._capacity = capacity
+        self._set = WorkingSet(entries, index, analyst, capacity)
         self._clock = clock
         self._new_id = new_id
         self._source = source
-        self._beyond: dict[str, MemoryEntry] = {}
         self._loaded = False
         self._unsettled = False
         self._lock: asyncio.Lock | None = None
@@ -84,7 +78,7 @@ class LongTerm:
     @property
     def beyond(self) -> int:
         """Entries that the store was found to hold beyond the capacity."""
-        return len(self._beyond)
+        return self._set.beyond
 
     async def ready(self) -> None:
         """Load the working set, if it is not."""
@@ -99,10 +93,10 @@ class LongTerm:
 
     async def add(self, draft: Draft) -> str:
         """Remember something new; "" when memory is full of what is more important."""
-        analysis = await self._analysis(draft.content)
+        analysis = await self._set.analysis(draft.content)
         importance = 0.5 if draft.importance is None else draft.importance
         async with self._open():
-            evicted = await self._make_room(importance)
+            evicted = await self._set.make_room(importance)
             if evicted is None:
                 self.refusals += 1
                 return ""
@@ -117,15 +111,16 @@ class LongTerm:
                 updated_at=now,
                 source=self._source,
             )
-            added = self._change(ChangeKind.ADDED, None, entry, draft.reason, now)
-            await self._apply([*self._evictions(evicted, now), added], [analysis])
+            changes = self._evictions(evicted, now)
+            changes.append(self._change(ChangeKind.ADDED, None, entry, draft.reason, now))
+            await self._apply(changes, [analysis])
             return entry.entry_id
 
     async def update(self, entry_id: str, draft: Draft) -> bool:
         """Change an entry; False if there is none of that id."""
-        analysis = await self._analysis(draft.content)
+        analysis = await self._set.analysis(draft.content)
         async with self._open():
-            before = await self._current(entry_id)
+            before = await self._set.current(entry_id)
             if before is None:
                 return False
             now = self._clock.now()
@@ -144,7 +139,7 @@ class LongTerm:
     async def delete(self, entry_id: str, reason: str) -> bool:
         """Forget an entry; False if there is none of that id."""
         async with self._open():
-            before = await self._current(entry_id)
+            before = await self._set.current(entry_id)
             if before is None:
                 return False
             now = self._clock.now()
@@ -164,7 +159,7 @@ class LongTerm:
                 raise InputError(
                     f"no change {change_id!r} is in the journal; `changes` lists those that are"
                 )
-            current = await self._current(change.entry_id)
+            current = await self._set.current(change.entry_id)
             if current != change.after:
                 raise VersionConflict(
                     f"entry {change.entry_id!r} was changed since {change_id!r}: undo what came "
@@ -178,11 +173,12 @@ class LongTerm:
         """The entries most relevant to a query, as the store holds them now, the best first."""
         async with self._open():
             seen: set[str] = set()
+            best: list[RetrievedEntry] = []
             for _ in range(_TRIES):
                 best = self._ranked(query, top_k, fits)
                 new = [found.entry for found in best if found.entry.entry_id not in seen]
                 seen.update(entry.entry_id for entry in new)
-                if not new or await self._agree(new):
+                if not new or await self._set.agree(new):
                     return best
             return [found for found in best if found.entry.entry_id in seen]
 
@@ -198,10 +194,10 @@ class LongTerm:
         Raises:
             InputError: they are more than the capacity.
         """
-        if len(wanted) > self._capacity:
+        if len(wanted) > self._set.capacity:
             raise InputError(
                 f"the snapshot has {len(wanted):,} entries, and the memory holds at most "
-                f"{self._capacity:,}; restore it into one of that capacity"
+                f"{self._set.capacity:,}; restore it into one of that capacity"
             )
         async with self._open():
             changes = list(self._differences({entry.entry_id: entry for entry, _ in wanted}))
@@ -222,17 +218,18 @@ class LongTerm:
         evicted: Sequence[MemoryEntry] | None = ()
         analyses: list[TextAnalysis] = []
         if before is not None:
-            analyses = [await self._analysis(before.content)]
-            evicted = () if current is not None else await self._make_room(before.importance)
+            analyses = [await self._set.analysis(before.content)]
+            evicted = () if current is not None else await self._set.make_room(before.importance)
         if evicted is None:
             raise InputError(
                 f"entry {change.entry_id!r} cannot come back: memory is full of what is more "
                 "important; delete something first"
             )
         why = f"undoes {change.change_id}: {reason}" if reason else f"undoes {change.change_id}"
-        undone = self._change(ChangeKind.UNDONE, current, before, why, now)
-        await self._apply([*self._evictions(evicted, now), undone], analyses)
-        return undone
+        changes = self._evictions(evicted, now)
+        changes.append(self._change(ChangeKind.UNDONE, current, before, why, now))
+        await self._apply(changes, analyses)
+        return changes[-1]
 
     @asynccontextmanager
     async def _open(self, *, reload: bool = False) -> AsyncGenerator[None]:
@@ -243,106 +240,24 @@ class LongTerm:
         async with self._lock:
             if reload or not self._loaded:
                 await self._load()
+            await self._set.promote()
             yield
 
     async def _load(self) -> None:
         self._loaded = False
         if self._unsettled:
-            await self._entries.settle(self._new_id())
+            await self._entries.settle()
             self._unsettled = False
-        most = self._capacity + _BEYOND
-        known: dict[str, MemoryEntry] = {}
-        async for page in self._entries.pages():
-            known.update((entry.entry_id, entry) for entry in page)
-            if len(known) > 2 * most:
-                known = {entry.entry_id: entry for entry in _best(known.values(), most)}
-        best = _best(known.values(), most)
-        held, beyond = best[: self._capacity], best[self._capacity :]
-        new = [entry for entry in held if self._held(entry.entry_id) != entry]
-        analyses = await analysed(self._analyst, [entry.content for entry in new])
-        # Nothing is awaited from here on: the working set is the old one or the new one.
-        wanted = {entry.entry_id for entry in held}
-        for entry_id in [held.entry.entry_id for held in self._index]:
-            if entry_id not in wanted:
-                self._index.remove(entry_id)
-        for entry, analysis in zip(new, analyses, strict=True):
-            self._index.put(entry, analysis)
-        self._beyond = {entry.entry_id: entry for entry in beyond}
+        await self._set.load()
         self._loaded = True
-
-    def _held(self, entry_id: str) -> MemoryEntry | None:
-        held = self._index.get(entry_id)
-        return None if held is None else held.entry
-
-    async def _analysis(self, content: str) -> TextAnalysis:
-        (analysis,) = await analysed(self._analyst, [content])
-        return analysis
-
-    async def _current(self, entry_id: str) -> MemoryEntry | None:
-        """An entry as the store holds it; the working set learns of it."""
-        (found,) = await self._entries.get([entry_id])
-        await self._learn(entry_id, found)
-        return found
-
-    async def _agree(self, known: Sequence[MemoryEntry]) -> bool:
-        """Whether the store holds these as they are; if not, the working set learns of it."""
-        agree = True
-        for entry, found in zip(known, await self._entries.unchanged(known), strict=True):
-            if found is not entry:
-                agree = False
-                await self._learn(entry.entry_id, found)
-        return agree
-
-    async def _learn(self, entry_id: str, found: MemoryEntry | None) -> None:
-        if found == self._held(entry_id):
-            return
-        if found is None:
-            self._hold(entry_id, None, None)
-        else:
-            self._hold(entry_id, found, await self._analysis(found.content))
-
-    def _hold(
-        self, entry_id: str, entry: MemoryEntry | None, analysis: TextAnalysis | None
-    ) -> None:
-        """Let the working set know what the store holds under an id."""
-        self._beyond.pop(entry_id, None)
-        if entry is None or analysis is None:
-            self._index.remove(entry_id)
-            return
-        self._index.put(entry, analysis)
-        while len(self._index) > self._capacity:
-            least = self._index.least_important()
-            assert least is not None, "what is over a capacity of at least 1 holds something"
-            self._index.remove(least.entry.entry_id)
-            self._beyond[least.entry.entry_id] = least.entry
-
-    async def _make_room(self, importance: float) -> list[MemoryEntry] | None:
-        """Who must go for something of this importance; None if it is itself who does not fit."""
-        beyond = list(self._beyond.values())[:_EVICTED_AT_ONCE]
-        if beyond:
-            await self._agree(beyond)
-            beyond = [self._beyond[e.entry_id] for e in beyond if e.entry_id in self._beyond]
-        for _ in range(_TRIES):
-            if len(self._index) < self._capacity:
-                return beyond
-            least = self._index.least_important()
-            assert least is not None, "a full memory holds something"
-            if least.entry.importance > importance:
-                return None
-            if await self._agree([least.entry]):
-                return [*beyond, least.entry]
-        raise StoreError(
-            "no room could be made: other processes keep changing the least important entries; "
-            "try again"
-        )
 
     def _ranked(
         self, query: TextAnalysis, top_k: int, fits: Callable[[MemoryEntry], bool] | None
     ) -> list[RetrievedEntry]:
         if fits is None:
-            best = self._index.best(query, top_k)
+            best = self._set.index.best(query, top_k)
         else:
-            best = [pair for pair in self._index.best(query) if fits(pair[0].entry)][:top_k]
+            best = [pair for pair in self._set.index.best(query) if fits(pair[0].entry)][:top_k]
         return [RetrievedEntry(held.entry, score) for held, score in best]
 
     def _evictions(self, evicted: Iterable[MemoryEntry], now: float) -> list[Change]:
@@ -360,11 +275,13 @@ class LongTerm:
         now: float,
     ) -> Change:
         entry = after or before
-        entry_id = entry.entry_id if entry is not None else ""
-        return Change(self._new_id(), kind, entry_id, before, after, now, self._source, reason)
+        assert entry is not None, "what changes was or is something"
+        return Change(
+            self._new_id(), kind, entry.entry_id, before, after, now, self._source, reason
+        )
 
     def _differences(self, wanted: dict[str, MemoryEntry]) -> Iterable[Change]:
-        held = {held.entry.entry_id: held.entry for held in self._index} | self._beyond
+        held = {entry.entry_id: entry for entry in self._set}
         for entry_id, before in held.items():
             if entry_id not in wanted:
                 yield Change("", ChangeKind.DELETED, entry_id, before, None, 0.0, self._source)
@@ -390,7 +307,7 @@ class LongTerm:
         known = iter(analyses)
         for change in changes:
             analysis = None if change.after is None else next(known)
-            self._hold(change.entry_id, change.after, analysis)
+            self._set.hold(change.entry_id, change.after, analysis)
             self.evictions += change.kind is ChangeKind.EVICTED
         if journal:
             await self._trim(len(changes))
@@ -400,9 +317,3 @@ class LongTerm:
             await self._entries.trim(written)
         except StoreError as error:  # what was asked for is done, and the journal can wait
             _logger.warning("the journal of changes could not be shortened: %s", error)
-
-
-def _best(entries: Iterable[MemoryEntry], count: int) -> list[MemoryEntry]:
-    return heapq.nlargest(
-        count, entries, key=lambda entry: (entry.importance, entry.updated_at, entry.entry_id)
-    )

@@ -7,6 +7,8 @@ found = await memory.retrieve("where does Ada live?", top_k=3)
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,7 +47,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+_logger = logging.getLogger(__name__)
+
 _JOURNAL = 10_000
+_CHOSEN_AT_ONCE = 200
 _MOST_RETRIEVED = 10_000
 _MOST_LISTED = 10_000
 
@@ -359,27 +364,39 @@ class AgeMem:
             return ""
         given = estimate_tokens("\n".join(texts))
         room = max(1, given // 2) if max_tokens is None else max_tokens
-        short = "" if given <= room else await self._asked(texts, room, aim)
+        short = ""
+        if self._model is not None and given > room:
+            if given > summarizer.MOST_ASKED:
+                texts = [await self._extracted(parts, summarizer.MOST_ASKED, aim)]
+            short = await self._asked(self._model, texts, room, aim)
         if not short:
-            await self._memory.ready()
-            analyses = await analysed(self.analyst, [part.text for part in parts])
-            short = summarizer.extract(parts, analyses, room, aim, self.terms)
+            short = await self._extracted(parts, room, aim)
         self._tally.summarised_tokens += given
         self._tally.summary_tokens += estimate_tokens(short)
         return short
 
-    async def _asked(self, texts: Sequence[str], room: int, goal: TextAnalysis | None) -> str:
-        """The chat model's summary; "" without a model, or if it failed."""
-        if self._model is None:
-            return ""
+    async def _asked(
+        self, model: ChatModel, texts: Sequence[str], room: int, goal: TextAnalysis | None
+    ) -> str:
+        """The chat model's summary; "" if it failed."""
         try:
-            short = await summarizer.ask(self._model, texts, room, goal.text if goal else "")
+            short = await summarizer.ask(model, texts, room, goal.text if goal else "")
         except ModelError as error:
             self._tally.model_failures += 1
-            summarizer.note_failure(error)
+            _logger.warning("the chat model gave no summary, so sentences are chosen: %s", error)
             return ""
         self._tally.model_summaries += 1
         return short
+
+    async def _extracted(
+        self, parts: Sequence[summarizer.Sentence], room: int, goal: TextAnalysis | None
+    ) -> str:
+        await self._memory.ready()
+        analyses = await analysed(self.analyst, [part.text for part in parts])
+        given = parts, analyses, room, goal, self.terms
+        if len(parts) <= _CHOSEN_AT_ONCE:
+            return summarizer.extract(*given)
+        return await asyncio.to_thread(summarizer.extract, *given)
 
     async def _filter(
         self,

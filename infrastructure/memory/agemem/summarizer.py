@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -29,10 +28,13 @@ _RECENT: Final = 0.02
 _SAYS_LITTLE: Final = 0.25
 _ASKS: Final = 0.6
 _TELLS: Final = 0.04
-_FENCED: Final = 200_000
-_TIMEOUT_S: Final = 60.0
+MOST_SENTENCES: Final = 2_000
+"""Sentences that a summary chooses from, those that matter most; looking closer takes too long."""
 
-_logger = logging.getLogger(__name__)
+MOST_ASKED: Final = 50_000
+"""Tokens that a chat model is given."""
+
+_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +73,7 @@ def extract(
     """
     values = _values(analyses, goal, statistics)
     room = max_tokens * _CHARACTERS
-    lengths = np.array([len(part.text) + 1 for part in parts])  # with what stands between them
-    vectors = np.stack([analysis.vector for analysis in analyses])
-    taken: list[int] = []
-    left = values.copy()
-    nearest = np.zeros(len(parts), dtype=np.float32)
-    used = -1
-    while True:
-        left[lengths > room - used] = -np.inf
-        best = int(np.argmax(left - np.float32(_NOVELTY) * nearest))
-        if left[best] == -np.inf:
-            break
-        left[best] = -np.inf
-        alike = vectors @ vectors[best]
-        if any(_repeats(analyses[best], analyses[other]) for other in taken):
-            continue
-        taken.append(best)
-        used += int(lengths[best])
-        nearest = np.maximum(nearest, alike)
+    taken = _taken([part.text for part in parts], analyses, values, room)
     if not taken:
         return _beginning(parts[int(np.argmax(values))].text, room)
     return _joined([parts[place] for place in sorted(taken)])
@@ -109,7 +94,7 @@ async def ask(model: ChatModel, texts: Sequence[str], max_tokens: int, goal: str
         "what is still open; where statements contradict each other keep the later one; leave out "
         f"courtesies. Answer with the summary alone. {DATA_RULE}"
     )
-    body = fence("the text to summarise", "\n".join(texts), _FENCED)
+    body = fence("the text to summarise", "\n".join(texts), 2 * _CHARACTERS * MOST_ASKED)
     answer = await model.complete(
         [ChatMessage("system", rules), ChatMessage("user", f"{body}{aim}")],
         max_output_tokens=max(16, 2 * max_tokens),
@@ -119,11 +104,6 @@ async def ask(model: ChatModel, texts: Sequence[str], max_tokens: int, goal: str
     if not short:
         raise ModelError(f"the answer of {answer.model!r} does not fit {max_tokens} tokens")
     return short
-
-
-def note_failure(error: ModelError) -> None:
-    """Tell the log why sentences were chosen though there is a model."""
-    _logger.warning("the chat model gave no summary, so sentences were chosen: %s", error)
 
 
 def _values(
@@ -139,6 +119,33 @@ def _values(
     return np.asarray(values * weights + recent, dtype=np.float32)
 
 
+def _taken(
+    texts: Sequence[str], analyses: Sequence[TextAnalysis], values: Floats, room: int
+) -> list[int]:
+    """The places of the sentences that are chosen, within a number of characters."""
+    lengths = np.array([len(text) + 1 for text in texts])  # with what stands between them
+    vectors = np.stack([analysis.vector for analysis in analyses])
+    left = values.copy()
+    if len(left) > MOST_SENTENCES:
+        left[np.argsort(-left, kind="stable")[MOST_SENTENCES:]] = -np.inf
+    nearest = np.zeros(len(texts), dtype=np.float32)
+    said: dict[frozenset[str], int] = {}
+    used = -1
+    while True:
+        left[lengths > room - used] = -np.inf
+        best = int(np.argmax(left - np.float32(_NOVELTY) * nearest))
+        if left[best] == -np.inf:
+            return list(said.values())
+        left[best] = -np.inf
+        new = analyses[best]
+        alike = nearest[best] >= _REPEATED
+        if new.telling in said or (alike and _repeats(new, vectors, [*said.values()], analyses)):
+            continue
+        said[new.telling] = best
+        used += int(lengths[best])
+        nearest = np.maximum(nearest, vectors @ new.vector)
+
+
 def _weight(analysis: TextAnalysis) -> float:
     """How much a sentence says, whatever it is about."""
     cues = analysis.cues
@@ -151,11 +158,16 @@ def _weight(analysis: TextAnalysis) -> float:
     return 1.0 + _TELLS * details
 
 
-def _repeats(one: TextAnalysis, other: TextAnalysis) -> bool:
-    if one.telling == other.telling:
-        return True
-    same = one.names == other.names and one.numbers == other.numbers
-    return same and float(one.vector @ other.vector) >= _REPEATED
+def _repeats(
+    new: TextAnalysis, vectors: Floats, taken: Sequence[int], analyses: Sequence[TextAnalysis]
+) -> bool:
+    """Whether one of those that were taken is alike, with the same names and numbers."""
+    near = vectors[taken] @ new.vector
+    return any(
+        analyses[place].names == new.names and analyses[place].numbers == new.numbers
+        for place, score in zip(taken, near.tolist(), strict=True)
+        if score >= _REPEATED
+    )
 
 
 def _joined(parts: Sequence[Sentence]) -> str:
