@@ -1,4 +1,4 @@
-"""An episode small enough to follow by hand: a home that changes, an allergy, a visit taken back."""
+"""An episode small enough to follow by hand: a home changes, a visit is taken back."""
 
 from __future__ import annotations
 
