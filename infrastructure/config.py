@@ -69,6 +69,7 @@ class Settings(BaseModel):
         success_value_usd: what a verified success of one task is worth; an attempt that costs
             more than its chance of one is not made.
         routing_policy: file of a learnt routing policy; None for none.
+        memory_policy: file of the policy that decides about memory; None takes the one that ships.
         keep_journals_days: days that the journal of a run is kept after its end; None for ever.
         exploration_floor: smallest chance that exploration gives to each eligible agent.
         sandbox: "auto" runs the code of remote callers and of models in the sandbox, "always" the
@@ -103,6 +104,7 @@ class Settings(BaseModel):
     seconds_price_usd: float = Field(default=0.0005, ge=0, allow_inf_nan=False)
     success_value_usd: float = Field(default=100.0, gt=0, allow_inf_nan=False)
     routing_policy: Path | None = None
+    memory_policy: Path | None = None
     keep_journals_days: float | None = Field(default=None, ge=0, le=36_500)
     exploration_floor: float = Field(default=0.05, ge=0, le=1)
     sandbox: Literal["auto", "always", "never"] = "auto"
@@ -123,6 +125,7 @@ class FeatureFlags(BaseModel):
         memory_enabled: off means that nothing is recalled and nothing learnt is used.
         compaction_enabled: off means that sessions are left as they are.
         exploration_enabled: whether less-known agents are tried now and then.
+        agemem_policy: whether the learnt policy decides what is remembered; off means heuristics.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -132,6 +135,7 @@ class FeatureFlags(BaseModel):
     memory_enabled: bool = True
     compaction_enabled: bool = True
     exploration_enabled: bool = False
+    agemem_policy: bool = True
 
 
 # libyaml's is fifteen times as quick, and of the files that ship one has hundreds of entries.

@@ -86,6 +86,10 @@ class BaseStoreMemory(WorkflowMemory):
             "runs that other processes finish are seen after reopening",
         )
 
+    def items(self) -> tuple[BaseStore, tuple[str, ...]]:
+        """The given store, and the namespace there that is the tenant's own."""
+        return self._store, ("genesis", self.memori.tenant)
+
     async def ready(self) -> Memori:
         """The working copy, replayed from the store on first use."""
         if not self._replayed:

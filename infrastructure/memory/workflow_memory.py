@@ -46,6 +46,7 @@ from infrastructure.observability.metrics import memory_metrics
 
 if TYPE_CHECKING:
     import numpy as np
+    from langgraph.store.base import BaseStore
     from numpy.typing import NDArray
 
 APP: Final = "app"
@@ -99,6 +100,12 @@ class WorkflowMemory:
         if self.durable:
             return ()
         return ("the store is in memory: what was learnt is lost when the process ends",)
+
+    def items(self) -> tuple[BaseStore, tuple[str, ...]]:
+        """A store for items beside the runs, and the namespace there that is the tenant's own."""
+        from infrastructure.memory.memori.store import MemoriStore  # it imports LangGraph
+
+        return MemoriStore(self._memori), ()
 
     async def ready(self) -> Memori:
         """The store, with everything in it that was recorded before."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from infrastructure.clock import Clock, SystemClock
@@ -115,6 +116,19 @@ class AgeMem:
             new_id=self._new_id,
             source=checks.text(source, "source", most=checks.MOST_WORDS),
         )
+
+    def with_context(self, tokens: int) -> AgeMem:
+        """The same long-term memory beside another working context, for a second conversation.
+
+        Args:
+            tokens: the budget of the new context, which holds nothing yet.
+
+        Raises:
+            InputError: as `WorkingContext`.
+        """
+        other = copy(self)
+        other.context = WorkingContext(tokens)
+        return other
 
     async def ready(self) -> None:
         """Load the working set, once: at most the capacity, the most important first.
