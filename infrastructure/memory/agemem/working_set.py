@@ -1,4 +1,4 @@
-"""The entries that a memory works with: the most important ones of a store, at most its capacity."""
+"""The entries that a memory works with: the most important ones, at most its capacity."""
 
 from __future__ import annotations
 

@@ -1,0 +1,67 @@
+"""The stores that AgeMem is tried on, and what its tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agemem_world import OpenMemory
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from langgraph.store.postgres.aio import AsyncPostgresStore
+
+from genesis.testing import FakeClock
+from infrastructure.embeddings.builtin import BuiltinEmbedder
+from infrastructure.memory.agemem.operations import AgeMem
+from infrastructure.memory.agemem.text_analysis import TextAnalyst
+from infrastructure.memory.memori.store import MemoriStore
+
+STORES = ("in_memory", "memori_sqlite", "memori_postgres", "langgraph_postgres")
+
+
+@pytest.fixture(scope="session")
+def analyst() -> TextAnalyst:
+    """One for all tests: loading its embedder takes longer than most of them."""
+    return TextAnalyst(BuiltinEmbedder())
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseStore]:
+    """A fresh store of each kind."""
+    async with AsyncExitStack() as stack:
+        if request.param == "in_memory":
+            yield InMemoryStore()
+            return
+        if request.param == "memori_sqlite":
+            place = str(tmp_path / "memori.db")
+        else:
+            place = request.getfixturevalue("postgres_url")
+        if request.param == "langgraph_postgres":
+            theirs = await stack.enter_async_context(AsyncPostgresStore.from_conn_string(place))
+            await theirs.setup()
+            yield theirs
+        else:
+            yield await stack.enter_async_context(MemoriStore.from_conn_string(place))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def open_memory(store: BaseStore, analyst: TextAnalyst, clock: FakeClock) -> OpenMemory:
+    """Opens a memory on the store; several share its namespace."""
+
+    def opened(**options: Any) -> AgeMem:
+        return AgeMem(store, analyst=analyst, **{"clock": clock, **options})
+
+    return opened
+
+
+@pytest.fixture
+def memory(open_memory: OpenMemory) -> AgeMem:
+    return open_memory()
