@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -53,6 +54,7 @@ def draw_curves(records: Sequence[Record], path: Path) -> None:
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     part = path.with_name(f"{path.name}.part")
     try:
         cast("Any", FigureCanvasAgg(figure)).print_png(str(part))
@@ -62,10 +64,13 @@ def draw_curves(records: Sequence[Record], path: Path) -> None:
 
 
 def _panel(axes: Any, steps: Sequence[Record], name: str) -> None:
-    places = [record["step"] for record in steps]
-    values = [record[name] for record in steps]
-    axes.plot(places, values, color="tab:blue", alpha=0.3, linewidth=0.8)
-    axes.plot(places, smoothed(values), color="tab:blue", linewidth=1.5)
+    """Each stage by itself: what is measured in one is no continuation of the other."""
+    for _, stage in groupby(steps, key=lambda record: record["stage"]):
+        own = list(stage)
+        places = [record["step"] for record in own]
+        values = [record[name] for record in own]
+        axes.plot(places, values, color="tab:blue", alpha=0.3, linewidth=0.8)
+        axes.plot(places, smoothed(values), color="tab:blue", linewidth=1.5)
 
 
 def _dots(axes: Any, validations: Sequence[Record], name: str) -> None:
