@@ -47,6 +47,12 @@ _TEXT: Final = (
     "t.exclaims",
     *(f"cue.{name}" for name in CUES),
 )
+_BEFORE: Final = (
+    "before.tokens",
+    "before.questions",
+    "before.cosine",
+    "before.shared",
+)
 _NEAREST: Final = tuple(
     f"near{rank + 1}.{name}"
     for rank in range(_NEAR)
@@ -81,6 +87,7 @@ _QUESTION: Final = (
 FEATURES: Final = (
     *(f"moment.{moment}" for moment in Moment),
     *_TEXT,
+    *_BEFORE,
     "m.fill",
     "m.full",
     "m.floor",
@@ -97,6 +104,7 @@ _AT: Final = {
     name: PLACES[first]
     for name, first in {
         "text": _TEXT[0],
+        "before": _BEFORE[0],
         "memory": "m.fill",
         "nearest": _NEAREST[0],
         "context": _CONTEXT[0],
@@ -138,11 +146,19 @@ class Sight:
     relevances: Floats | None = None
 
 
-def see_arrival(memory: Memory, text: TextAnalysis) -> Sight:
-    """What is seen when something was said or found out."""
-    ranked = memory.index.best(text, _NEAR)
+def see_arrival(memory: Memory, text: TextAnalysis, before: TextAnalysis | None = None) -> Sight:
+    """What is seen when something was said or found out.
+
+    Args:
+        memory: what is known.
+        text: what arrived.
+        before: what arrived just before it; an answer tells more than what answers nothing.
+    """
+    ranked = memory.index.likest(text, _NEAR)
     numbers = _numbers(Moment.ARRIVAL)
     _put(numbers, "text", _text_features(text, memory.terms))
+    if before is not None:
+        _put(numbers, "before", _before_features(text, before))
     _put(numbers, "memory", _memory_features(memory))
     nearest = [value for held, score in ranked for value in _relation(text, held, score)]
     _put(numbers, "nearest", nearest)
@@ -178,7 +194,7 @@ def see_question(memory: Memory, question: TextAnalysis, round_: int, fetched: i
     context = memory.context
     items, relevances = context.items, _relevances(memory)
     held = {item.entry_id for item in items if item.entry_id}
-    ranked = memory.index.best(question, max(FETCHES))
+    ranked = memory.index.recall(question, max(FETCHES))
     numbers = _numbers(Moment.QUESTION)
     _put(numbers, "text", _text_features(question, memory.terms))
     _put(numbers, "memory", _memory_features(memory))
@@ -225,6 +241,15 @@ def _text_features(text: TextAnalysis, terms: TermStatistics) -> list[float]:
         min(text.text.count("?") / 2, 2.0),
         min(text.text.count("!") / 2, 2.0),
         *(min(count / 3, 2.0) for count in text.cues.values()),
+    ]
+
+
+def _before_features(text: TextAnalysis, before: TextAnalysis) -> list[float]:
+    return [
+        min(before.tokens / 64, 4.0),
+        min(before.text.count("?") / 2, 2.0),
+        float(text.vector @ before.vector),
+        len(text.telling & before.telling) / max(1, len(text.telling)),
     ]
 
 

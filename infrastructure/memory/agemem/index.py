@@ -6,7 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from infrastructure.memory.agemem.text_analysis import TextAnalysis
 
 Floats = NDArray[np.float32]
 Scored: TypeAlias = "tuple[IndexedEntry, float]"
+
+IMPORTANCE: Final = 0.05
+"""The weight of importance against relevance in recall."""
 
 _FIRST_SIZE = 32
 _SLACK = 4
@@ -46,6 +49,7 @@ class EntryIndex:
         self._held: list[IndexedEntry | None] = []
         self._empty: list[int] = []
         self._vectors: Floats | None = None
+        self._importance: Floats = np.zeros(_FIRST_SIZE, dtype=np.float32)
         self._postings: defaultdict[str, dict[int, int]] = defaultdict(dict)
         self._first_to_go: list[tuple[float, float, str]] = []
 
@@ -73,6 +77,7 @@ class EntryIndex:
         self._slots[entry.entry_id] = slot
         self._held[slot] = IndexedEntry(entry, analysis)
         self._store_vector(slot, analysis.vector)
+        self._importance[slot] = entry.importance
         for term, count in analysis.counts.items():
             self._postings[term][slot] = count
         self._statistics.add(analysis)
@@ -96,8 +101,19 @@ class EntryIndex:
         self._held[slot] = None
         self._empty.append(slot)
 
-    def best(self, query: TextAnalysis, count: int | None = None) -> list[Scored]:
-        """The entries that are most relevant to a query, the best first; all unless counted."""
+    def likest(self, text: TextAnalysis, count: int | None = None) -> list[Scored]:
+        """The entries that are most like a text, the likest first; all unless counted."""
+        return self._best(text, count, importance=0.0)
+
+    def recall(self, query: TextAnalysis, count: int | None = None) -> list[Scored]:
+        """The entries that are most relevant to a query, the best first; all unless counted.
+
+        Of two that are about as relevant the more important comes first (as in J. S. Park et al.,
+        Generative Agents, 2023, where relevance, importance and recency are added up).
+        """
+        return self._best(query, count, importance=IMPORTANCE)
+
+    def _best(self, query: TextAnalysis, count: int | None, importance: float) -> list[Scored]:
         # By id: a product of matrices rounds by the place of a row, and the order in which entries
         # came must not change a bit of the result.
         slots = [slot for _, slot in sorted(self._slots.items())]
@@ -105,6 +121,8 @@ class EntryIndex:
             return []
         near = self._vectors[slots] @ query.vector
         values = fused(self._words(query)[slots], near)
+        if importance:
+            values += np.float32(importance) * self._importance[slots]
         chosen: Iterable[int] = range(len(slots))
         if count is not None and count < len(slots):
             # All that equal the last of the best take part, for the ids to decide between them.
@@ -146,6 +164,7 @@ class EntryIndex:
             self._vectors = np.zeros((_FIRST_SIZE, len(vector)), dtype=np.float32)
         elif slot >= len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._importance = np.concatenate([self._importance, np.zeros_like(self._importance)])
         self._vectors[slot] = vector
 
     def _at(self, slot: int) -> IndexedEntry:

@@ -255,9 +255,9 @@ class LongTerm:
         self, query: TextAnalysis, top_k: int, fits: Callable[[MemoryEntry], bool] | None
     ) -> list[RetrievedEntry]:
         if fits is None:
-            best = self._set.index.best(query, top_k)
+            best = self._set.index.recall(query, top_k)
         else:
-            best = [pair for pair in self._set.index.best(query) if fits(pair[0].entry)][:top_k]
+            best = [pair for pair in self._set.index.recall(query) if fits(pair[0].entry)][:top_k]
         return [RetrievedEntry(held.entry, score) for held, score in best]
 
     def _evictions(self, evicted: Iterable[MemoryEntry], now: float) -> list[Change]:

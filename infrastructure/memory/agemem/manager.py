@@ -140,10 +140,20 @@ class MemoryManager:
         text: str,
         metadata: JsonObject | None = None,
         memory_type: str = "semantic",
+        *,
+        before: str | None = None,
     ) -> Step:
-        """Decide what becomes of something that was said or found out, and do it."""
+        """Decide what becomes of something that was said or found out, and do it.
+
+        Args:
+            text: what arrived.
+            metadata, memory_type: of its entry, if it is stored.
+            before: what was said just before it, if that is known.
+        """
         await self.memory.ready()
-        sight = see_arrival(self.memory, self.memory.analyst.of(text))
+        analyst = self.memory.analyst
+        said_before = analyst.of(before) if before else None
+        sight = see_arrival(self.memory, analyst.of(text), said_before)
         choice = self._choose(sight)
         return await self._take(text, sight, choice, self._keep(text, metadata, memory_type))
 

@@ -163,9 +163,11 @@ def _answering(position: Position, allowed: Set[int]) -> int:
     memory, question = position.memory, position.truth.episode.questions[position.number]
     goal = memory.context.goal
     assert goal is not None, "what is asked is the goal"
+    found = [held for held, _ in memory.index.recall(goal, max(FETCHES))]
+    values = relevance(goal, [held.analysis for held in found], memory.terms)
     ranked = tuple(
-        _Piece(held.analysis.text, held.analysis.tokens, score, held.entry.entry_id)
-        for held, score in memory.index.best(goal, max(FETCHES))
+        _Piece(held.analysis.text, held.analysis.tokens, float(value), held.entry.entry_id)
+        for held, value in zip(found, values, strict=True)
     )
     ways = _ways(_pieces(position), ranked, memory.context.budget)
     best: tuple[float, ...] | None = None

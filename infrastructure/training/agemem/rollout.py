@@ -149,7 +149,9 @@ class Rollout:
         """Phase 1: one turn is said."""
         self._begin(Moment.ARRIVAL, number)
         self._before = self._memory_worth()
-        await self._manager.learn(self.truth.episode.turns[number].text)
+        turns = self.truth.episode.turns
+        before = turns[number - 1].text if number else None
+        await self._manager.learn(turns[number].text, before=before)
 
     def announce(self) -> None:
         """Between the phases: the context is cleared, and what comes next is told."""

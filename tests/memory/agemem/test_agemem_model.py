@@ -223,7 +223,7 @@ class AgeMemMachine(RuleBasedStateMachine):
         index = EntryIndex(statistics)
         for entry in reversed(self.memory.index.entries()):
             index.put(entry, ANALYST.of(entry.content))
-        again = index.best(ANALYST.of(query), top_k)
+        again = index.recall(ANALYST.of(query), top_k)
         assert [(hit.entry, hit.score) for hit in found] == [
             (held.entry, score) for held, score in again
         ]
