@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,8 @@ serve_app = typer.Typer(
     help="Serve runs over HTTP, A2A and MCP until told to end.", invoke_without_command=True
 )
 app.add_typer(serve_app, name="serve")
+train_app = typer.Typer(help="Train offline what the package decides by.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as the receipt gives it.")]
@@ -363,6 +366,46 @@ def serve_token(
     from genesis.cli.serve import token_command
 
     token_command(name, tenant, expires, operator=operator, as_json=as_json)
+
+
+@train_app.callback()
+def train() -> None:
+    """Train offline what the package decides by."""
+
+
+@train_app.command("agemem")
+def train_agemem(
+    stage: Annotated[
+        str | None, typer.Option(help="Only this one: single, multi, unified; all by default.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, max=1_000_000, help="Of each stage, at most.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Go on with the training of this folder."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Takes all files; training/agemem of the data folder."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of all that is drawn.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A JSON file with other values.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train the memory policy: what to store, change, drop, fetch, filter and summarise.
+
+    The folder takes policy.safetensors, checkpoint.safetensors, metrics.jsonl and curves.png.
+    Ctrl-C leaves with 130; the checkpoint is written, and the training can be gone on with.
+    """
+    from genesis.cli.train import TrainOptions, train_command
+
+    options = TrainOptions(stage, steps, resume, out, seed, config)
+    train_command(options, as_json=as_json)
 
 
 @app.command()
