@@ -27,6 +27,7 @@ from genesis.planning.reader import RequestReader
 from genesis.planning.skill_planner import SkillPlanner
 from genesis.planning.template import TemplateBook, TemplatePlanner
 from genesis.planning.wanted import WantedData
+from genesis.remembering import Remembering
 from genesis.routing.candidates import Exploration
 from genesis.routing.options import ModelOption
 from genesis.routing.prices import Prices
@@ -40,6 +41,8 @@ from infrastructure.clock import Clock, SystemClock, new_id
 from infrastructure.config import FeatureFlags, Settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.embeddings.embedder import Embedder
+from infrastructure.memory.agemem.decider import Decider
+from infrastructure.memory.agemem.deciders import decider_for
 from infrastructure.memory.base_store_memory import BaseStoreMemory
 from infrastructure.memory.compaction_service import CompactionService
 from infrastructure.memory.memori.engine import Memori
@@ -120,6 +123,7 @@ def assemble(
         owns_store=not isinstance(store, MemoriStore),
         memory_tool=MemoryTool(memory),
         compaction=_compaction(memory, settings),
+        remembering=_remembering(memory, settings, flags, embedder, clock),
         inferrer=inferrer,
         embedder=embedder,
         models=models,
@@ -156,6 +160,9 @@ def for_tenant(services: Services, tenant: str) -> Services:
         owns_store=False,
         memory_tool=MemoryTool(memory),
         compaction=_compaction(memory, services.settings),
+        remembering=_remembering(
+            memory, services.settings, services.flags, services.embedder, services.clock
+        ),
         inferrer=inferrer,
         startup=Startup(services.registry, services.rules, inferrer, learnt),
         active=ActiveRuns(),
@@ -164,6 +171,22 @@ def for_tenant(services: Services, tenant: str) -> Services:
 
 def _compaction(memory: WorkflowMemory, settings: Settings) -> CompactionService:
     return CompactionService(memory, keep_journals_days=settings.keep_journals_days)
+
+
+def _remembering(
+    memory: WorkflowMemory,
+    settings: Settings,
+    flags: FeatureFlags,
+    embedder: Embedder,
+    clock: Clock,
+) -> Remembering | None:
+    if not flags.memory_enabled:
+        return None
+
+    def choose() -> tuple[Decider, str]:
+        return decider_for(flags.agemem_policy, embedder, settings.memory_policy)
+
+    return Remembering(memory.items, choose, embedder, clock)
 
 
 def _own_cards(registry: AgentRegistry) -> list[AgentCard]:

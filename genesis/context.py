@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ from infrastructure.memory.orchestrator_memory_tool import MemoryTool
 from infrastructure.memory.workflow_memory import WorkflowMemory
 from infrastructure.models.chat import ChatModels
 
+if TYPE_CHECKING:
+    from genesis.remembering import Remembering
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -43,6 +47,7 @@ class Services:
         memory: what is remembered of runs.
         owns_store: whether the store is closed with the orchestrator.
         memory_tool, compaction: its public faces.
+        remembering: what requests are told and teach; None where memory is off.
         inferrer, embedder: what a request is, and what it is like.
         models: the chat models that are set.
         registry: the agents.
@@ -66,6 +71,7 @@ class Services:
     owns_store: bool
     memory_tool: MemoryTool
     compaction: CompactionService
+    remembering: Remembering | None
     inferrer: TaskTypeInferrer
     embedder: Embedder
     models: ChatModels
@@ -144,6 +150,7 @@ class RunContext:
         scope: what an attempt at a task needs to know of the run.
         journal: takes every decision with its reason.
         session_id: groups runs.
+        new_session: whether the session begins with this run.
         vector: the request's embedding, float32 [d].
         started: monotonic seconds.
         level: its place among requests within requests.
@@ -160,6 +167,7 @@ class RunContext:
     started: float
     active: ActiveRun
     approve: tuple[str, ...] = ()
+    new_session: bool = False
     level: Level = field(default_factory=Level)
     reached: Reached = field(default_factory=Reached)
 

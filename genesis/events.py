@@ -6,6 +6,7 @@ Every decision carries its reason, so that `explain` needs nothing but the journ
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
@@ -106,6 +107,42 @@ class MemoryRecalled:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryDecision:
+    """What was decided about memory and came of it; see `agemem.decider.Decision`."""
+
+    moment: str
+    about: str
+    action: str
+    decided_by: str
+    reason: str
+    probability: float | None
+    alternatives: Mapping[str, float]
+    features: Mapping[str, float]
+    done: bool
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRecalled:
+    """Step 0: what was decided to recall; planners and agents are given `text` as data.
+
+    `note` says who decided, or why nothing was recalled.
+    """
+
+    decisions: tuple[MemoryDecision, ...]
+    text: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLearnt:
+    """Step 6: what was decided to remember of the run; `note` as of `ContextRecalled`."""
+
+    decisions: tuple[MemoryDecision, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanMade:
     """Step 1: the plan, which planner made it, and why the planners before it did not."""
 
@@ -171,6 +208,8 @@ RunEvent: TypeAlias = (
     | RunResumed
     | TaskTypeInferred
     | MemoryRecalled
+    | ContextRecalled
+    | MemoryLearnt
     | PlanMade
     | PlanSentBack
     | TasksRouted

@@ -78,6 +78,40 @@ def _recalled(event: Mapping[str, Any]) -> Iterator[Decision]:
     yield Decision("recall", "memory", found, note + patterns + past)
 
 
+def _context(event: Mapping[str, Any]) -> Iterator[Decision]:
+    yield from _memory("recall", event)
+    if event["text"]:
+        yield Decision("recall", "told", "planners and agents", tuple(event["text"].splitlines()))
+
+
+def _learnt(event: Mapping[str, Any]) -> Iterator[Decision]:
+    yield from _memory("record", event)
+
+
+def _memory(step: str, event: Mapping[str, Any]) -> Iterator[Decision]:
+    """What was decided about memory, by whom, from what, and what came of it."""
+    for decided in event["decisions"]:
+        weighed = [f"{decided['action']} {decided['probability']:.2f}"] if _weighed(decided) else []
+        weighed += [f"{name} {share:.2f}" for name, share in decided["alternatives"].items()]
+        seen = ", ".join(f"{name} {value:g}" for name, value in decided["features"].items())
+        yield Decision(
+            step,
+            f"memory of {decided['about']!r}",
+            f"{decided['action']}: {decided['effect']}",
+            (
+                f"{decided['decided_by']}: {decided['reason']}",
+                *((f"probabilities: {', '.join(weighed)}",) if weighed else ()),
+                *((f"seen: {seen}",) if seen else ()),
+            ),
+        )
+    if event["note"]:
+        yield Decision(step, "memory", event["note"])
+
+
+def _weighed(decided: Mapping[str, Any]) -> bool:
+    return decided["probability"] is not None
+
+
 def _plan(event: Mapping[str, Any]) -> Iterator[Decision]:
     tasks = ", ".join(task["id"] for task in event["plan"]["tasks"])
     origin = f"{event['source']} ({event['from_run']})" if event["from_run"] else event["source"]
@@ -191,6 +225,8 @@ _READERS = {
     "RunAccepted": _accepted,
     "TaskTypeInferred": _task_type,
     "MemoryRecalled": _recalled,
+    "ContextRecalled": _context,
+    "MemoryLearnt": _learnt,
     "PlanMade": _plan,
     "PlanSentBack": _sent_back,
     "TasksRouted": _routes,

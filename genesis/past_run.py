@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, cast
 
 from genesis.errors import InvalidPlan, StoreError
 from genesis.events import (
+    ContextRecalled,
+    MemoryLearnt,
     MemoryRecalled,
     PlanMade,
     PlanPriced,
@@ -190,7 +192,7 @@ class _JournalReader:
         self._past: PastRun | None = None
         self._segment_began: float | None = None
         self._last_at = 0.0
-        self._told: dict[str, set[int]] = {}
+        self._attempts_told: dict[str, set[int]] = {}
 
     def read(self, event: JsonObject) -> None:
         kind, at = str(event.get("type")), event.get("at")
@@ -283,6 +285,12 @@ class _JournalReader:
             attempts_known=event.attempts_known,
         )
 
+    def told(self, past: PastRun, event: ContextRecalled) -> None:
+        past.state.told = event.text
+
+    def learnt(self, past: PastRun, event: MemoryLearnt) -> None:
+        past.state.learnt = True
+
     def planned(self, past: PastRun, event: PlanMade) -> None:
         plan = Plan(
             TaskDAG.from_json(event.plan),
@@ -323,14 +331,14 @@ class _JournalReader:
 
     def attempt_ended(self, past: PastRun, event: AttemptEnded) -> None:
         past.spent_usd += event.attempt.usage.cost_usd
-        self._told.setdefault(event.task_id, set()).add(event.attempt.number)
+        self._attempts_told.setdefault(event.task_id, set()).add(event.attempt.number)
         self._end_below(past, event.task_id, event.attempt)
 
     def task_ended(self, past: PastRun, event: TaskEnded) -> None:
         result = event.result
         if result.status not in _ENDED:
             return
-        told = self._told.pop(event.task_id, set())
+        told = self._attempts_told.pop(event.task_id, set())
         for attempt in result.attempts:  # verified ones, and in old journals all, are told here
             if attempt.number not in told:
                 past.spent_usd += attempt.usage.cost_usd
@@ -380,6 +388,8 @@ _READERS: dict[str, tuple[type[Any], _Take]] = {
     "RunEnded": (RunEnded, _JournalReader.ended),
     "TaskTypeInferred": (TaskTypeInferred, _JournalReader.inferred),
     "MemoryRecalled": (MemoryRecalled, _JournalReader.recalled),
+    "ContextRecalled": (ContextRecalled, _JournalReader.told),
+    "MemoryLearnt": (MemoryLearnt, _JournalReader.learnt),
     "PlanMade": (PlanMade, _JournalReader.planned),
     "PlanSentBack": (PlanSentBack, _JournalReader.sent_back),
     "PlanValidated": (PlanValidated, _JournalReader.validated),

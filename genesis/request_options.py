@@ -46,6 +46,7 @@ class RequestOptions:
             given=self.context or {},
             approve=tuple(self.approve),
             remote=self.remote,
+            new_session=not self.session_id,
         )
 
 

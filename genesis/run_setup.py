@@ -52,6 +52,7 @@ class Request:
         given: named data beside the request.
         approve: when a person is asked first, as `ApprovalPolicy.read` takes it.
         remote: whether the caller is elsewhere.
+        new_session: whether the session begins with this request.
         above: the run that it is a part of; None for a request of its own.
         sub: the attempt at a composite task that it is; None for a request of its own.
     """
@@ -64,6 +65,7 @@ class Request:
     given: JsonObject
     approve: tuple[str, ...] = ()
     remote: bool = False
+    new_session: bool = False
     above: RunContext | None = None
     sub: SubRequest | None = None
 
@@ -261,6 +263,7 @@ def _context(
         ),
         journal=journal,
         session_id=request.session_id,
+        new_session=request.new_session,
         vector=vector,
         started=started,
         active=active,
@@ -302,4 +305,5 @@ def _scope_below(scope: RunScope, above: RunScope, sub: SubRequest) -> RunScope:
         outermost_dir=above.files_dir,
         budget=sub.budget,
         deadline=sub.deadline,
+        told=sub.told,
     )

@@ -85,11 +85,13 @@ class RunState:
         inferred: its task type, and why.
         given: the data that come with it.
         recalled: step 0.
+        told: step 0: what earlier requests taught, as data for planners and agents.
         plan: step 1; replaced when it was sent back or a branch failed.
         routes: step 2, by task id.
         report: step 3.
         ladders, changed_by_memory: step 4.
         results: step 5, by task id; only verified ones are kept when a branch is planned again.
+        learnt: step 6: whether it was decided what is remembered of the run.
         recorded, unstored: step 6; why the run could not be stored, which costs its memory alone.
         objections: why the plan was sent back; empty when it was not.
         rounds: how often a plan was sent back or planned again.
@@ -105,12 +107,14 @@ class RunState:
     inferred: Inference
     given: Given
     recalled: Recalled = field(default_factory=Recalled)
+    told: str = ""
     plan: Plan | None = None
     routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
     report: ValidationReport | None = None
     ladders: Mapping[str, Ladder] = field(default_factory=dict[str, Ladder])
     changed_by_memory: tuple[str, ...] = ()
     results: Mapping[str, TaskResult] = field(default_factory=dict[str, TaskResult])
+    learnt: bool = False
     recorded: bool = False
     unstored: str = ""
     objections: tuple[str, ...] = ()
@@ -136,6 +140,7 @@ class RunState:
             task_type=self.task_type,
             given=self.given.data,
             past=self.recalled.past,
+            told=self.told,
             objections=self.objections,
             finished=finished,
             failed=failed,

@@ -21,7 +21,7 @@ from genesis.planning.template import TemplateBook
 from genesis.routing.rules import RuleBook
 from genesis.tasks.infer import TaskTypeInferrer
 from genesis.tasks.infer_keywords import KeywordInferrer
-from infrastructure.config import Settings, load_flags, load_settings, read_config
+from infrastructure.config import FeatureFlags, Settings, load_flags, load_settings, read_config
 from infrastructure.errors import GenesisError
 from infrastructure.models.chat import ChatModels
 from infrastructure.models.prices import Prices
@@ -82,6 +82,7 @@ async def _examine() -> list[Finding]:
     findings += [_settings(settings), *_unknown_variables()]
     findings.append(Finding("flags", "ok", ", ".join(f"{k}={v}" for k, v in flags)))
     findings += [_folder("data folder", settings.data_dir), await _store(settings)]
+    findings += [_memory_policy(settings, flags)]
     findings += [_sqlite(), _model(settings), await _sandbox(settings), *_packages()]
     return findings
 
@@ -140,6 +141,19 @@ async def _store(settings: Settings) -> Finding:
     except GenesisError as error:
         return Finding("memory store", "error", str(error), "choose another with MEMORI_DB_PATH")
     return Finding("memory store", "ok", place)
+
+
+def _memory_policy(settings: Settings, flags: FeatureFlags) -> Finding:
+    from infrastructure.embeddings.builtin import BuiltinEmbedder
+    from infrastructure.memory.agemem.deciders import decider_for
+    from infrastructure.memory.agemem.policy import NumpyPolicy
+
+    decider, why = decider_for(flags.agemem_policy, BuiltinEmbedder(), settings.memory_policy)
+    if isinstance(decider, NumpyPolicy) or not flags.agemem_policy:
+        return Finding("memory policy", "ok", f"{decider.name}: {why}")
+    said = f"heuristics ({decider.name}) decide instead: {why}"
+    remedy = "choose another with GENESIS_MEMORY_POLICY, or set AGEMEM_POLICY=false"
+    return Finding("memory policy", "warning", said, remedy)
 
 
 def _sqlite() -> Finding:

@@ -19,6 +19,7 @@ from rich.tree import Tree
 
 from genesis.cli.console import console
 from genesis.events import (
+    ContextRecalled,
     MemoryRecalled,
     PlanMade,
     PlanPriced,
@@ -89,7 +90,7 @@ class RunView:
                 self._say(f"note: {note}")
         elif isinstance(event, TaskTypeInferred):
             self._say(f"task type {event.task_type} ({event.reason})")
-        elif isinstance(event, MemoryRecalled):
+        elif isinstance(event, MemoryRecalled | ContextRecalled):
             self._say(_recalled(event))
         elif isinstance(event, PlanMade):
             self._plan = cast("Mapping[str, Any]", event.plan)
@@ -195,7 +196,10 @@ def _state(state: str) -> str:
     return f"{GLYPHS.get(state, '?')} {state}"
 
 
-def _recalled(event: MemoryRecalled) -> str:
+def _recalled(event: MemoryRecalled | ContextRecalled) -> str:
+    if isinstance(event, ContextRecalled):
+        told = counted(len(event.text.splitlines()[1:]), "note")
+        return f"memory: {told} from earlier requests" if event.text else f"memory: {event.note}"
     if event.note:
         return f"memory: {event.note}"
     return (

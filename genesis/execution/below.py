@@ -34,6 +34,7 @@ class SubRequest:
         folder: for the files that its agents write.
         budget: a part of the run's: what is spent of it is spent there.
         deadline: on the clock's `monotonic()`.
+        told: what earlier requests taught, as data for its agents.
         pause: says afterwards whether it waits, instead of having ended.
     """
 
@@ -44,6 +45,7 @@ class SubRequest:
     folder: Path
     budget: Budget
     deadline: float
+    told: str = ""
     pause: Pause = field(default_factory=Pause)
 
 

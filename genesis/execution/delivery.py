@@ -165,6 +165,7 @@ class Deliveries:
             folder=order.folder,
             budget=scope.budget.child(),
             deadline=min(scope.deadline, now + own_limit_s),
+            told=scope.told,
         )
         return replace(order, sub=sub), max(0.0, sub.deadline - now) + _GRACE_BELOW_S
 

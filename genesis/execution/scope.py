@@ -42,6 +42,7 @@ class RunScope:
         stopping: whether nothing new is to be begun, because the process is to end.
         made: attempts that ended before their task was begun again, by task id.
         sandboxed: whether code may run in the sandbox alone, because the caller is elsewhere.
+        told: what earlier requests taught, as data for every agent; empty for nothing.
     """
 
     run_id: str
@@ -60,6 +61,7 @@ class RunScope:
     stopping: Callable[[], bool] = bool
     made: dict[str, tuple[Attempt, ...]] = field(default_factory=dict[str, tuple[Attempt, ...]])
     sandboxed: bool = False
+    told: str = ""
 
     @property
     def files_dir(self) -> Path:

@@ -31,7 +31,7 @@ async def execute(state: RunState, runtime: Runtime[RunContext]) -> dict[str, An
     """
     assert state.plan is not None
     context = runtime.context
-    scope = replace(context.scope, round=state.rounds)
+    scope = replace(context.scope, round=state.rounds, told=state.told)
     too_many = context.level.tree.hold(scope.run_id, len(state.plan.dag))
     if too_many:
         return {"errors": (*state.errors, too_many)}
@@ -77,9 +77,11 @@ async def _results(
     assert state.plan is not None
     awaited = {dependency for task in state.plan.dag for dependency in task.depends_on}
     ended = asyncio.Event()
+    notes = (scope.told,) if scope.told else ()
 
     async def run_task(task: Task, upstream: Mapping[str, TaskResult]) -> TaskResult:
-        result = await context.services.runner.run(task, state.ladders[task.id], upstream, scope)
+        ladder = state.ladders[task.id]
+        result = await context.services.runner.run(task, ladder, upstream, scope, notes)
         if result.status is not TaskStatus.WAITING:
             context.reached.results[task.id] = result
         if task.id not in awaited:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from genesis.context import RunContext
 from genesis.events import (
+    ContextRecalled,
+    MemoryDecision,
     MemoryRecalled,
     RecalledPattern,
     RecalledRun,
@@ -45,7 +48,27 @@ async def recall(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any
         return {}
     recalled = _recalled(found)
     tell(_event(found, recalled))
-    return {"recalled": recalled}
+    return {"recalled": recalled, "told": await _told(state, runtime.context)}
+
+
+async def _told(state: RunState, context: RunContext) -> str:
+    """What earlier requests taught, for planners and agents; decided once for a request."""
+    remembering = context.services.remembering
+    if context.level.depth:
+        return context.scope.told
+    if remembering is None or state.entry:
+        return state.told
+    session_id = None if context.new_session else context.session_id
+    try:
+        found = await remembering.before(state.request, session_id)
+    except GenesisError as error:
+        log.warning("Step 0: recalling what was said failed, going on without: %s", error)
+        context.journal.add(ContextRecalled((), "", f"recalling what was said failed: {error}"))
+        return ""
+    if found.decisions:
+        decisions = tuple(MemoryDecision(**asdict(decision)) for decision in found.decisions)
+        context.journal.add(ContextRecalled(decisions, found.text, found.note))
+    return found.text
 
 
 def _unsaid(event: RunEvent) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from genesis.context import RunBelow, RunContext, Services
-from genesis.events import RunEnded, event_line
+from genesis.events import MemoryDecision, MemoryLearnt, RunEnded, event_line
 from genesis.past_run import PastRun, read_journal
+from genesis.remembering import Lesson
 from genesis.state import RunState, telling_attempts
 from genesis.tasks.dag import TaskDAG
 from genesis.tasks.task import AttemptOutcome, Task, TaskResult
 from genesis.told import told
-from infrastructure.errors import StoreError
+from infrastructure.errors import GenesisError, StoreError
 from infrastructure.jsonvalue import JsonObject, JsonValue
 from infrastructure.memory.finished_run import EndedPart, FinishedRun
 from infrastructure.memory.memori import run_sources
@@ -30,7 +31,32 @@ log = logging.getLogger("genesis.memory")
 
 async def record(state: RunState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """Store the run; a store that fails costs the memory of the run, never its answer."""
+    await _learn(state, runtime.context)
     return await store_end(state, runtime.context)
+
+
+async def _learn(state: RunState, context: RunContext) -> None:
+    """Remember what the run teaches, before its end is told: then nothing that was is lost."""
+    remembering = context.services.remembering
+    if remembering is None or context.level.depth or state.learnt:
+        return
+    agents = [result.attempts[-1].agent for _, result in state.finished if result.attempts]
+    lesson = Lesson(
+        run_id=context.scope.run_id,
+        session_id=context.session_id,
+        request=state.request,
+        verified=state.success,
+        agents=tuple(dict.fromkeys(agents)),
+        outcome=state.output if state.success else "; ".join(_with_causes(state)),
+    )
+    try:
+        learnt = await remembering.after(lesson, again=bool(state.entry))
+    except GenesisError as error:
+        log.warning("Step 6: remembering the run failed, going on without: %s", error)
+        context.journal.add(MemoryLearnt((), f"remembering the run failed: {error}"))
+        return
+    decisions = tuple(MemoryDecision(**asdict(decision)) for decision in learnt.decisions)
+    context.journal.add(MemoryLearnt(decisions, learnt.note))
 
 
 async def store_end(

@@ -49,6 +49,7 @@ class Goal:
         task_type: inferred or given.
         given: named data that come with the request.
         past: plans of similar requests, most similar first.
+        told: what earlier requests taught, as data.
         objections: why the last plan was sent back, one sentence each.
         finished: results that must be kept when a failed branch is planned again.
         failed: results of the tasks of the last plan that failed.
@@ -63,6 +64,7 @@ class Goal:
     task_type: str
     given: JsonObject = field(default_factory=dict[str, JsonValue])
     past: tuple[PastPlan, ...] = ()
+    told: str = ""
     objections: tuple[str, ...] = ()
     finished: tuple[TaskResult, ...] = ()
     failed: tuple[TaskResult, ...] = ()

@@ -78,6 +78,8 @@ def _limits(goal: Goal) -> str:
 def _history(goal: Goal) -> list[str]:
     """What happened before in this run, and what served similar requests, all as data."""
     parts: list[str] = []
+    if goal.told:
+        parts.append("From memory:\n" + fence("memory", goal.told))
     if goal.past and goal.last is None:
         told = "\n".join(_past(past) for past in goal.past[:_PAST_PLANS])
         parts.append("Similar requests and what served them:\n" + fence("past", told))

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Final
+from collections.abc import Iterable, Sequence
 
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 
-from infrastructure.memory.memori.provenance import UNKNOWN, Provenance
+from infrastructure.memory.memori.provenance import UNKNOWN
 from infrastructure.memory.memori.store import MemoriStore
-
-_ORIGIN: Final[ContextVar[Provenance]] = ContextVar("genesis_origin", default=UNKNOWN)
-
-
-@contextmanager
-def writing_as(origin: Provenance) -> Generator[None]:
-    """Mark what this task writes through a `SourcedStore` meanwhile."""
-    token = _ORIGIN.set(origin)
-    try:
-        yield
-    finally:
-        _ORIGIN.reset(token)
+from infrastructure.memory.origin import current_origin
 
 
 class SourcedStore(BaseStore):
@@ -44,7 +30,7 @@ class SourcedStore(BaseStore):
         return await self._bound().abatch(_unindexed(ops))
 
     def _bound(self) -> BaseStore:
-        store, origin = self._store, _ORIGIN.get()
+        store, origin = self._store, current_origin()
         if origin is UNKNOWN or not isinstance(store, MemoriStore):
             return store
         return store.with_provenance(origin)

@@ -1,0 +1,241 @@
+"""What a request is told of earlier ones, and what it teaches: AgeMem in the hands of a policy.
+
+A tenant has one memory that all its requests share; only runs whose tasks were all verified write
+to it. What other runs teach stays in a memory of their session. What is recalled is data: it is
+shown to planners and agents, and decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from infrastructure.clock import Clock
+from infrastructure.embeddings.embedder import Embedder
+from infrastructure.errors import StoreError
+from infrastructure.memory.agemem.context import ContextItem
+from infrastructure.memory.agemem.decider import Decider, Decision
+from infrastructure.memory.agemem.manager import MemoryManager
+from infrastructure.memory.agemem.operations import AgeMem
+from infrastructure.memory.agemem.text_analysis import TextAnalyst
+from infrastructure.memory.memori.provenance import Provenance
+from infrastructure.memory.origin import writing_as
+from infrastructure.redaction import hide_secrets
+from infrastructure.text import cut, one_line
+
+if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
+
+CONTEXT_TOKENS: Final = 320
+"""What is recalled for a request, at most: about what a note to an agent may hold."""
+
+_CAPACITY: Final = 1_000
+_SESSION_CAPACITY: Final = 100
+_SESSIONS: Final = 64
+_ASKED_CHARS: Final = 2_000
+_GIST_CHARS: Final = 200
+_OUTCOME_CHARS: Final = 400
+_ITEM_CHARS: Final = 600
+_RECALL_S: Final = 2.0
+_LEARN_S: Final = 5.0
+_LABEL: Final = "Said in earlier requests, or what came of them; it may be out of date:"
+
+OpenStore = Callable[[], "tuple[BaseStore, tuple[str, ...]]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A run that ended, as it is remembered.
+
+    Attributes:
+        run_id, session_id: which run.
+        request: what was asked.
+        verified: whether every task was verified.
+        agents: who took part, in order.
+        outcome: the verified answer, or why there is none.
+    """
+
+    run_id: str
+    session_id: str
+    request: str
+    verified: bool
+    agents: tuple[str, ...]
+    outcome: str
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What was said, and what came of it."""
+        said = hide_secrets(cut(self.request, _ASKED_CHARS))
+        who = f" by {', '.join(self.agents)}" if self.agents else ""
+        how = f"was done{who} and verified" if self.verified else "failed"
+        outcome = one_line(hide_secrets(self.outcome), _OUTCOME_CHARS)
+        return said, f'"{one_line(said, _GIST_CHARS)}" {how}: {outcome or "no words"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was decided, and for a request what it is told.
+
+    Attributes:
+        decisions: in order.
+        text: what is recalled, labelled; empty for nothing.
+        note: who decided, or why nothing was decided.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    text: str = ""
+    note: str = ""
+
+
+class Remembering:
+    """The memories of one tenant, opened when first used.
+
+    Args:
+        open_store: the store, and the tenant's own namespace in it.
+        choose: who decides, and why in words.
+        embedder: makes the vectors.
+        clock: the time written.
+    """
+
+    def __init__(
+        self,
+        open_store: OpenStore,
+        choose: Callable[[], tuple[Decider, str]],
+        embedder: Embedder,
+        clock: Clock,
+    ) -> None:
+        self._open_store = open_store
+        self._choose = choose
+        self._analyst = TextAnalyst(embedder)
+        self._clock = clock
+        self._decider: tuple[Decider, str] | None = None
+        self._store: tuple[BaseStore, tuple[str, ...]] | None = None
+        self._shared: AgeMem | None = None
+        self._sessions: OrderedDict[str, AgeMem] = OrderedDict()
+
+    @property
+    def decider(self) -> tuple[Decider, str]:
+        """Who decides, and why in words."""
+        if self._decider is None:
+            self._decider = self._choose()
+        return self._decider
+
+    @property
+    def shared(self) -> AgeMem:
+        """The memory that all requests of the tenant share."""
+        if self._shared is None:
+            self._shared = self._memory(("shared",), _CAPACITY)
+        return self._shared
+
+    def of_session(self, session_id: str) -> AgeMem:
+        """The memory that only requests of a session share."""
+        memory = self._sessions.pop(session_id, None)
+        if memory is None:
+            # A label of a namespace may not hold all that the name of a session may.
+            label = hashlib.sha256(session_id.encode()).hexdigest()[:32]
+            memory = self._memory(("sessions", label), _SESSION_CAPACITY)
+        self._sessions[session_id] = memory
+        while len(self._sessions) > _SESSIONS:
+            self._sessions.popitem(last=False)
+        return memory
+
+    async def before(self, request: str, session_id: str | None) -> Remembered:
+        """Bring together what a request is to be told.
+
+        Args:
+            request: what is asked.
+            session_id: None for a session that is new with this request.
+
+        Raises:
+            StoreError: the store failed, or took too long.
+        """
+        asked = hide_secrets(cut(request, _ASKED_CHARS))
+        decider, why = self.decider
+        decisions: list[Decision] = []
+        lines: list[str] = []
+        room = CONTEXT_TOKENS
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                for memory in self._read_for(session_id):
+                    await memory.ready()
+                    if not len(memory.index) or room < 1:
+                        continue
+                    view = memory.with_context(room)
+                    steps = await MemoryManager(view, decider).recall(asked)
+                    decisions += [step.decision(decider.name) for step in steps]
+                    lines += _lines(view.context.items)
+                    room -= view.context.tokens
+        except TimeoutError as error:
+            raise StoreError(f"memory did not answer within {_RECALL_S:g} s") from error
+        text = "\n".join((_LABEL, *lines)) if lines else ""
+        return Remembered(tuple(decisions), text, why if decisions else "nothing is remembered yet")
+
+    async def after(self, lesson: Lesson, *, again: bool = False) -> Remembered:
+        """Decide what a run teaches, and remember it durably.
+
+        Args:
+            lesson: the run.
+            again: it may have been learnt from before its process ended; what was is left alone.
+
+        Raises:
+            StoreError: the store failed, or took too long; some of it may be remembered.
+        """
+        decider, why = self.decider
+        memory = self.shared if lesson.verified else self.of_session(lesson.session_id)
+        origin = Provenance(run_id=lesson.run_id, verified=lesson.verified)
+        decisions: list[Decision] = []
+        try:
+            async with asyncio.timeout(_LEARN_S):
+                await memory.ready()
+                if again and _knows(memory, lesson.run_id):
+                    return Remembered(note="it was learnt from before its process ended")
+                manager = MemoryManager(memory, decider)
+                for text, kind in zip(lesson.texts, ("semantic", "episodic"), strict=True):
+                    with writing_as(origin):
+                        step = await manager.learn(text, {"run": lesson.run_id}, kind)
+                    decisions.append(step.decision(decider.name))
+        except TimeoutError as error:
+            raise StoreError(f"memory did not take it within {_LEARN_S:g} s") from error
+        return Remembered(tuple(decisions), note=why)
+
+    async def refresh(self) -> None:
+        """Look again at what the store holds, as after something was forgotten.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        for memory in (self._shared, *self._sessions.values()):
+            if memory is not None:
+                await memory.refresh()
+
+    def _read_for(self, session_id: str | None) -> Sequence[AgeMem]:
+        return (self.shared,) if session_id is None else (self.of_session(session_id), self.shared)
+
+    def _memory(self, under: tuple[str, ...], capacity: int) -> AgeMem:
+        if self._store is None:
+            from infrastructure.memory.sourced_store import SourcedStore  # it imports LangGraph
+
+            store, own = self._open_store()
+            self._store = SourcedStore(store), own
+        store, own = self._store
+        return AgeMem(
+            store,
+            namespace=(*own, "agemem", *under),
+            capacity=capacity,
+            context_tokens=CONTEXT_TOKENS,
+            analyst=self._analyst,
+            source="genesis",
+            clock=self._clock,
+        )
+
+
+def _lines(items: Sequence[ContextItem]) -> list[str]:
+    return [f"- {one_line(item.text, _ITEM_CHARS)}" for item in items]
+
+
+def _knows(memory: AgeMem, run_id: str) -> bool:
+    return any(held.entry.metadata.get("run") == run_id for held in memory.index)
