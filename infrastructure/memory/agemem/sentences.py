@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+# Possessive, and begun only where a run of marks begins: hostile texts take linear time.
 _END: Final = re.compile(
-    r"""(?:(?P<mark>[.!?\u2026]+)["'\u201d\u2019)\]*_]*\s+)|[\u3002\uff01\uff1f]"""
+    r"""(?<![.!?\u2026])(?P<mark>[.!?\u2026]++)["'\u201d\u2019)\]*_]*+\s+|[\u3002\uff01\uff1f]"""
 )
+_FOLLOWING: Final = re.compile(r"""["'\u201c\u2018(\[*_]*+(.?)""")
 _ABBREVIATIONS: Final = frozenset(
     re.findall(
         r"\S+",
@@ -24,9 +26,9 @@ _ABBREVIATIONS: Final = frozenset(
 _EITHER: Final = frozenset(
     re.findall(r"\S+", "a.m p.m am pm etc jr sr inc ltd corp co u.s u.k ph.d b.c a.d")
 )
-_WORD_BEFORE: Final = re.compile(r"""[^\s("'\[]+$""")
-_MARKER: Final = re.compile(r"(?:\d{1,3}|[A-Za-z])$")
-_OPENING: Final = "\"'\u201c\u2018([*_"
+_LEADING: Final = "\"'([\u201c\u2018"
+_LONGEST: Final = 12
+"""Characters that are looked at for an abbreviation or the marker of a list."""
 
 
 def sentences(text: str) -> list[str]:
@@ -55,24 +57,30 @@ def _ends(line: str, start: int, end: re.Match[str]) -> bool:
     mark = end["mark"]
     if mark is None or "!" in mark or "?" in mark:
         return True
-    following = line[end.end() :].lstrip(_OPENING)[:1]
+    found = _FOLLOWING.match(line, end.end())
+    following = "" if found is None else found[1]
     if mark != ".":  # it trails off, and may go on
         return following.isupper() or not following
-    return not _abbreviates(line[start : end.start()], following)
+    first = max(start, end.start() - _LONGEST)
+    *before, word = line[first : end.start()].rsplit(None, 1) or [""]
+    opens = first == start and not before
+    return not _abbreviates(word.lstrip(_LEADING), following, opens)
 
 
-def _abbreviates(before: str, following: str) -> bool:
-    """Whether a full stop after this text belongs to its last word."""
-    found = _WORD_BEFORE.search(before)
-    if found is None:
-        return True
-    word = found.group()
+def _abbreviates(word: str, following: str, opens: bool) -> bool:
+    """Whether a full stop after this word belongs to it.
+
+    Args:
+        word: what stands before it.
+        following: the character after it and the space.
+        opens: whether the word is the first of its line or sentence.
+    """
     folded = word.lower()
-    if before.strip() == word and _MARKER.match(word):  # "1. Buy milk"
-        return True
+    if not word or (opens and len(word) <= 3 and (word.isdigit() or len(word) == 1)):
+        return True  # "1. Buy milk"
     if folded in _EITHER:
         return not following.isupper()
-    initial = len(word) == 1 and word.isupper() and word != "I"
     if folded == "no":  # "No. 5", but "No. I stay"
         return following.isdigit()
+    initial = len(word) == 1 and word.isupper() and word != "I"
     return initial or folded in _ABBREVIATIONS

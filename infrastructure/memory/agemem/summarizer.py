@@ -23,10 +23,10 @@ Floats = NDArray[np.float32]
 
 _CHARACTERS: Final = 4  # of a token, as `estimate_tokens` counts
 _REPEATED: Final = 0.92
-_NOVELTY: Final = 0.35
+_NOVELTY: Final = 0.6
 _RECENT: Final = 0.02
-_SAYS_LITTLE: Final = 0.25
 _ASKS: Final = 0.6
+_IRRELEVANT: Final = 0.02
 _TELLS: Final = 0.04
 MOST_SENTENCES: Final = 2_000
 """Sentences that a summary chooses from, those that matter most; looking closer takes too long."""
@@ -60,8 +60,9 @@ def extract(
     """The sentences that matter most, verbatim and in their order, within a number of tokens.
 
     They are taken one by one by maximal marginal relevance (J. Carbonell, J. Goldstein, The use of
-    MMR, 1998): relevance to the goal, or without one to the whole, less likeness to those taken. A
-    courtesy weighs little, a question less than a statement, and a repetition is left out.
+    MMR, 1998): relevance to the goal, or without one to the whole, the less the more they are like
+    those taken. A question weighs less than a statement. Courtesies, repetitions and what has
+    nothing to do with the goal are left out, as long as there is anything else.
 
     Args:
         parts: the sentences; at least one.
@@ -115,8 +116,10 @@ def _values(
     else:
         values = relevance(goal, analyses, statistics)
     weights = np.array([_weight(analysis) for analysis in analyses], dtype=np.float32)
+    told = (weights > 0) & ((values >= _IRRELEVANT) | (goal is None))
     recent = np.linspace(0, _RECENT, len(analyses), dtype=np.float32)
-    return np.asarray(values * weights + recent, dtype=np.float32)
+    weighed = np.asarray(values * weights + recent, dtype=np.float32)
+    return np.where(told, weighed, np.float32(-np.inf)) if told.any() else weighed
 
 
 def _taken(
@@ -128,12 +131,12 @@ def _taken(
     left = values.copy()
     if len(left) > MOST_SENTENCES:
         left[np.argsort(-left, kind="stable")[MOST_SENTENCES:]] = -np.inf
-    nearest = np.zeros(len(texts), dtype=np.float32)
+    nearest = np.zeros(len(texts), dtype=np.float32)  # likeness to what was taken, 0 to 1
     said: dict[frozenset[str], int] = {}
     used = -1
     while True:
         left[lengths > room - used] = -np.inf
-        best = int(np.argmax(left - np.float32(_NOVELTY) * nearest))
+        best = int(np.argmax(left * (1 - np.float32(_NOVELTY) * nearest)))
         if left[best] == -np.inf:
             return list(said.values())
         left[best] = -np.inf
@@ -143,19 +146,18 @@ def _taken(
             continue
         said[new.telling] = best
         used += int(lengths[best])
-        nearest = np.maximum(nearest, vectors @ new.vector)
+        nearest = np.clip(vectors @ new.vector, nearest, 1)
 
 
 def _weight(analysis: TextAnalysis) -> float:
-    """How much a sentence says, whatever it is about."""
-    cues = analysis.cues
+    """How much a sentence says, whatever it is about; 0 for a courtesy."""
+    text = analysis.text.rstrip()
     details = min(len(analysis.names) + len(analysis.numbers), 4)
-    says = len(analysis.telling) - cues["courtesy"]
-    if cues["courtesy"] and says <= 2 and not analysis.numbers:
-        return _SAYS_LITTLE
-    if analysis.text.rstrip().endswith("?"):
-        return _ASKS
-    return 1.0 + _TELLS * details
+    says = len(analysis.telling) - analysis.cues["courtesy"]
+    polite = bool(analysis.cues["courtesy"]) or text.endswith("!")
+    if polite and says <= 1 and not details:
+        return 0.0
+    return _ASKS if text.endswith("?") else 1.0 + _TELLS * details
 
 
 def _repeats(

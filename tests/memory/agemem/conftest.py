@@ -57,7 +57,8 @@ def open_memory(store: BaseStore, analyst: TextAnalyst, clock: FakeClock) -> Ope
     """Opens a memory on the store; several share its namespace."""
 
     def opened(**options: Any) -> AgeMem:
-        return AgeMem(store, analyst=analyst, **{"clock": clock, **options})
+        options.setdefault("clock", clock)
+        return AgeMem(store, analyst=analyst, **options)
 
     return opened
 

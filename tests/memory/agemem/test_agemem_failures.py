@@ -182,9 +182,13 @@ async def test_what_is_no_entry_is_left_out_and_counted(
     kept = await AgeMem(store, analyst=analyst).add("kept")
     good = await store.aget(("agemem", "entries"), kept)
     assert good is not None
-    for number, damage in enumerate(
-        ({"importance": 2}, {"content": None}, {"metadata": []}, {"created_at": "today"})
-    ):
+    damages: list[dict[str, object]] = [
+        {"importance": 2},
+        {"content": None},
+        {"metadata": []},
+        {"created_at": "today"},
+    ]
+    for number, damage in enumerate(damages):
         await store.aput(("agemem", "entries"), f"bad{number}", {**good.value, **damage})
     await store.aput(("agemem", "changes"), "zzz", {"kind": "exploded"})
     memory = AgeMem(store, analyst=analyst)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -94,16 +94,17 @@ def expected(known: Known) -> tuple[object, ...]:
 class AgeMemMachine(RuleBasedStateMachine):
     """Random operations on the memory and on the model."""
 
-    open_store: Callable[[], BaseStore] = InMemoryStore
-
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.store = type(self).open_store()
+        self.store = self.open_store()
         self.ids, self.clock = CountedIds(), CountedClock()
         self.memory = self.opened()
         self.model = Model()
         self.snapshots: list[tuple[MemorySnapshot, dict[str, Known], int]] = []
+
+    def open_store(self) -> BaseStore:
+        return InMemoryStore()
 
     def opened(self) -> AgeMem:
         return AgeMem(
@@ -258,8 +259,7 @@ class AgeMemMachine(RuleBasedStateMachine):
 class OnMemori(AgeMemMachine):
     """The same over the project's own store."""
 
-    @staticmethod
-    def open_store() -> BaseStore:
+    def open_store(self) -> BaseStore:
         return MemoriStore(Memori.open(":memory:"))
 
     def teardown(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 from agemem_world import OpenMemory, agree, contents, in_memory
@@ -56,9 +57,9 @@ async def test_filters_are_those_of_stores(memory: AgeMem) -> None:
     for year, tags in ((2024, ["a"]), (2025, ["a", "b"]), (2026, [])):
         await memory.add(f"the report of {year}", {"year": year, "tags": tags, "deep": {"x": year}})
 
-    async def years(filter_: dict[str, object]) -> list[object]:
+    async def years(filter_: dict[str, object]) -> list[int]:
         found = await memory.retrieve("report", 5, filter_)
-        return sorted(hit.entry.metadata["year"] for hit in found)
+        return sorted(cast("int", hit.entry.metadata["year"]) for hit in found)
 
     assert await years({"year": 2024}) == [2024]
     assert await years({"year": {"$gte": 2025}}) == [2025, 2026]
@@ -210,7 +211,9 @@ async def test_another_memory_on_the_namespace_sees_the_same(
     assert in_memory(third) == in_memory(first)
 
 
-async def test_what_others_changed_is_noticed(open_memory: OpenMemory, store: BaseStore) -> None:
+async def test_what_others_changed_is_noticed(
+    open_memory: OpenMemory, store: BaseStore, clock: FakeClock
+) -> None:
     ours, theirs = open_memory(), open_memory()
     ids = [await ours.add(f"fact {number} about the harbour") for number in range(4)]
     await theirs.refresh()
@@ -222,9 +225,11 @@ async def test_what_others_changed_is_noticed(open_memory: OpenMemory, store: Ba
         "fact 2 about the harbour",
         "fact 3 about the harbour",
     }
+    clock.advance(1)
     assert await theirs.delete(ids[2])
     assert not await ours.update(ids[2], "x")
     await theirs.update(ids[3], "fact 3, corrected by them", {"by": "them"})
+    clock.advance(1)  # who writes in the same millisecond comes in no order
     assert await ours.update(ids[3], "fact 3, corrected by us")
     (change, *_) = await ours.changes(ids[3])
     assert change.before is not None
