@@ -91,7 +91,7 @@ class _Session:
                 )
         if options.resume is not None:
             return cls._resumed(options, options.resume)
-        from infrastructure.training.agemem.trainer import CHECKPOINT
+        from infrastructure.training.agemem.checkpoint import CHECKPOINT
 
         folder = options.out or cli_settings().data_dir / "training" / "agemem"
         if (folder / CHECKPOINT).exists():
@@ -103,8 +103,7 @@ class _Session:
 
     @classmethod
     def _resumed(cls, options: TrainOptions, place: Path) -> _Session:
-        from infrastructure.training.agemem.checkpoint import load_checkpoint
-        from infrastructure.training.agemem.trainer import CHECKPOINT
+        from infrastructure.training.agemem.checkpoint import CHECKPOINT, load_checkpoint
 
         given = {"--stage": options.stage, "--seed": options.seed, "--config": options.config}
         odd = [name for name, value in given.items() if value is not None]
@@ -120,7 +119,7 @@ class _Session:
     @property
     def begun(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        from infrastructure.training.agemem.trainer import CHECKPOINT
+        from infrastructure.training.agemem.checkpoint import CHECKPOINT
 
         return (self.folder / CHECKPOINT).exists()
 

@@ -25,6 +25,9 @@ from infrastructure.training.agemem.early_stopping import EarlyStopping
 Arrays = dict[str, NDArray[np.generic]]
 T = TypeVar("T")
 
+CHECKPOINT: Final = "checkpoint.safetensors"
+"""How the file is called in the folder of a training."""
+
 _FORMAT: Final = 1
 _MOST_BYTES: Final = 256_000_000
 _FILE: Final = CardFile("checkpoint", "genesis.agemem_checkpoint", _MOST_BYTES)

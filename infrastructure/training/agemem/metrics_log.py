@@ -11,6 +11,9 @@ from infrastructure.errors import InputError
 
 Record = dict[str, Any]
 
+METRICS: Final = "metrics.jsonl"
+"""How the file is called in the folder of a training."""
+
 STEP: Final = "step"
 VALIDATION: Final = "validation"
 OPERATIONS: Final = "operations"

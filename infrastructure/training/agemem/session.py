@@ -16,14 +16,14 @@ from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
 from infrastructure.memory.agemem.policy_file import save_policy
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
-from infrastructure.training.agemem.checkpoint import Checkpoint, load_checkpoint
+from infrastructure.training.agemem.checkpoint import CHECKPOINT, Checkpoint, load_checkpoint
 from infrastructure.training.agemem.collect import Collector, EpisodeSource
 from infrastructure.training.agemem.config import TrainingConfig
 from infrastructure.training.agemem.curves import draw_curves
 from infrastructure.training.agemem.episodes import DIFFICULTY_VERSION, Episode
 from infrastructure.training.agemem.generator import GRID, Split, generate
-from infrastructure.training.agemem.metrics_log import STEP, Record, read_metrics
-from infrastructure.training.agemem.trainer import CHECKPOINT, METRICS, AgeMemTrainer
+from infrastructure.training.agemem.metrics_log import METRICS, STEP, Record, read_metrics
+from infrastructure.training.agemem.trainer import AgeMemTrainer
 
 POLICY: Final = "policy.safetensors"
 CURVES: Final = "curves.png"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import MemoryOperation
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
 from infrastructure.training.agemem.checkpoint import (
+    CHECKPOINT,
     Arrays,
     Checkpoint,
     Progress,
@@ -29,6 +30,7 @@ from infrastructure.training.agemem.config import TrainingConfig, TrainingStage
 from infrastructure.training.agemem.early_stopping import EarlyStopping
 from infrastructure.training.agemem.grpo import Grpo, StepMetrics
 from infrastructure.training.agemem.metrics_log import (
+    METRICS,
     OPERATIONS,
     STEP,
     VALIDATION,
@@ -45,9 +47,6 @@ from infrastructure.training.agemem.practice import (
 )
 from infrastructure.training.agemem.reward import RewardFunction
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
-
-CHECKPOINT: Final = "checkpoint.safetensors"
-METRICS: Final = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,9 @@ class AgeMemTrainer:
         groups = await self._collect_trajectories()
         collected_s = time.perf_counter() - began
         if not any(groups):
-            raise InputError(f"none of {self._wanted} rollouts of the stage {stage} could be played")
+            raise InputError(
+                f"none of {self._wanted} rollouts of the stage {stage} could be played"
+            )
         metrics = self.grpo.train_step(groups)
         # From here on nothing waits: a step is taken as a whole, or not at all.
         progress = self.progress

@@ -14,11 +14,11 @@ import pytest
 from bandit_world import CARD, BanditWorld, small
 
 from infrastructure.errors import InputError
-from infrastructure.training.agemem.checkpoint import load_checkpoint, save_checkpoint
+from infrastructure.training.agemem.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from infrastructure.training.agemem.config import TrainingConfig, TrainingStage
 from infrastructure.training.agemem.curves import draw_curves, smoothed
-from infrastructure.training.agemem.metrics_log import MetricsLog, read_metrics
-from infrastructure.training.agemem.trainer import CHECKPOINT, METRICS, AgeMemTrainer
+from infrastructure.training.agemem.metrics_log import METRICS, MetricsLog, read_metrics
+from infrastructure.training.agemem.trainer import AgeMemTrainer
 
 CONFIG = small(dropout=0.2, reference_every=4, patience=3)
 STEPS = 3 * 6

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from infrastructure.errors import ConfigError
 from infrastructure.memory.agemem.actions import MemoryOperation as Op
+from infrastructure.training.agemem.checkpoint import CHECKPOINT
 from infrastructure.training.agemem.config import (
     GrpoConfig,
     NetworkConfig,
@@ -25,7 +26,7 @@ from infrastructure.training.agemem.config import (
     TrainingConfig,
     TrainingStage,
 )
-from infrastructure.training.agemem.trainer import CHECKPOINT, AgeMemTrainer
+from infrastructure.training.agemem.trainer import AgeMemTrainer
 
 
 @pytest.mark.parametrize(
