@@ -17,15 +17,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from infrastructure.training.agemem.advantages import GroupCounts, Rows, rows_of
+from infrastructure.training.agemem.advantages import Rows, rows_of
 from infrastructure.training.agemem.config import GrpoConfig
 from infrastructure.training.agemem.network import PolicyNetwork, tensor_of
+from infrastructure.training.agemem.step_metrics import StepMetrics, Tally, Terms, step_metrics
 from infrastructure.training.agemem.trajectory import Trajectory
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,61 +34,6 @@ _MOMENTS: Final = ("exp_avg", "exp_avg_sq", "step")
 _RNG: Final = "rng"
 _REFERENCE: Final = "reference."
 _OPTIMIZER: Final = "optimizer."
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the loss of some decisions is made of; tensors without dimensions.
-
-    Attributes:
-        policy: the clipped objective, negated.
-        kl: mean divergence of the policy from the reference.
-        entropy: mean entropy of the policy.
-        clipped: share of decisions whose ratio was clipped.
-        loss: all of it, weighed.
-    """
-
-    policy: Tensor
-    kl: Tensor
-    entropy: Tensor
-    clipped: Tensor
-    loss: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class StepMetrics:
-    """What one step did. Means are over gradients, weighed by their decisions; 0 without any.
-
-    Attributes:
-        loss, policy_loss, kl, entropy, clip_fraction, gradient_norm: see `Terms`; the norm is that
-            before it was shortened.
-        updates: gradients that were taken.
-        skipped_updates: gradients that were not finite, and left out.
-        decisions: that were learnt from.
-        mean_reward, mean_success: over all rollouts with finite returns.
-        group_variance: mean variance of the returns within a group.
-        groups, dropped_empty, dropped_zero_variance, rollouts, dropped_rollouts: see `GroupCounts`.
-        seconds: that learning took.
-    """
-
-    loss: float
-    policy_loss: float
-    kl: float
-    entropy: float
-    clip_fraction: float
-    gradient_norm: float
-    updates: int
-    skipped_updates: int
-    decisions: int
-    mean_reward: float
-    mean_success: float
-    group_variance: float
-    groups: int
-    dropped_empty: int
-    dropped_zero_variance: int
-    rollouts: int
-    dropped_rollouts: int
-    seconds: float
 
 
 class Grpo:
@@ -144,10 +89,12 @@ class Grpo:
         began = time.perf_counter()
         rows, counts = rows_of(groups, self.config)
         with one_thread():
-            tally = _Tally()
+            tally = Tally()
             if rows is not None and len(rows):
                 self._learn(rows, tally)
-        return _metrics(groups, counts, tally, 0 if rows is None else len(rows), began)
+        return step_metrics(
+            groups, counts, tally, 0 if rows is None else len(rows), time.perf_counter() - began
+        )
 
     def terms(self, batch: Batch, hide: torch.Generator | None = None) -> Terms:
         """What the loss of some decisions is made of, with gradients to the policy."""
@@ -183,7 +130,7 @@ class Grpo:
             reference,
         )
 
-    def _learn(self, rows: Rows, tally: _Tally) -> None:
+    def _learn(self, rows: Rows, tally: Tally) -> None:
         batch = self.batch_of(rows)
         for _ in range(self.config.epochs):
             order = torch.randperm(len(rows), generator=self._draw)
@@ -191,7 +138,7 @@ class Grpo:
                 places = order[first : first + self.config.minibatch]
                 self._update(batch.at(places), tally)
 
-    def _update(self, batch: Batch, tally: _Tally) -> None:
+    def _update(self, batch: Batch, tally: Tally) -> None:
         self._optimizer.zero_grad()
         terms = self.terms(batch, self._draw)
         cast("Any", terms.loss).backward()
@@ -276,65 +223,3 @@ def one_thread() -> Generator[None, None, None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
-
-
-class _Tally:
-    """Sums over the gradients of a step."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.decisions = 0
-        self.updates = 0
-        self.skipped = 0
-
-    def add(self, terms: Terms, norm: float, decisions: int) -> None:
-        for name in ("loss", "policy", "kl", "entropy", "clipped"):
-            self._add(name, float(getattr(terms, name).detach()), decisions)
-        self._add("norm", norm, decisions)
-        self.decisions += decisions
-        self.updates += 1
-
-    def mean(self, name: str) -> float:
-        return self.sums[name] / self.decisions if self.decisions else 0.0
-
-    def _add(self, name: str, value: float, decisions: int) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + value * decisions
-
-
-def _metrics(
-    groups: Sequence[Sequence[Trajectory]],
-    counts: GroupCounts,
-    tally: _Tally,
-    decisions: int,
-    began: float,
-) -> StepMetrics:
-    returns = [[one.total_reward for one in group] for group in groups]
-    finite = [[value for value in group if np.isfinite(value)] for group in returns]
-    rewards = [value for group in finite for value in group]
-    variances = [float(np.var(group)) for group in finite if len(group) > 1]
-    successes = [one.success for group in groups for one in group]
-    return StepMetrics(
-        loss=tally.mean("loss"),
-        policy_loss=tally.mean("policy"),
-        kl=tally.mean("kl"),
-        entropy=tally.mean("entropy"),
-        clip_fraction=tally.mean("clipped"),
-        gradient_norm=tally.mean("norm"),
-        updates=tally.updates,
-        skipped_updates=tally.skipped,
-        decisions=decisions,
-        mean_reward=mean(rewards),
-        mean_success=mean(successes),
-        group_variance=mean(variances),
-        groups=counts.groups,
-        dropped_empty=counts.dropped_empty,
-        dropped_zero_variance=counts.dropped_zero_variance,
-        rollouts=counts.rollouts,
-        dropped_rollouts=counts.dropped_rollouts,
-        seconds=time.perf_counter() - began,
-    )
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean, 0 of nothing."""
-    return float(np.mean(values)) if values else 0.0

@@ -13,7 +13,7 @@ from infrastructure.errors import GenesisError, InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation
 from infrastructure.training.agemem.config import TrainingStage
-from infrastructure.training.agemem.grpo import mean
+from infrastructure.training.agemem.step_metrics import mean
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
 
 _TASKS_TRIED: Final = 200

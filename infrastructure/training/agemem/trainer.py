@@ -8,8 +8,8 @@ with, it ends with the same weights as without the interruption.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,15 +28,8 @@ from infrastructure.training.agemem.checkpoint import (
 )
 from infrastructure.training.agemem.config import TrainingConfig, TrainingStage
 from infrastructure.training.agemem.early_stopping import EarlyStopping
-from infrastructure.training.agemem.grpo import Grpo, StepMetrics
-from infrastructure.training.agemem.metrics_log import (
-    METRICS,
-    OPERATIONS,
-    STEP,
-    VALIDATION,
-    MetricsLog,
-    Record,
-)
+from infrastructure.training.agemem.grpo import Grpo
+from infrastructure.training.agemem.metrics_log import METRICS, MetricsLog, Record
 from infrastructure.training.agemem.network import PolicyNetwork
 from infrastructure.training.agemem.practice import (
     TaskSource,
@@ -44,6 +37,11 @@ from infrastructure.training.agemem.practice import (
     group_or_none,
     played_once,
     validate,
+)
+from infrastructure.training.agemem.records import (
+    operations_record,
+    step_record,
+    validation_record,
 )
 from infrastructure.training.agemem.reward import RewardFunction
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
@@ -241,7 +239,7 @@ class AgeMemTrainer:
             progress, step=progress.step + 1, stage_step=progress.stage_step + 1
         )
         self._renew_reference()
-        self._record(_step_record(self.progress, metrics, self._wanted, collected_s))
+        self._record(step_record(self.progress, metrics, self._wanted, collected_s))
         if self.progress.stage_step % self.config.checkpoint_every == 0:
             self._save()
 
@@ -305,9 +303,7 @@ class AgeMemTrainer:
             self._best = cast("Arrays", self.network.export())
         stopping = stopping.after(score, step)
         self.progress = replace(self.progress, stopping=stopping)
-        self._record(
-            {"kind": VALIDATION, **_where(self.progress), **asdict(reached), "best": stopping.best}
-        )
+        self._record(validation_record(self.progress, reached))
 
     async def _prepare(self) -> None:
         """Before the first step: try every operation, and see how large the features are."""
@@ -322,12 +318,7 @@ class AgeMemTrainer:
         )
         self.network.standardise(np.concatenate([one.states for one in played if len(one.actions)]))
         self.progress = replace(self.progress, prepared=True)
-        told = [
-            {"operation": str(one.operation), "success": one.success, "reason": one.reason}
-            | {"latency_ms": one.latency_ms, "reward": self.reward_fn.compute(one)}
-            for one in outcomes
-        ]
-        self._record({"kind": OPERATIONS, **_where(self.progress), "operations": told})
+        self._record(operations_record(outcomes, self.reward_fn))
 
     async def _execute_operation(self, operation: MemoryOperation) -> OperationOutcome:
         """Carry out an operation on the real memory of a task; a failure says why."""
@@ -372,22 +363,3 @@ class AgeMemTrainer:
 def _deciding(config: TrainingConfig) -> TrainingConfig:
     """What of a configuration must stay the same when a training is gone on with."""
     return replace(config, stages={}, parallel_rollouts=1, checkpoint_every=1)
-
-
-def _where(progress: Progress) -> Record:
-    stage = str(progress.stage) if progress.stage else None
-    return {"stage": stage, "step": progress.step, "stage_step": progress.stage_step}
-
-
-def _step_record(
-    progress: Progress, metrics: StepMetrics, wanted: int, collected_s: float
-) -> Record:
-    figures: Mapping[str, Any] = asdict(metrics)
-    return {
-        "kind": STEP,
-        **_where(progress),
-        **figures,
-        "failed_rollouts": wanted - metrics.rollouts,
-        "collect_seconds": collected_s,
-        "rollouts_per_second": metrics.rollouts / max(collected_s, 1e-9),
-    }
