@@ -102,7 +102,7 @@ class LongTerm:
                 return ""
             now = self._clock.now()
             entry = MemoryEntry(
-                entry_id=self._new_id(),
+                entry_id=self._free_id(),
                 content=draft.content,
                 memory_type=draft.memory_type,
                 importance=importance,
@@ -242,6 +242,13 @@ class LongTerm:
                 await self._load()
             await self._set.promote()
             yield
+
+    def _free_id(self) -> str:
+        """An id that no known entry has: a source of ids may begin anew, as for a rollout."""
+        entry_id = self._new_id()
+        while self._set.knows(entry_id):
+            entry_id = self._new_id()
+        return entry_id
 
     async def _load(self) -> None:
         self._loaded = False

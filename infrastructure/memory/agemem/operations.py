@@ -32,6 +32,7 @@ from infrastructure.memory.agemem.entries import (
 from infrastructure.memory.agemem.entry_store import EntryStore
 from infrastructure.memory.agemem.ids import CountedClock, CountedIds, SortableIds
 from infrastructure.memory.agemem.index import EntryIndex
+from infrastructure.memory.agemem.likeness import Likeness, LikenessKind, compare
 from infrastructure.memory.agemem.long_term import Draft, LongTerm
 from infrastructure.memory.agemem.relevance import TermStatistics
 from infrastructure.memory.agemem.tally import AgeMemStatistics, Tally, read_only
@@ -51,6 +52,8 @@ Item = TypeVar("Item")
 _logger = logging.getLogger(__name__)
 
 _JOURNAL = 10_000
+_COMPARED = 16
+_FIRST = (LikenessKind.CONTRADICTION, LikenessKind.DUPLICATE, LikenessKind.RELATED)
 _CHOSEN_AT_ONCE = 200
 _MOST_RETRIEVED = 10_000
 _MOST_LISTED = 10_000
@@ -282,6 +285,23 @@ class AgeMem:
             MemoryOperation.FILTER,
             lambda: self._filter(context, relevance_threshold, goal, criteria),
         )
+
+    async def likeness(self, content: str) -> list[Likeness]:
+        """The entries that a text repeats, contradicts or is related to, the likest first.
+
+        Contradictions come first, then near duplicates: they are what an `update` is due for.
+
+        Raises:
+            InputError, StoreError: as `add`.
+        """
+        (analysis,) = await analysed(self.analyst, [checks.text(content, "the content")])
+        await self._memory.ready()
+        found: list[Likeness] = []
+        for held, score in self.index.likest(analysis, _COMPARED):
+            stands = compare(analysis, held.analysis)
+            if stands is not None:
+                found.append(Likeness(held.entry, stands[0], score, stands[1]))
+        return sorted(found, key=lambda each: _FIRST.index(each.kind))
 
     async def changes(self, entry_id: str | None = None, limit: int = 100) -> list[Change]:
         """The newest changes, of one entry or of all, the newest first. Raises as `add`."""

@@ -50,6 +50,10 @@ class WorkingSet:
             yield held.entry
         yield from self._beyond.values()
 
+    def knows(self, entry_id: str) -> bool:
+        """Whether there is an entry of that id, in the working set or beyond."""
+        return entry_id in self.index or entry_id in self._beyond
+
     async def load(self) -> None:
         """Read all entries of the store, and work with the most important, then newest ones."""
         most = self.capacity + _BEYOND

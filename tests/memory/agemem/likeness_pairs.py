@@ -26,7 +26,7 @@ SEEN: Final[Sequence[Pair]] = (
     (D, "I am allergic to peanuts.", "Remember that I am allergic to peanuts."),
     (D, "Noor's sister is called Leila.", "Leila is the name of Noor's sister."),
     (D, "The server runs PostgreSQL 16.", "PostgreSQL 16 runs on the server."),
-    (D, "We adopted a puppy named Max last week!", "Last week we adopted a puppy, his name is Max."),
+    (D, "We adopted a puppy named Max last week!", "Last week we adopted a puppy, named Max."),
     (D, "The password policy requires 12 characters.", "Passwords need 12 characters by policy."),
     (D, "Tom plays the cello in an orchestra.", "Tom plays cello in the orchestra."),
     (D, "The bridge project has a budget of 4,200 euros.",

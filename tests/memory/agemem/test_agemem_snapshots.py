@@ -100,6 +100,19 @@ async def test_a_snapshot_goes_into_another_namespace(
     assert set(in_memory(other)) == set(ids[1:])
 
 
+async def test_ids_that_begin_anew_take_nobodys_place(analyst: TextAnalyst) -> None:
+    memory = counted(analyst)
+    for turn in TURNS[:4]:
+        await memory.add(turn)
+    snapshot = await memory.snapshot()
+    numbers = iter(range(1_000))
+    other = AgeMem(InMemoryStore(), analyst=analyst, new_id=lambda: f"{next(numbers):012d}")
+    await other.restore(snapshot)
+    for turn in TURNS[4:10]:
+        await other.add(turn)
+    assert {entry.content for entry in other.index.entries()} == set(TURNS[:10])
+
+
 async def test_a_snapshot_that_does_not_fit_is_refused(open_memory: OpenMemory) -> None:
     memory = open_memory()
     for turn in TURNS[:3]:
