@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from infrastructure.clock import Clock
@@ -37,8 +37,7 @@ _CAPACITY: Final = 1_000
 _SESSION_CAPACITY: Final = 100
 _SESSIONS: Final = 64
 _ASKED_CHARS: Final = 2_000
-_GIST_CHARS: Final = 200
-_OUTCOME_CHARS: Final = 400
+_OUTCOME_CHARS: Final = 200
 _ITEM_CHARS: Final = 600
 _RECALL_S: Final = 2.0
 _LEARN_S: Final = 5.0
@@ -67,13 +66,16 @@ class Lesson:
     outcome: str
 
     @property
-    def texts(self) -> tuple[str, str]:
-        """What was said, and what came of it."""
-        said = hide_secrets(cut(self.request, _ASKED_CHARS))
+    def text(self) -> str:
+        """What was said, and what came of it.
+
+        One text, and not two: what is said anew about the same thing replaces both.
+        """
+        said = hide_secrets(cut(self.request, _ASKED_CHARS)).strip()
         who = f" by {', '.join(self.agents)}" if self.agents else ""
-        how = f"was done{who} and verified" if self.verified else "failed"
+        how = f"done{who}, verified" if self.verified else "failed"
         outcome = one_line(hide_secrets(self.outcome), _OUTCOME_CHARS)
-        return said, f'"{one_line(said, _GIST_CHARS)}" {how}: {outcome or "no words"}'
+        return f"{said}\n({how}: {outcome})" if outcome else f"{said}\n({how})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Remembering:
                         continue
                     view = memory.with_context(room)
                     steps = await MemoryManager(view, decider).recall(asked)
-                    decisions += [step.decision(decider.name) for step in steps]
+                    decisions += [_shortened(step.decision(decider.name)) for step in steps]
                     lines += _lines(view.context.items)
                     room -= view.context.tokens
         except TimeoutError as error:
@@ -187,20 +189,18 @@ class Remembering:
         decider, why = self.decider
         memory = self.shared if lesson.verified else self.of_session(lesson.session_id)
         origin = Provenance(run_id=lesson.run_id, verified=lesson.verified)
-        decisions: list[Decision] = []
         try:
             async with asyncio.timeout(_LEARN_S):
                 await memory.ready()
                 if again and _knows(memory, lesson.run_id):
                     return Remembered(note="it was learnt from before its process ended")
-                manager = MemoryManager(memory, decider)
-                for text, kind in zip(lesson.texts, ("semantic", "episodic"), strict=True):
-                    with writing_as(origin):
-                        step = await manager.learn(text, {"run": lesson.run_id}, kind)
-                    decisions.append(step.decision(decider.name))
+                with writing_as(origin):
+                    step = await MemoryManager(memory, decider).learn(
+                        lesson.text, {"run": lesson.run_id}, "episodic"
+                    )
         except TimeoutError as error:
             raise StoreError(f"memory did not take it within {_LEARN_S:g} s") from error
-        return Remembered(tuple(decisions), note=why)
+        return Remembered((_shortened(step.decision(decider.name)),), note=why)
 
     async def refresh(self) -> None:
         """Look again at what the store holds, as after something was forgotten.
@@ -235,6 +235,16 @@ class Remembering:
 
 def _lines(items: Sequence[ContextItem]) -> list[str]:
     return [f"- {one_line(item.text, _ITEM_CHARS)}" for item in items]
+
+
+def _shortened(decision: Decision) -> Decision:
+    """With numbers as exact as anybody reads them: it is kept in the journal of a run."""
+    return replace(
+        decision,
+        probability=None if decision.probability is None else round(decision.probability, 4),
+        alternatives={name: round(value, 4) for name, value in decision.alternatives.items()},
+        features={name: round(value, 4) for name, value in decision.features.items()},
+    )
 
 
 def _knows(memory: AgeMem, run_id: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infrastructure.memory.agemem.entries import MemoryEntry
-from infrastructure.memory.agemem.relevance import TermStatistics, fused, term_weight
+from infrastructure.memory.agemem.postings import Postings
+from infrastructure.memory.agemem.relevance import TermStatistics, fused
 from infrastructure.memory.agemem.text_analysis import TextAnalysis
 
 Floats = NDArray[np.float32]
@@ -50,7 +50,7 @@ class EntryIndex:
         self._empty: list[int] = []
         self._vectors: Floats | None = None
         self._importance: Floats = np.zeros(_FIRST_SIZE, dtype=np.float32)
-        self._postings: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self._postings = Postings()
         self._first_to_go: list[tuple[float, float, str]] = []
 
     def __len__(self) -> int:
@@ -78,8 +78,7 @@ class EntryIndex:
         self._held[slot] = IndexedEntry(entry, analysis)
         self._store_vector(slot, analysis.vector)
         self._importance[slot] = entry.importance
-        for term, count in analysis.counts.items():
-            self._postings[term][slot] = count
+        self._postings.put(slot, analysis.counts, analysis.length)
         self._statistics.add(analysis)
         if len(self._first_to_go) > _SLACK * (len(self._slots) + _FIRST_SIZE):
             self._first_to_go = [_rank(held.entry) for held in self]
@@ -93,10 +92,7 @@ class EntryIndex:
         if slot is None:
             return
         analysis = self._at(slot).analysis
-        for term in analysis.counts:
-            del self._postings[term][slot]
-            if not self._postings[term]:
-                del self._postings[term]
+        self._postings.remove(slot, analysis.counts)
         self._statistics.remove(analysis)
         self._held[slot] = None
         self._empty.append(slot)
@@ -148,15 +144,10 @@ class EntryIndex:
         return sorted((held.entry for held in self), key=lambda entry: entry.entry_id)
 
     def _words(self, query: TextAnalysis) -> Floats:
-        found = np.zeros(len(self._held), dtype=np.float32)
-        total = 0.0
+        rarities = {term: self._statistics.rarity(term) for term in query.asked}
+        total = sum(rarities.values())
         mean = self._statistics.mean_length
-        for term in query.asked:
-            rarity = self._statistics.rarity(term)
-            total += rarity
-            for slot, count in self._postings.get(term, {}).items():
-                length = self._at(slot).analysis.length
-                found[slot] += rarity * term_weight(count, length, mean)
+        found = self._postings.weigh(rarities, mean, len(self._held))
         return found / np.float32(total) if total else found
 
     def _store_vector(self, slot: int, vector: Floats) -> None:

@@ -86,6 +86,14 @@ def term_weight(count: int, length: int, mean_length: float) -> float:
     return count / (count + norm)
 
 
+def term_weights(
+    counts: NDArray[np.float64], lengths: NDArray[np.float64], mean_length: float
+) -> NDArray[np.float64]:
+    """`term_weight` of many, float64[n]."""
+    norms = _SATURATION * (1 - _LENGTH + _LENGTH * lengths / mean_length)
+    return counts / (counts + norms)
+
+
 def _words(text: TextAnalysis, weights: Iterable[tuple[str, float]], mean: float) -> float:
     total = found = 0.0
     for term, rarity in weights:
