@@ -37,6 +37,7 @@ _EXTRAS = {
     "uvicorn": ("serving agents over HTTP", "serve"),
     "grpc": ("A2A over gRPC", "a2a"),
     "jwt": ("signed A2A cards", "a2a"),
+    "torch": ("training the memory policy", "train"),
 }
 
 # Every configuration file, and what reads and checks it.
