@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from infrastructure.errors import InputError
-from infrastructure.memory.agemem.context import ContextItem
+from infrastructure.memory.agemem.context import ContextItem, WorkingContext
 from infrastructure.memory.agemem.entries import MemoryEntry, RetrievedEntry
 
 MOST_CHARACTERS: Final = 2_000_000
@@ -19,7 +19,7 @@ def texts_of(context: object) -> list[str]:
     """The texts of a context, in their order.
 
     Args:
-        context: a str, a ContextItem, or a sequence of what `text_of` takes.
+        context: a WorkingContext, or what `text_of` takes, or a sequence of that.
 
     Raises:
         InputError: it is none of these, or longer than MOST_CHARACTERS.
@@ -40,6 +40,8 @@ def items_of(context: object) -> Sequence[Any]:
     Raises:
         InputError: it is no sequence.
     """
+    if isinstance(context, WorkingContext):
+        return context.items
     if isinstance(context, str | ContextItem | Mapping | MemoryEntry | RetrievedEntry):
         return [context]
     if isinstance(context, Iterable) and not isinstance(context, bytes):

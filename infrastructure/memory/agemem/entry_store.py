@@ -6,6 +6,7 @@ fails in the middle is the store's own: MemoriStore makes it one transaction.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from infrastructure.memory.agemem import checks
 from infrastructure.memory.agemem.entries import Change, ChangeKind, MemoryEntry
 
 if TYPE_CHECKING:
-    from langgraph.store.base import BaseStore, Item, Op, SearchItem
+    from langgraph.store.base import BaseStore, Item, Op, Result, SearchItem
 
 _PAGE: Final = 2_000
 _SLACK: Final = 10
@@ -54,6 +55,9 @@ class EntryStore:
         self._changes = (*namespace, "changes")
         self._journal = journal
         self._unchecked: int | None = None
+        # A store in memory never waits in the middle of a batch, and a task costs more than it.
+        self._direct = type(store).__module__ == "langgraph.store.memory"
+        self._running: set[asyncio.Task[list[Result]]] = set()
 
     async def pages(self) -> AsyncIterator[list[MemoryEntry]]:
         """All entries, a page at a time; those that cannot be read are counted and left out."""
@@ -101,9 +105,11 @@ class EntryStore:
         await self._batch(ops)
 
     async def settle(self) -> None:
-        """Wait for writes whose end was not seen: stores apply what one process asks in order."""
-        # Nothing has this key, so that deleting it changes nothing.
-        await self._batch([self._put(self._changes, "settled", None, False)])
+        """Wait for what was asked of the store by callers who gave up waiting."""
+        loop = asyncio.get_running_loop()
+        running = [task for task in self._running if task.get_loop() is loop]
+        if running:
+            await asyncio.wait(running)
 
     async def change(self, change_id: str) -> Change | None:
         """One line of the journal."""
@@ -158,14 +164,26 @@ class EntryStore:
 
     async def _batch(self, ops: Sequence[Op]) -> list[Any]:
         try:
-            return cast("list[Any]", await self._store.abatch(ops))
+            if self._direct:
+                return cast("list[Any]", await self._store.abatch(ops))
+            return cast("list[Any]", await self._to_the_end(ops))
         except GenesisError:
             raise
         except Exception as error:  # each store raises errors of its own
             raise StoreError(
-                f"the memory's {type(self._store).__name__} failed: {error}; nothing was changed "
-                "in the working set, which is read again at the next call"
+                f"the memory's {type(self._store).__name__} failed: {error}; the working set is "
+                "read again at the next call"
             ) from error
+
+    async def _to_the_end(self, ops: Sequence[Op]) -> list[Result]:
+        """Ask the store, and let it finish though the caller is cancelled.
+
+        Some stores cannot be used any more when they are cancelled in the middle of a batch.
+        """
+        task = asyncio.ensure_future(self._store.abatch(ops))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
 
     def _read(self, item: Item) -> MemoryEntry | None:
         entry = _entry(item.key, item.value)

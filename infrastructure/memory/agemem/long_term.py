@@ -24,6 +24,7 @@ from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
 from infrastructure.memory.agemem.working_set import WorkingSet
 
 _TRIES: Final = 20
+_MOST_TAKEN: Final = 10_000
 
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +72,6 @@ class LongTerm:
         self._new_id = new_id
         self._source = source
         self._loaded = False
-        self._unsettled = False
         self._lock: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -245,16 +245,18 @@ class LongTerm:
 
     def _free_id(self) -> str:
         """An id that no known entry has: a source of ids may begin anew, as for a rollout."""
-        entry_id = self._new_id()
-        while self._set.knows(entry_id):
+        for _ in range(_MOST_TAKEN):
             entry_id = self._new_id()
-        return entry_id
+            if not self._set.knows(entry_id):
+                return entry_id
+        raise InputError(
+            f"new_id gave {_MOST_TAKEN:,} ids in turn that entries have already; give a source "
+            "that counts on, such as ids.CountedIds"
+        )
 
     async def _load(self) -> None:
         self._loaded = False
-        if self._unsettled:
-            await self._entries.settle()
-            self._unsettled = False
+        await self._entries.settle()
         await self._set.load()
         self._loaded = True
 
@@ -309,7 +311,7 @@ class LongTerm:
         try:
             await self._entries.write(changes, journal=journal)
         except BaseException:  # also when cancelled: whether it was stored is then unknown
-            self._loaded, self._unsettled = False, True
+            self._loaded = False
             raise
         known = iter(analyses)
         for change in changes:

@@ -12,6 +12,7 @@ from agemem_world import OpenMemory
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres.aio import AsyncPostgresStore
+from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from genesis.testing import FakeClock
 from infrastructure.embeddings.builtin import BuiltinEmbedder
@@ -19,7 +20,13 @@ from infrastructure.memory.agemem.operations import AgeMem
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.memory.memori.store import MemoriStore
 
-STORES = ("in_memory", "memori_sqlite", "memori_postgres", "langgraph_postgres")
+KINDS = {
+    "memori_sqlite": MemoriStore,
+    "memori_postgres": MemoriStore,
+    "langgraph_postgres": AsyncPostgresStore,
+    "langgraph_sqlite": AsyncSqliteStore,
+}
+STORES = ("in_memory", *KINDS)
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +42,14 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "in_memory":
             yield InMemoryStore()
             return
-        if request.param == "memori_sqlite":
-            place = str(tmp_path / "memori.db")
+        if request.param.endswith("sqlite"):
+            place = str(tmp_path / "store.db")
         else:
             place = request.getfixturevalue("postgres_url")
-        if request.param == "langgraph_postgres":
-            theirs = await stack.enter_async_context(AsyncPostgresStore.from_conn_string(place))
-            await theirs.setup()
-            yield theirs
-        else:
-            yield await stack.enter_async_context(MemoriStore.from_conn_string(place))
+        kind = KINDS[request.param]
+        opened = await stack.enter_async_context(kind.from_conn_string(place))
+        await opened.setup()
+        yield opened
 
 
 @pytest.fixture

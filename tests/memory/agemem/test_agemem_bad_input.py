@@ -104,6 +104,13 @@ def test_only_stores_are_stores() -> None:
         AgeMem({})  # type: ignore[arg-type]
 
 
+async def test_a_source_of_ids_that_gives_but_one_is_told(analyst: TextAnalyst) -> None:
+    memory = AgeMem(InMemoryStore(), analyst=analyst, new_id=lambda: "the same")
+    assert await memory.add("x") == "the same"
+    with pytest.raises(InputError, match="CountedIds"):
+        await memory.add("y")
+
+
 async def test_what_looks_odd_and_is_text_is_kept(analyst: TextAnalyst) -> None:
     memory = AgeMem(InMemoryStore(), analyst=analyst)
     odd = "Zoë said:\r\n\t“‏שלום” 👩‍👩‍👧 — $100 <b>‮"

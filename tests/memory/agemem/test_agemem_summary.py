@@ -50,6 +50,7 @@ async def test_the_contexts_goal_counts(memory: AgeMem) -> None:
     items = [memory.context.append(ANALYST.of(text)) for text in CHAT]
     assert await memory.summary(items, max_tokens=14) == CHAT[-1].removesuffix(" See you!")
     assert memory.context.items == tuple(items)
+    assert await memory.summary(memory.context, max_tokens=14) == CHAT[-1].removesuffix(" See you!")
 
 
 async def test_without_a_goal_statements_outweigh_courtesies(memory: AgeMem) -> None:
