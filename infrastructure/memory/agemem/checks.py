@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from infrastructure.errors import InputError
 from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.memori.values import decode, encode
+
+if TYPE_CHECKING:
+    from infrastructure.models.chat import ChatModel
 
 MOST_CHARACTERS: Final = 100_000
 MOST_ENTRIES: Final = 1_000_000
@@ -51,10 +54,12 @@ def entry_id(given: object, what: str = "an entry's id") -> str:
 
 def metadata(given: object) -> JsonObject:
     """A copy of a dict of plain JSON values, which later changes of the caller's cannot reach."""
-    if given is None or given == {}:
+    if given is None:
         return {}
     if not isinstance(given, Mapping):
         raise InputError(f"metadata must be a dict, not {type(given).__name__}")
+    if not given:
+        return {}
     written = encode(dict(cast("Mapping[str, object]", given)), "metadata")
     if len(written) > MOST_CHARACTERS:
         raise InputError(
@@ -100,6 +105,16 @@ def namespace(given: object) -> tuple[str, ...]:
     if labels[0] == "langgraph":
         raise InputError("the namespace must not begin with 'langgraph', which LangGraph keeps")
     return labels
+
+
+def model(given: ChatModel | None) -> ChatModel | None:
+    """A chat model, or none; its name alone is none yet."""
+    if given is not None and not callable(getattr(given, "complete", None)):
+        raise InputError(
+            f"model must be a ChatModel, not {type(given).__name__}; "
+            "ChatModels(['provider:name']).default makes one"
+        )
+    return given
 
 
 def is_share(given: object) -> bool:

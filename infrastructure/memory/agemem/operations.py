@@ -20,7 +20,7 @@ from infrastructure.jsonvalue import JsonObject
 from infrastructure.memory.agemem import checks, summarizer
 from infrastructure.memory.agemem.actions import MemoryOperation
 from infrastructure.memory.agemem.analysing import analysed
-from infrastructure.memory.agemem.context import WorkingContext
+from infrastructure.memory.agemem.context import MOST_TOKENS, WorkingContext
 from infrastructure.memory.agemem.context_filter import Criteria, chosen, relevances
 from infrastructure.memory.agemem.context_items import items_of, texts_of
 from infrastructure.memory.agemem.entries import (
@@ -100,11 +100,13 @@ class AgeMem:
     ) -> None:
         self.namespace = checks.namespace(namespace)
         self.capacity = checks.count(capacity, "capacity")
-        self.context = WorkingContext(context_tokens)
+        self.context = WorkingContext(
+            checks.count(context_tokens, "context_tokens", most=MOST_TOKENS)
+        )
         self.analyst = analyst or TextAnalyst(BuiltinEmbedder())
         self.terms = TermStatistics()
         self.index = EntryIndex(self.terms)
-        self._model = model
+        self._model = checks.model(model)
         self._clock = clock or SystemClock()
         self._new_id = new_id or SortableIds(self._clock)
         self._tally = Tally()
@@ -173,9 +175,7 @@ class AgeMem:
         """
         return await self._counted(
             MemoryOperation.ADD,
-            lambda: self._memory.add(
-                _draft(content, metadata or {}, memory_type, importance, reason)
-            ),
+            lambda: self._memory.add(_draft(content, metadata, memory_type, importance, reason)),
         )
 
     async def update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
 _BEYOND: Final = 1_000
 _EVICTED_AT_ONCE: Final = 64
 _TRIES: Final = 20
+_PUT_AT_ONCE: Final = 100
 
 
 class WorkingSet:
@@ -66,13 +68,17 @@ class WorkingSet:
         held, beyond = best[: self.capacity], best[self.capacity :]
         new = [entry for entry in held if self._held(entry.entry_id) != entry]
         analyses = await analysed(self._analyst, [entry.content for entry in new])
-        # Nothing is awaited from here on: the working set is the old one or the new one.
+        # When it is read again nothing is awaited from here on: the working set is the old one or
+        # the new one. The first time nobody looks yet, and it is long.
+        first = not len(self.index)
         wanted = {entry.entry_id for entry in held}
         for entry_id in [held.entry.entry_id for held in self.index]:
             if entry_id not in wanted:
                 self.index.remove(entry_id)
-        for entry, analysis in zip(new, analyses, strict=True):
+        for place, (entry, analysis) in enumerate(zip(new, analyses, strict=True)):
             self.index.put(entry, analysis)
+            if first and place % _PUT_AT_ONCE == _PUT_AT_ONCE - 1:
+                await asyncio.sleep(0)
         self._beyond = {entry.entry_id: entry for entry in beyond}
 
     async def promote(self) -> None:

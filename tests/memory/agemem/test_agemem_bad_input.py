@@ -32,6 +32,7 @@ CALLS: list[tuple[Callable[[Any], Awaitable[object]], str]] = [
     (lambda m: m.add("x", importance=True), "importance"),
     (lambda m: m.add("x", importance="high"), "importance"),
     (lambda m: m.add("x", ["a"]), "metadata must be a dict, not list"),
+    (lambda m: m.add("x", []), "metadata must be a dict, not list"),
     (lambda m: m.add("x", {"a": math.nan}), "metadata"),
     (lambda m: m.add("x", {"a": {1, 2}}), "is a set"),
     (lambda m: m.add("x", {1: "a"}), "must be a str"),
@@ -84,7 +85,9 @@ async def test_a_wrong_argument_is_told(
     [
         ({"capacity": 0}, "capacity must be a whole number from 1"),
         ({"capacity": 1.5}, "capacity"),
-        ({"context_tokens": 0}, "budget"),
+        ({"context_tokens": 0}, "context_tokens must be a whole number from 1"),
+        ({"context_tokens": "many"}, "context_tokens"),
+        ({"model": "openai:gpt-4.1-mini"}, "model must be a ChatModel, not str"),
         ({"namespace": ()}, "namespace"),
         ({"namespace": "agemem"}, "namespace"),
         ({"namespace": ("a.b",)}, "period"),
