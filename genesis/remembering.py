@@ -22,6 +22,7 @@ from infrastructure.memory.agemem.decider import Decider, Decision
 from infrastructure.memory.agemem.manager import MemoryManager
 from infrastructure.memory.agemem.operations import AgeMem
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
+from infrastructure.memory.memori.forgetting import AGEMEM
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.origin import writing_as
 from infrastructure.redaction import hide_secrets
@@ -224,7 +225,7 @@ class Remembering:
         store, own = self._store
         return AgeMem(
             store,
-            namespace=(*own, "agemem", *under),
+            namespace=(*own, *AGEMEM, *under),
             capacity=capacity,
             context_tokens=CONTEXT_TOKENS,
             analyst=self._analyst,

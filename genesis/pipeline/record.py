@@ -51,8 +51,11 @@ async def _learn(state: RunState, context: RunContext) -> None:
     )
     try:
         learnt = await remembering.after(lesson, again=bool(state.entry))
-    except GenesisError as error:
-        log.warning("Step 6: remembering the run failed, going on without: %s", error)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with memory costs no request
+        defect = not isinstance(error, GenesisError)
+        log.warning(
+            "Step 6: remembering the run failed, going on without: %s", error, exc_info=defect
+        )
         context.journal.add(MemoryLearnt((), f"remembering the run failed: {error}"))
         return
     decisions = tuple(MemoryDecision(**asdict(decision)) for decision in learnt.decisions)

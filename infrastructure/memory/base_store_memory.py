@@ -33,7 +33,7 @@ from infrastructure.memory.memori.workflows import Workflow, run_executions, sto
 from infrastructure.memory.workflow_memory import WorkflowMemory
 
 if TYPE_CHECKING:
-    from langgraph.store.base import BaseStore
+    from langgraph.store.base import BaseStore, SearchItem
 
 _RUNS: Final = "runs"
 _WORKFLOWS: Final = "workflows"
@@ -141,10 +141,20 @@ class BaseStoreMemory(WorkflowMemory):
         self, memori: Memori, source: str | None, run_id: str | None
     ) -> Forgotten:
         keys = await memori.read(lambda tx: _logged(tx, source, run_id))
+        names = await memori.read(lambda tx: affected_runs(tx, source=source, run_id=run_id))
         async with _explained("forgetting runs"):
             for kind, key in keys:
                 await self._store.adelete(self._namespace(kind), key)
+            await self._forget_taught(names)
         return await super()._commit_forgotten(memori, source, run_id)
+
+    async def _forget_taught(self, runs: Sequence[str]) -> None:
+        """Delete what runs taught, and what quotes it: each names the runs that it is from."""
+        found = await self._pages(self._namespace("agemem"))
+        for item in found:
+            said = dump_json(item.value, "a memory")
+            if any(dump_json(run, "a run's id") in said for run in runs):
+                await self._store.adelete(item.namespace, item.key)
 
     def _namespace(self, kind: str) -> tuple[str, ...]:
         return ("genesis", self.memori.tenant, kind)
@@ -156,15 +166,16 @@ class BaseStoreMemory(WorkflowMemory):
             await self._store.aput(self._namespace(kind), key, plain, index=False)
 
     async def _items(self, kind: str) -> Sequence[dict[str, Any]]:
-        values: list[dict[str, Any]] = []
         async with _explained("reading the recorded runs"):
-            while True:
-                page = await self._store.asearch(
-                    self._namespace(kind), limit=_PAGE, offset=len(values)
-                )
-                values += [item.value for item in page]
-                if len(page) < _PAGE:
-                    return values
+            return [item.value for item in await self._pages(self._namespace(kind))]
+
+    async def _pages(self, namespace: tuple[str, ...]) -> Sequence[SearchItem]:
+        found: list[SearchItem] = []
+        while True:
+            page = await self._store.asearch(namespace, limit=_PAGE, offset=len(found))
+            found += page
+            if len(page) < _PAGE:
+                return found
 
 
 def _logged(tx: Tx, source: str | None, run_id: str | None) -> list[tuple[str, str]]:

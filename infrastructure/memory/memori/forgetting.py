@@ -28,10 +28,11 @@ and keeps its log as long as it is configured to. No backup is reached.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from infrastructure.memory.memori import (
     items,
@@ -45,6 +46,9 @@ from infrastructure.memory.memori.dialect import Tx
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.memori.sql import Sql
 from infrastructure.memory.memori.values import InvalidItem
+
+AGEMEM: Final = ("agemem",)
+"""The namespace of what runs taught: every entry there names its run, also where it is quoted."""
 
 _Column: TypeAlias = Literal["source", "run_id"]
 
@@ -82,6 +86,7 @@ def forget(tx: Tx, *, source: str | None = None, run_id: str | None = None) -> F
     with _zeroed(tx):
         removed = _forget_items(tx, column, name)
         removed += sum(_forget_items(tx, "run_id", run) for run in known)
+        removed += sum(_forget_quoted(tx, run) for run in known)
         done = [_forget_run(tx, run) for run in known]
         erasing.erase_dead(tx)
     return Forgotten(removed, sum(there for there, _ in done), sum(count for _, count in done))
@@ -118,6 +123,17 @@ def _forget_items(tx: Tx, column: _Column, name: str) -> int:
         (tx.tenant, name),
     )
     return items.remove_where(tx, Sql(f"{column} = ?", (name,))) + undoable.rowcount
+
+
+def _forget_quoted(tx: Tx, run_id: str) -> int:
+    """Lines of AgeMem's journal, written by later runs, that quote what a run had taught."""
+    start = items.encode_namespace(AGEMEM)
+    named = re.sub(r"([\\%_])", r"\\\1", run_id)
+    quotes = Sql(
+        "namespace >= ? AND namespace < ? AND value LIKE ? ESCAPE '\\'",
+        (start, start[:-1] + "/", f"%{named}%"),
+    )
+    return items.remove_where(tx, quotes)
 
 
 def _forget_run(tx: Tx, run_id: str) -> tuple[bool, int]:

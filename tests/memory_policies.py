@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infrastructure.embeddings.embedder import unit_rows
+from infrastructure.embeddings.embedder import Embedder, unit_rows
 from infrastructure.memory.agemem.actions import ACTIONS, Moment
 from infrastructure.memory.agemem.decider import Observation
 from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
@@ -49,14 +49,16 @@ def card(**changed: Any) -> PolicyCard:
     return PolicyCard(**values | changed)
 
 
-def weights(seed: int = 0, size: float = 0.3, **changed: Any) -> PolicyWeights:
+def weights(
+    seed: int = 0, size: float = 0.3, dimensions: int = DIMENSIONS, **changed: Any
+) -> PolicyWeights:
     """Normal ones, with 4, 16 and 12 units."""
     rng = np.random.default_rng(seed)
     seen, taken, first, second = len(FEATURES), 4, 16, 12
     shapes = {
         "mean": (seen,),
         "scale": (seen,),
-        "vector_weight": (DIMENSIONS, taken),
+        "vector_weight": (dimensions, taken),
         "vector_bias": (taken,),
         "hidden1_weight": (seen + taken, first),
         "hidden1_bias": (first,),
@@ -77,9 +79,10 @@ def policy(seed: int = 0) -> NumpyPolicy:
     return NumpyPolicy(card(), weights(seed))
 
 
-def constant(probabilities: list[float]) -> NumpyPolicy:
+def constant(probabilities: list[float], embedder: Embedder | None = None) -> NumpyPolicy:
     """A policy that gives these probabilities whatever it sees."""
-    held = weights()
+    takes = embedder or Letters()
+    held = weights(dimensions=takes.dimensions)
     arrays: dict[str, Any] = {
         field.name: np.zeros_like(getattr(held, field.name))
         for field in fields(PolicyWeights)
@@ -88,7 +91,8 @@ def constant(probabilities: list[float]) -> NumpyPolicy:
     with np.errstate(divide="ignore"):
         logits = np.maximum(np.log(np.array(probabilities, dtype=np.float32)), np.float32(-90))
     arrays["action_bias"] = logits
-    return NumpyPolicy(card(), weights(**arrays))
+    own = card(embedder=takes.name, embedder_version=takes.version, dimensions=takes.dimensions)
+    return NumpyPolicy(own, weights(dimensions=takes.dimensions, **arrays))
 
 
 def observation(seed: int = 0, allowed: NDArray[np.bool_] | None = None) -> Observation:
