@@ -61,7 +61,7 @@ async def _told(state: RunState, context: RunContext) -> str:
     session_id = None if context.new_session else context.session_id
     try:
         found = await remembering.before(state.request, session_id)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with memory costs no request
+    except Exception as error:  # whatever is wrong with memory costs no request
         defect = not isinstance(error, GenesisError)
         log.warning(
             "Step 0: recalling what was said failed, going on without: %s", error, exc_info=defect

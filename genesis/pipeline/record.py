@@ -51,7 +51,7 @@ async def _learn(state: RunState, context: RunContext) -> None:
     )
     try:
         learnt = await remembering.after(lesson, again=bool(state.entry))
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with memory costs no request
+    except Exception as error:  # whatever is wrong with memory costs no request
         defect = not isinstance(error, GenesisError)
         log.warning(
             "Step 6: remembering the run failed, going on without: %s", error, exc_info=defect
