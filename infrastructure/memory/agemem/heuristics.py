@@ -12,7 +12,7 @@ from typing import Final
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, Moment, place_of
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation
-from infrastructure.memory.agemem.features import FETCHES, PLACES, THRESHOLDS
+from infrastructure.memory.agemem.features import FETCHES, PLACES
 
 _ADD: Final = place_of(MemoryOperation.ADD, 0.5)
 _UPDATE: Final = place_of(MemoryOperation.UPDATE, 0)
@@ -87,31 +87,42 @@ class CarefulNumbers:
     """What `Careful` goes by. The weights are of features (see `features.FEATURES`).
 
     Attributes:
-        rarity, length, names, numbers, first_person, duty, time: what makes a text worth keeping.
-        courtesy, asking: what makes it less so.
+        rarity, names, numbers, first_person, time, familiar, answering: what makes a text worth
+            keeping; `familiar` is to be like an entry, `answering` to follow a question.
+        words, past, courtesy, asking: what makes it less so.
         skip_below: importance below which nothing is stored.
         duplicate_at: nearness of meaning to an entry from which on a text says the same again.
-        change_at: likeness from which on a text with a cue of change is news of that entry.
-        end_at: likeness from which on a text with a cue of an end takes that entry back.
+        change_at: nearness from which on a text with a cue of change is news of that entry.
+        clash_at: nearness from which on a text with other numbers is news of it without such a cue.
+        end_at: nearness from which on a text with a cue of an end takes that entry back.
         tidy_at: share of the budget from which on the context is filtered.
+        keep_above: relevance to the goal that an item must have to stay then.
+        ask_above: relevance to a question that an item must have to stay beside what is fetched.
         least_score: relevance below which an entry is not fetched.
+        within: share of the best entry's relevance below which an entry is not fetched.
     """
 
     rarity: float = 2.0
-    length: float = 1.0
-    names: float = 0.5
-    numbers: float = 0.5
-    first_person: float = 0.5
-    duty: float = 0.5
+    names: float = 2.0
+    numbers: float = 1.0
+    first_person: float = 1.0
     time: float = 0.3
+    familiar: float = 2.0
+    answering: float = 0.5
+    words: float = 2.0
+    past: float = 0.5
     courtesy: float = 0.5
-    asking: float = 0.5
+    asking: float = 1.0
     skip_below: float = 0.3
-    duplicate_at: float = 0.9
-    change_at: float = 0.45
-    end_at: float = 0.3
-    tidy_at: float = 0.9
-    least_score: float = 0.1
+    duplicate_at: float = 0.5
+    change_at: float = 0.35
+    clash_at: float = 0.55
+    end_at: float = 0.4
+    tidy_at: float = 0.5
+    keep_above: float = 0.1
+    ask_above: float = 0.1
+    least_score: float = 0.05
+    within: float = 0.5
 
 
 class Careful:
@@ -135,36 +146,40 @@ class Careful:
             return self._learn(observation)
         if observation.moment is Moment.CONTEXT:
             return self._tidy(observation)
-        return self._fetch(observation)
+        return self._prepare(observation)
 
     def importance(self, observation: Observation) -> float:
         """How much a text is worth keeping, 0 to 1."""
         mine = self.numbers
         weighed = (
             mine.rarity * number(observation, "t.rarity_sum")
-            + mine.length * number(observation, "t.tokens")
             + mine.names * number(observation, "t.names")
             + mine.numbers * number(observation, "t.numbers")
             + mine.first_person * number(observation, "cue.first_person")
-            + mine.duty * number(observation, "cue.duty")
             + mine.time * number(observation, "cue.time")
+            + mine.familiar * number(observation, "near1.cosine")
+            + mine.answering * number(observation, "before.questions")
+            - mine.words * number(observation, "t.terms")
+            - mine.past * number(observation, "cue.past")
             - mine.courtesy * number(observation, "cue.courtesy")
             - mine.asking * number(observation, "t.questions")
         )
         return 1.0 / (1.0 + math.exp(-weighed))
 
     def _learn(self, observation: Observation) -> Choice:
-        mine = self.numbers
-        likeness = number(observation, "near1.score")
+        mine, allowed = self.numbers, observation.allowed
+        near = number(observation, "near1.cosine")
+        if number(observation, "near1.names_clash"):
+            near = 0.0  # the likest entry is about somebody else
         clash = number(observation, "near1.numbers_clash")
-        allowed = observation.allowed
-        if number(observation, "cue.end") and likeness >= mine.end_at and allowed[_DELETE]:
-            return Choice(_DELETE, reason="it takes back what the likest entry says")
-        if number(observation, "near1.cosine") >= mine.duplicate_at and not clash:
-            return Choice(PASS, reason="an entry says the same")
+        news_at = mine.change_at if number(observation, "cue.change") else mine.clash_at
         news = clash or number(observation, "cue.change")
-        if news and likeness >= mine.change_at and allowed[_UPDATE]:
+        if number(observation, "cue.end") and near >= mine.end_at and allowed[_DELETE]:
+            return Choice(_DELETE, reason="it takes back what the likest entry says")
+        if news and near >= news_at and allowed[_UPDATE]:
             return Choice(_UPDATE, reason="it is news of the likest entry")
+        if near >= mine.duplicate_at and not clash:
+            return Choice(PASS, reason="an entry says the same")
         importance = self.importance(observation)
         if importance < mine.skip_below or not allowed[_ADD]:
             return Choice(PASS, reason=f"it is not stored, worth {importance:.2f}")
@@ -173,20 +188,23 @@ class Careful:
     def _tidy(self, observation: Observation) -> Choice:
         if number(observation, "c.used") < self.numbers.tidy_at:
             return Choice(PASS, reason="there is room in the context")
-        return _shorten(observation, self.numbers.tidy_at)
+        place = _filter(self.numbers.keep_above)
+        if observation.allowed[place]:
+            return Choice(place, reason="what is not to the point gives way")
+        if number(observation, "c.over"):
+            return _first_allowed(observation, _SUMMARY, "the context is shortened to its gist")
+        return Choice(PASS, reason="all in the context is to the point")
 
-    def _fetch(self, observation: Observation) -> Choice:
-        if number(observation, "q.fetched"):
-            return Choice(PASS, reason="what fits was fetched")
-        if number(observation, "q.top1") < self.numbers.least_score:
-            return Choice(PASS, reason="no entry is to the point")
-        relevant = [
-            count
-            for count in FETCHES
-            if number(observation, f"q.top{count}") >= self.numbers.least_score
-        ]
-        count = max(relevant, default=FETCHES[0])
-        wanted = place_of(MemoryOperation.RETRIEVE, count)
+    def _prepare(self, observation: Observation) -> Choice:
+        place = _filter(self.numbers.ask_above)
+        if not number(observation, "q.round") and observation.allowed[place]:
+            return Choice(place, reason="what is not to the question makes room")
+        best = number(observation, "q.top1")
+        least = max(self.numbers.least_score, self.numbers.within * best)
+        if number(observation, "q.fetched") or best < least:
+            return Choice(PASS, reason="what is to the point is there")
+        relevant = [count for count in FETCHES if number(observation, f"q.top{count}") >= least]
+        wanted = place_of(MemoryOperation.RETRIEVE, max(relevant, default=FETCHES[0]))
         return _first_allowed(observation, wanted, "the entries that are to the point")
 
 
@@ -200,15 +218,8 @@ def number(observation: Observation, name: str) -> float:
     return float(observation.numbers[PLACES[name]])
 
 
-def _shorten(observation: Observation, share: float) -> Choice:
-    """Filter as little as brings the context below a share of its budget; else summarise."""
-    used = number(observation, "c.used")
-    for threshold in THRESHOLDS:
-        left = used * (1 - number(observation, f"c.below_{round(threshold * 100)}"))
-        place = place_of(MemoryOperation.FILTER, threshold)
-        if observation.allowed[place] and left < share:
-            return Choice(place, reason=f"what is less relevant than {threshold:g} gives way")
-    return _first_allowed(observation, _SUMMARY, "the context is shortened to its gist")
+def _filter(threshold: float) -> int:
+    return place_of(MemoryOperation.FILTER, threshold)
 
 
 def _first_allowed(observation: Observation, wanted: int, reason: str) -> Choice:

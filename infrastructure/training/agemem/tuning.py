@@ -26,21 +26,27 @@ Judge = Callable[[Decider], Awaitable[float]]
 """How good a decider is on the training episodes: higher is better."""
 
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "rarity": (0.0, 4.0),
-    "length": (-1.0, 4.0),
-    "names": (-1.0, 3.0),
+    "rarity": (-2.0, 5.0),
+    "names": (-1.0, 5.0),
     "numbers": (-1.0, 3.0),
     "first_person": (-1.0, 3.0),
-    "duty": (-1.0, 3.0),
     "time": (-1.0, 3.0),
+    "familiar": (-1.0, 6.0),
+    "answering": (-1.0, 3.0),
+    "words": (-3.0, 7.0),
+    "past": (-1.0, 3.0),
     "courtesy": (0.0, 3.0),
     "asking": (0.0, 4.0),
     "skip_below": (0.0, 0.9),
-    "duplicate_at": (0.6, 1.01),
-    "change_at": (0.2, 1.01),
+    "duplicate_at": (0.3, 1.01),
+    "change_at": (0.1, 1.01),
+    "clash_at": (0.1, 1.01),
     "end_at": (0.1, 1.01),
-    "tidy_at": (0.3, 1.0),
+    "tidy_at": (0.0, 1.0),
+    "keep_above": (0.1, 0.45),
+    "ask_above": (0.1, 0.45),
     "least_score": (0.0, 0.5),
+    "within": (0.0, 0.9),
 }
 """Where each number of `CarefulNumbers` is looked for."""
 
@@ -64,11 +70,19 @@ class Tuned:
     tries: int
 
 
-async def tune_careful(judge: Judge, tries: int, seed: int) -> Tuned:
+async def tune_careful(
+    judge: Judge, tries: int, seed: int, *, screen: Judge | None = None
+) -> Tuned:
     """The best numbers for `Careful` among its defaults and draws.
 
     One draw in three is from anywhere in RANGES; the others change some of the best numbers so far
     by a little.
+
+    Args:
+        judge: decides which is the best.
+        tries: draws, the defaults among them.
+        seed: of the draws.
+        screen: judges first, by less; who is not better there than the best is not judged further.
 
     Raises:
         InputError: tries is below 1.
@@ -78,12 +92,16 @@ async def tune_careful(judge: Judge, tries: int, seed: int) -> Tuned:
     draws = random.Random(seed)  # noqa: S311 - a search, not a secret
     best = Careful()
     best_score = await judge(best)
+    to_pass = await screen(best) if screen else 0.0
     for number in range(1, tries):
         anywhere = number % _EXPLORING == 0
-        numbers = _anywhere(draws) if anywhere else _near(best.numbers, draws)
-        score = await judge(Careful(numbers))
+        drawn = Careful(_anywhere(draws) if anywhere else _near(best.numbers, draws))
+        passed = await screen(drawn) if screen else 0.0
+        if screen and passed <= to_pass:
+            continue
+        score = await judge(drawn)
         if score > best_score:
-            best, best_score = Careful(numbers), score
+            best, best_score, to_pass = drawn, score, passed
     return Tuned(best, best_score, tries)
 
 

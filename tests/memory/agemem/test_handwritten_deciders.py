@@ -108,6 +108,14 @@ def test_news_of_an_entry_update_it_and_its_end_deletes_it() -> None:
     assert str(Careful().decide(arrival(memory, over)).action) == "delete@0"
 
 
+def test_another_number_in_the_same_words_is_news_and_another_name_is_not() -> None:
+    memory = holding("The deadline of the Harlow report is in 3 weeks.")
+    later = "The deadline of the Harlow report is in 9 weeks."
+    other = "The deadline of the Leeds report is in 9 weeks."
+    assert str(Careful().decide(arrival(memory, later)).action) == "update@0"
+    assert operation(Careful().decide(arrival(memory, other))) == "add"
+
+
 def test_the_context_is_left_alone_while_there_is_room() -> None:
     observed = context(holding(budget=500), TOLD, "It rained.", goal="When is the dentist?")
     assert Careful().decide(observed).place == PASS
@@ -169,7 +177,7 @@ def test_every_decision_is_allowed(moment: Moment, seed: int, share: float) -> N
     allowed[PASS] = True
     numbers = draws.uniform(-4, 4, len(FEATURES)).astype(np.float32)
     observed = Observation(moment, numbers, np.zeros(8, dtype=np.float32), allowed)
-    loose = replace(CarefulNumbers(), change_at=0.0, end_at=0.0, skip_below=0.0)
+    loose = replace(CarefulNumbers(), change_at=0.0, clash_at=0.0, end_at=0.0, skip_below=0.0)
     for decider in (*ALL, Careful(loose)):
         choice = decider.decide(observed)
         assert allowed[choice.place]
