@@ -217,6 +217,21 @@ class AgeMemMachine(RuleBasedStateMachine):
     def refresh(self) -> None:
         self.run(self.memory.refresh())
 
+    @rule(place=st.integers(0, 9), content=TEXTS, how=st.sampled_from(["add", "update", "delete"]))
+    def somebody_else_writes(self, place: int, content: str, how: str) -> None:
+        ours, self.memory = self.memory, self.opened()
+        if how == "add":
+            self.add(content, 0.5, 0)
+        elif how == "update":
+            self.update(place, content, None)
+        else:
+            self.delete(place)
+        self.memory = ours
+        if how == "add":
+            self.run(ours.refresh())
+        else:  # asking for all of them is enough
+            self.run(ours.retrieve("tea", CAPACITY))
+
     @rule(query=TEXTS, top_k=st.integers(1, 6))
     def retrieve(self, query: str, top_k: int) -> None:
         found = self.run(self.memory.retrieve(query, top_k))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from agemem_world import OpenMemory, agree, contents, in_memory
@@ -70,6 +70,21 @@ async def test_filters_are_those_of_stores(memory: AgeMem) -> None:
     assert await years({"missing": None}) == [2024, 2025, 2026]
     with pytest.raises(InputError, match="operator"):
         await years({"year": {"$near": 3}})
+
+
+async def test_any_plain_json_comes_back_equal(open_memory: OpenMemory, store: BaseStore) -> None:
+    numbers = [0, -0.0, 1e17, 2**60, -(2**63), 5e-324, 0.1]  # 1e300 is an int to theirs
+    metadata: dict[str, Any] = {"n": numbers, "é \U0001f600": [None, True, {"": [[]]}], "lc": 1}
+    memory = open_memory()
+    entry_id = await memory.add("Zo\u00eb \u2014 \u5e73\u4eee\u540d\r\n\ttea", metadata)
+    again = open_memory()
+    (found,) = await again.retrieve("tea", 1)
+    assert found.entry.metadata == metadata
+    assert found.entry == memory.index.entries()[0]
+    assert await memory.update(entry_id, "tea")
+    (change, *_) = await memory.changes()
+    assert (await memory.undo(change.change_id)).after == found.entry
+    assert await agree(memory, store)
 
 
 async def test_top_k_bounds_and_orders(memory: AgeMem) -> None:
