@@ -10,7 +10,15 @@ from typing import Final
 
 from infrastructure.training.agemem.episodes import Difficulty, Turn, TurnKind
 from infrastructure.training.agemem.phrasebook import Attribute, Phrasebook
-from infrastructure.training.agemem.phrasing import SPEAKER, Subject, fill, mention, say
+from infrastructure.training.agemem.phrasing import (
+    SPEAKER,
+    Subject,
+    begun,
+    fill,
+    mention,
+    say,
+    voiced,
+)
 from infrastructure.training.agemem.talk import Talk
 
 _DOMAINS: Final = (("person", SPEAKER), ("project", "customer"), ("system",))
@@ -183,9 +191,11 @@ class _Wording:
         attribute = chain.attribute
         return self._said(chain, attribute.restatement if restates else attribute.statement, number)
 
-    def _said(self, chain: _Chain, phrasings: Sequence[str], number: int) -> str:
+    def _said(self, chain: _Chain, phrasings: Sequence[str], number: int, frame: str = "") -> str:
         slots = {"v": chain.values[number], "old": chain.values[number - 1]}
-        ways = [say(phrasing, chain.subject, **slots) for phrasing in phrasings]
+        wanted = [voiced(phrasing, chain.subject) for phrasing in phrasings]
+        wanted = [begun(frame, one) if frame else self._talk.led(one) for one in wanted]
+        ways = [self._talk.voiced(say(phrasing, chain.subject, **slots)) for phrasing in wanted]
         new = [way for way in ways if self._talk.is_new(way)]
         return self._talk.claim(self._rng.choice(new or ways))
 
@@ -193,38 +203,39 @@ class _Wording:
         draw = self._rng.random()
         if not chain.attribute.plain or draw >= _FRAMED:
             return self._said(chain, chain.attribute.update, number)
-        statement = self._said(chain, chain.attribute.statement, number)
-        if draw < _BARE:
-            return statement
-        frame = self._rng.choice(self._talk.book.frames["changes"])
-        return self._talk.claim(fill(frame, statement=statement))
+        frame = "" if draw < _BARE else self._rng.choice(self._talk.book.frames["changes"])
+        return self._said(chain, chain.attribute.statement, number, frame)
 
     def _retraction(self, chain: _Chain) -> str:
         if self._rng.random() < _OWN_RETRACTION:
             return self._said(chain, chain.attribute.retraction, len(chain.values) - 1)
         topic = mention(self._rng.choice(chain.attribute.topic), chain.subject)
         frame = self._rng.choice(self._talk.book.frames["retractions"])
-        return self._talk.claim(fill(frame, topic=topic))
+        return self._talk.claim(self._talk.voiced(fill(frame, topic=topic)))
 
 
 def _in_order(
     rng: random.Random, chains: Sequence[_Chain], wording: _Wording, talk: Talk
 ) -> tuple[Turn, ...]:
-    """All turns at random places, those of one chain in their order."""
-    placed: list[tuple[float, Turn]] = []
+    """All turns at random places, those of one chain in their order, worded one after the other."""
+    placed: list[tuple[float, _Chain | None, TurnKind, int]] = []
     for chain in chains:
         events = chain.events()
         places = sorted(rng.random() for _ in events)
-        placed += [
-            (place, _turn(chain, kind, number, wording, talk))
-            for place, (kind, number) in zip(places, events, strict=True)
-        ]
+        placed += [(place, chain, *event) for place, event in zip(places, events, strict=True)]
     least, most = (turns - len(placed) for turns in _TURNS)
     chatter = min(max(round(len(placed) * rng.uniform(*_CHATTER)), least), most)
-    for _ in range(chatter):
-        sentence = talk.filler() if rng.random() < _ONLY_FILLER else talk.chatter()
-        placed.append((rng.random(), Turn(talk.surrounded(sentence), TurnKind.CHATTER)))
-    return tuple(turn for _, turn in sorted(placed, key=lambda each: each[0]))
+    placed += [(rng.random(), None, TurnKind.CHATTER, 0) for _ in range(chatter)]
+    placed.sort(key=lambda each: each[0])
+    return tuple(
+        _turn(chain, kind, number, wording, talk) if chain else _chatter(rng, talk)
+        for _, chain, kind, number in placed
+    )
+
+
+def _chatter(rng: random.Random, talk: Talk) -> Turn:
+    sentence = talk.filler() if rng.random() < _ONLY_FILLER else talk.chatter()
+    return Turn(talk.surrounded(sentence), TurnKind.CHATTER)
 
 
 def _turn(chain: _Chain, kind: TurnKind, number: int, wording: _Wording, talk: Talk) -> Turn:

@@ -15,7 +15,7 @@ from typing import Final
 from infrastructure.errors import InputError
 from infrastructure.training.agemem.conversation import converse, draw_subjects
 from infrastructure.training.agemem.episodes import DIFFICULTY_VERSION, Difficulty, Episode
-from infrastructure.training.agemem.grid import GRID, label
+from infrastructure.training.agemem.grid import GRID, check, label
 from infrastructure.training.agemem.inquiry import (
     SecondPhase,
     ThirdPhase,
@@ -39,8 +39,9 @@ def generate(seed: int, difficulty: Difficulty, *, split: Split = "train") -> Ep
         split: whose names, values and phrasings are used.
 
     Raises:
-        InputError: there is no such split.
+        InputError: there is no such split, or no episode could have the difficulty.
     """
+    check(difficulty)
     if split not in SPLITS:
         raise InputError(f"a split is one of {', '.join(SPLITS)}, not {split!r}")
     episode_id = f"v{DIFFICULTY_VERSION}-{split}-{label(difficulty)}-{seed}"

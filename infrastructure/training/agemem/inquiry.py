@@ -18,7 +18,8 @@ ROOM: Final = 0.6
 _QUESTIONS: Final = (4, 7)
 _WORKING_SHARE: Final = 0.25
 _MOST_WORKING: Final = 3
-_SIZES: Final = (0.62, 0.24, 0.14)
+_MOST_NEEDS: Final = 3
+_SIZES: Final = (0.7, 0.18, 0.12)
 _SAME_SUBJECT: Final = 0.5
 _SAME_ATTRIBUTE: Final = 0.3
 _THEME: Final = 0.6
@@ -118,6 +119,7 @@ class ThirdPhase:
         working: Sequence[Known],
     ) -> None:
         self._book = talk.book
+        self._voiced = talk.voiced
         self._rng = rng
         self._difficulty = difficulty
         self._told = told
@@ -179,7 +181,7 @@ class ThirdPhase:
                 continue
             subjects = [first.subject, self._rng.choice(others)]
             needed = [one for one in every if one.subject in subjects]
-            if not self._fit(needed):
+            if len(needed) > _MOST_NEEDS or not self._fit(needed):
                 continue
             phrasings = theme.paraphrase if self._difficulty.paraphrase else theme.question
             who = " and ".join(subject.name for subject in subjects)
@@ -207,7 +209,7 @@ class ThirdPhase:
     def _question(self, text: str, needed: Sequence[Known]) -> Question:
         subjects = dict.fromkeys(known.subject for known in needed)
         return Question(
-            text,
+            self._voiced(text),
             tuple(Need(known.fact_id, known.carriers) for known in needed),
             tuple(sentence for one in subjects for sentence in self._told.stale.get(one, ())),
         )

@@ -111,6 +111,7 @@ class _Reader:
         self.unseen = split == "unseen"
         self.values = _source("values")
         self.common = frozenset(str(self.values["common"]).split())
+        self.whole = self.common.union(str(self.values["unseen"]).split())
 
     def book(self) -> Phrasebook:
         """All that the split has."""
@@ -118,13 +119,14 @@ class _Reader:
             *(("unseen_people", "unseen_work") if self.unseen else ("people",)),
             *(() if self.unseen else ("projects", "customers", "systems")),
         )
+        chatter = self._kinds("chatter")
         return Phrasebook(
             split=self.split,
             subjects=self._subjects(),
             attributes=_by_subject(attributes),
             working=_by_subject(self._attributes("working")),
             themes=self._themes(),
-            chatter=self._kinds("chatter"),
+            chatter=chatter,
             distractors=self._kinds("distractors"),
             frames=self._shared("fillers"),
             goals=self._shared("goals"),
@@ -135,8 +137,15 @@ class _Reader:
                 "weekday": self._bank("weekdays"),
                 "clock": self._bank("hours"),
                 "n": tuple(str(number) for number in range(2, 60)),
+                **{f"v.{name}": self._bank(name) for name in self._banks_in(chatter)},
             },
         )
+
+    @staticmethod
+    def _banks_in(chatter: Mapping[str, Sequence[str]]) -> list[str]:
+        """The banks of values that chatter names."""
+        slots = {slot for kind in chatter.values() for line in kind for slot in slots_of(line)}
+        return sorted(slot.removeprefix("v.") for slot in slots if slot.startswith("v."))
 
     def _subjects(self) -> dict[str, tuple[Subject, ...]]:
         names = cast("dict[str, str]", self.values["names"])
@@ -211,10 +220,15 @@ class _Reader:
 
     def _bank(self, name: str) -> tuple[str, ...]:
         entry = self.values[name]
-        if isinstance(entry, dict) and "each" in entry:
-            return self._combined(name, str(cast("dict[str, str]", entry)["each"]))
-        lines = _lines(entry)
-        return tuple(lines) if name in self.common else part(lines, name, self.split)
+        if isinstance(entry, dict):
+            rule = cast("dict[str, Any]", entry)
+            if "each" in rule:
+                return self._combined(name, str(rule["each"]))
+            first, last, step = cast("list[int]", rule["range"])
+            lines = [str(number) for number in range(first, last + 1, step)]
+        else:
+            lines = str(entry).splitlines()
+        return tuple(lines) if name in self.whole else part(lines, name, self.split)
 
     def _combined(self, name: str, pattern: str) -> tuple[str, ...]:
         parts = sorted(slots_of(pattern), key=lambda slot: pattern.index(f"{{{slot}}}"))
@@ -247,13 +261,6 @@ def part(items: Sequence[str], key: str, split: Split) -> tuple[str, ...]:
 def _source(name: str) -> dict[str, Any]:
     text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     return cast("dict[str, Any]", yaml.safe_load(text))
-
-
-def _lines(entry: object) -> list[str]:
-    if isinstance(entry, str):
-        return entry.splitlines()
-    first, last, step = cast("dict[str, list[int]]", entry)["range"]
-    return [str(number) for number in range(first, last + 1, step)]
 
 
 def _by_subject(attributes: Iterable[Attribute]) -> dict[str, tuple[Attribute, ...]]:
