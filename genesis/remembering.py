@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from infrastructure.clock import Clock
 from infrastructure.embeddings.embedder import Embedder
@@ -26,7 +27,7 @@ from infrastructure.memory.memori.forgetting import AGEMEM
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.origin import writing_as
 from infrastructure.redaction import hide_secrets
-from infrastructure.text import cut, one_line
+from infrastructure.text import cut, one_line, strip_control
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
@@ -40,6 +41,7 @@ _SESSIONS: Final = 64
 _ASKED_CHARS: Final = 2_000
 _OUTCOME_CHARS: Final = 200
 _ITEM_CHARS: Final = 600
+_FRESH_S: Final = 60.0
 _RECALL_S: Final = 2.0
 _LEARN_S: Final = 5.0
 _LABEL: Final = "Said in earlier requests, or what came of them; it may be out of date:"
@@ -72,7 +74,7 @@ class Lesson:
 
         One text, and not two: what is said anew about the same thing replaces both.
         """
-        said = hide_secrets(cut(self.request, _ASKED_CHARS)).strip()
+        said = _asked(self.request)
         who = f" by {', '.join(self.agents)}" if self.agents else ""
         how = f"done{who}, verified" if self.verified else "failed"
         outcome = one_line(hide_secrets(self.outcome), _OUTCOME_CHARS)
@@ -119,6 +121,7 @@ class Remembering:
         self._store: tuple[BaseStore, tuple[str, ...]] | None = None
         self._shared: AgeMem | None = None
         self._sessions: OrderedDict[str, AgeMem] = OrderedDict()
+        self._looked: WeakKeyDictionary[AgeMem, float] = WeakKeyDictionary()
 
     @property
     def decider(self) -> tuple[Decider, str]:
@@ -156,7 +159,7 @@ class Remembering:
         Raises:
             StoreError: the store failed, or took too long.
         """
-        asked = hide_secrets(cut(request, _ASKED_CHARS))
+        asked = _asked(request)
         decider, why = self.decider
         decisions: list[Decision] = []
         lines: list[str] = []
@@ -164,7 +167,7 @@ class Remembering:
         try:
             async with asyncio.timeout(_RECALL_S):
                 for memory in self._read_for(session_id):
-                    await memory.ready()
+                    await self._look(memory)
                     if not len(memory.index) or room < 1:
                         continue
                     view = memory.with_context(room)
@@ -192,7 +195,7 @@ class Remembering:
         origin = Provenance(run_id=lesson.run_id, verified=lesson.verified)
         try:
             async with asyncio.timeout(_LEARN_S):
-                await memory.ready()
+                await self._look(memory)
                 if again and _knows(memory, lesson.run_id):
                     return Remembered(note="it was learnt from before its process ended")
                 with writing_as(origin):
@@ -203,15 +206,14 @@ class Remembering:
             raise StoreError(f"memory did not take it within {_LEARN_S:g} s") from error
         return Remembered((_shortened(step.decision(decider.name)),), note=why)
 
-    async def refresh(self) -> None:
-        """Look again at what the store holds, as after something was forgotten.
-
-        Raises:
-            StoreError: the store failed.
-        """
-        for memory in (self._shared, *self._sessions.values()):
-            if memory is not None:
-                await memory.refresh()
+    async def _look(self, memory: AgeMem) -> None:
+        """See what the store holds; what other processes have added is seen after a while."""
+        now = self._clock.monotonic()
+        if now - self._looked.setdefault(memory, now) > _FRESH_S:
+            self._looked[memory] = now
+            await memory.refresh()
+        else:
+            await memory.ready()
 
     def _read_for(self, session_id: str | None) -> Sequence[AgeMem]:
         return (self.shared,) if session_id is None else (self.of_session(session_id), self.shared)
@@ -232,6 +234,10 @@ class Remembering:
             source="genesis",
             clock=self._clock,
         )
+
+
+def _asked(request: str) -> str:
+    return hide_secrets(strip_control(cut(request, _ASKED_CHARS))).strip()
 
 
 def _lines(items: Sequence[ContextItem]) -> list[str]:

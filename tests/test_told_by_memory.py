@@ -17,7 +17,8 @@ from memory_policies import constant
 from genesis import GenesisOrchestrator, Skill
 from genesis.planning.planner import Goal
 from genesis.planning.planning_prompt import planning_messages
-from genesis.testing import Fail, FakeAgent
+from genesis.testing import Fail, FakeAgent, FakeClock
+from infrastructure.clock import Clock
 from infrastructure.config import load_flags, load_settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.actions import ACTIONS, MemoryOperation, place_of
@@ -43,6 +44,7 @@ class Opener:
         agent: FakeAgent,
         store: str | BaseStore | None = None,
         environment: dict[str, str] | None = None,
+        clock: Clock | None = None,
         **settings: Any,
     ) -> GenesisOrchestrator:
         places = {"workspace": self.folder, "data_dir": self.folder / "data"}
@@ -51,6 +53,7 @@ class Opener:
             agents=[agent],
             settings=load_settings({}, **{**places, **settings}),
             flags=load_flags(environment or {}),
+            clock=clock,
         )
 
 
@@ -113,6 +116,17 @@ async def test_it_is_the_same_on_postgresql(opened: Opener, postgres_url: str) -
     (note,) = await teach_and_ask(opened(agent, postgres_url), agent)
 
     assert "nautical miles" in note
+
+
+async def test_what_another_process_learnt_is_told_after_a_while(opened: Opener) -> None:
+    agent, clock = writer(), FakeClock()
+    async with opened(agent, clock=clock) as here, opened(writer()) as elsewhere:
+        await here.execute_orchestrated_request("Write a text about Rome.")
+        await elsewhere.execute_orchestrated_request(PREFERENCE)
+        clock.advance(61)
+        await here.execute_orchestrated_request(LATER)
+
+    assert "nautical miles" in agent.assignments[-1].notes[0]
 
 
 async def test_every_decision_is_explained_with_what_was_seen_and_what_it_did(
@@ -299,6 +313,18 @@ async def test_secrets_are_not_remembered(opened: Opener) -> None:
 
     assert "My key is sk-***" in agent.assignments[-1].notes[0]
     assert "1234567890abcdef" not in events
+
+
+async def test_control_characters_are_not_remembered(opened: Opener) -> None:
+    agent = writer()
+    async with opened(agent) as orchestrator:
+        await orchestrator.execute_orchestrated_request(f"{PREFERENCE}\x1b[31m\u202e")
+        await orchestrator.execute_orchestrated_request(LATER)
+
+    (note,) = agent.assignments[-1].notes
+    assert "nautical miles" in note
+    assert "\x1b" not in note
+    assert "\u202e" not in note
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "in_memory"])
