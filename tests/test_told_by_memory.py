@@ -13,6 +13,7 @@ from cli_process import Cli
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 from memory_policies import constant
+from planned_world import declare_plans, open_orchestrator
 
 from genesis import GenesisOrchestrator, Skill
 from genesis.planning.planner import Goal
@@ -344,6 +345,53 @@ async def test_a_forgotten_run_is_no_longer_told_of(opened: Opener, kind: str) -
 
     assert not any("nautical" in str(change) for change in changes)
     assert not any("nautical" in note for note in agent.assignments[-1].notes)
+
+
+PARTS = """
+deliverables: {}
+asked: {general: {always: [answer]}}
+templates:
+  - name: outer
+    task_types: [general]
+    asks: [answer]
+    tasks:
+      - {id: research, description: Find out what is nice., operation: sub_request,
+         produces: [findings]}
+      - {id: compose, description: Compose., operation: compose, requires: [findings],
+         produces: [answer]}
+  - name: inner
+    asks: [findings]
+    tasks:
+      - {id: fetch, description: Fetch., operation: fetch, task_type: general,
+         produces: [findings]}
+"""
+
+
+async def test_agents_of_a_composite_task_are_told_the_same_and_teach_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_plans(tmp_path, PARTS, monkeypatch)
+    agents = {
+        name: FakeAgent(name, {made: "nice"}, skills=[Skill(name, name, produces=(made,))])
+        for name, made in (("fetch", "findings"), ("compose", "answer"))
+    }
+    async with open_orchestrator(tmp_path) as orchestrator:
+        for agent in agents.values():
+            orchestrator.register_agent(agent)
+        first = await orchestrator.execute_orchestrated_request(
+            "Tell me something nice. I want it in nautical miles."
+        )
+        second = await orchestrator.execute_orchestrated_request("Tell me something nice again.")
+        remembering = orchestrator.services.remembering
+        assert remembering is not None
+        taught = {str(held.entry.metadata["run"]) for held in remembering.shared.index}
+
+    assert first.success, first.errors
+    assert second.success, second.errors
+    notes = [agent.assignments[-1].notes for agent in agents.values()]
+    assert notes[0] == notes[1]
+    assert "nautical miles" in notes[0][0]
+    assert taught <= {first.run_id, second.run_id}
 
 
 def test_what_is_recalled_is_data_to_a_planner() -> None:
