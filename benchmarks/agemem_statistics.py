@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ class Draws:
 
 
 def within(groups: Sequence[Hashable], seed: int) -> Draws:
-    """Units drawn anew within each group; every group weighs the same."""
+    """Units drawn anew within each group; every group weighs the same.
+
+    Where a group has too few units to tell how they vary, all are drawn as one group.
+    """
     rng = np.random.default_rng(seed)
+    if min(len(places) for places in _members(groups)) < _FEW:
+        groups = [0] * len(groups)
     truth, weights = np.zeros(len(groups)), np.zeros((RESAMPLES, len(groups)))
     members = _members(groups)
     for places in members:

@@ -8,14 +8,21 @@ from agemem_statistics import of_clusters, within
 
 
 def test_every_group_weighs_the_same_whatever_its_size() -> None:
-    draws = within(["a", "b", "b", "b"], seed=0)
-    assert draws.mean([1, 0, 0, 0]).mean == pytest.approx(0.5)
-    assert draws.mean([0, 1, 1, 1]).mean == pytest.approx(0.5)
+    draws = within(["a"] * 5 + ["b"] * 20, seed=0)
+    assert draws.mean([1] * 5 + [0] * 20).mean == pytest.approx(0.5)
+    assert draws.mean([0] * 5 + [1] * 20).mean == pytest.approx(0.5)
+
+
+def test_where_each_group_has_a_unit_or_two_the_interval_is_that_of_all_together() -> None:
+    values = [0.0, 1.0] * 50
+    few = within(list(range(100)), seed=0).mean(values)
+    assert few == within(["all"] * 100, seed=0).mean(values)
+    assert few.low < 0.45 < 0.55 < few.high
 
 
 def test_a_value_that_never_varies_within_its_group_has_no_interval() -> None:
-    draws = within(["a", "a", "b", "b"], seed=0)
-    found = draws.mean([1, 1, 0, 0])
+    draws = within(["a"] * 6 + ["b"] * 6, seed=0)
+    found = draws.mean([1] * 6 + [0] * 6)
     assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
