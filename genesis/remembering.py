@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infrastructure.clock import Clock
 from infrastructure.embeddings.embedder import Embedder
 from infrastructure.errors import StoreError
@@ -22,7 +25,7 @@ from infrastructure.memory.agemem.context import ContextItem
 from infrastructure.memory.agemem.decider import Decider, Decision
 from infrastructure.memory.agemem.manager import MemoryManager
 from infrastructure.memory.agemem.operations import AgeMem
-from infrastructure.memory.agemem.text_analysis import TextAnalyst
+from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
 from infrastructure.memory.memori.forgetting import AGEMEM
 from infrastructure.memory.memori.provenance import Provenance
 from infrastructure.memory.origin import writing_as
@@ -149,17 +152,22 @@ class Remembering:
             self._sessions.popitem(last=False)
         return memory
 
-    async def before(self, request: str, session_id: str | None) -> Remembered:
+    async def before(
+        self, request: str, vector: NDArray[np.float32], session_id: str | None
+    ) -> Remembered:
         """Bring together what a request is to be told.
 
         Args:
             request: what is asked.
+            vector: of its text by the same embedder, float32[d].
             session_id: None for a session that is new with this request.
 
         Raises:
             StoreError: the store failed, or took too long.
         """
         asked = _asked(request)
+        if asked == request:
+            self._analyst.keep(TextAnalysis(asked, vector))
         decider, why = self.decider
         decisions: list[Decision] = []
         lines: list[str] = []

@@ -60,7 +60,7 @@ async def _told(state: RunState, context: RunContext) -> str:
         return state.told
     session_id = None if context.new_session else context.session_id
     try:
-        found = await remembering.before(state.request, session_id)
+        found = await remembering.before(state.request, context.vector, session_id)
     except Exception as error:  # whatever is wrong with memory costs no request
         defect = not isinstance(error, GenesisError)
         log.warning(
