@@ -33,7 +33,9 @@ def success_on(each: int, split: Split, pool: Executor | None) -> Judge:
     async def judge(decider: Decider) -> float:
         seeds = tuple(range(_FIRST, _FIRST + each))
         jobs = [Job(decider.name, None, split, cell, seeds, decider) for cell in range(len(GRID))]
-        figures = [one for played in play_all(jobs, pool) for one in played]
+        # In a thread, since without other processes it is an event loop of its own that plays.
+        done = await asyncio.to_thread(play_all, jobs, pool)
+        figures = [one for played in done for one in played]
         return sum(one.task_success for one in figures) / len(figures)
 
     return judge

@@ -18,6 +18,8 @@ _ADD: Final = place_of(MemoryOperation.ADD, 0.5)
 _UPDATE: Final = place_of(MemoryOperation.UPDATE, 0)
 _DELETE: Final = place_of(MemoryOperation.DELETE, 0)
 _SUMMARY: Final = place_of(MemoryOperation.SUMMARY, 0.5)
+_LASTING: Final = ("cue.state", "cue.possession", "cue.time", "cue.first_person")
+_PASSING: Final = ("cue.past", "cue.modal", "cue.moment", "cue.report")
 _CLIP: Final = 4.0  # of the features that count tokens and sum rarities
 
 
@@ -87,9 +89,12 @@ class CarefulNumbers:
     """What `Careful` goes by. The weights are of features (see `features.FEATURES`).
 
     Attributes:
-        rarity, names, numbers, first_person, time, familiar, answering: what makes a text worth
-            keeping; `familiar` is to be like an entry, `answering` to follow a question.
-        words, past, courtesy, asking: what makes it less so.
+        rarity, names, numbers: what is rare, named or counted is worth keeping.
+        lasting: so are words of what stays so: possession, state, times, the first person.
+        familiar: to be like an entry is, too.
+        answering: to follow a question is, too.
+        passing: words of what passes make it less so: past, maybe, moments, hearsay.
+        courtesy, asking: so do courtesies and questions.
         skip_below: importance below which nothing is stored.
         duplicate_at: nearness of meaning to an entry from which on a text says the same again.
         change_at: nearness from which on a text with a cue of change is news of that entry.
@@ -102,17 +107,15 @@ class CarefulNumbers:
         within: share of the best entry's relevance below which an entry is not fetched.
     """
 
-    rarity: float = 2.0
-    names: float = 2.0
-    numbers: float = 1.0
-    first_person: float = 1.0
-    time: float = 0.3
-    familiar: float = 2.0
-    answering: float = 0.5
-    words: float = 2.0
-    past: float = 0.5
-    courtesy: float = 0.5
-    asking: float = 1.0
+    rarity: float = 0.5
+    names: float = 1.0
+    numbers: float = 2.0
+    lasting: float = 1.0
+    familiar: float = 2.5
+    answering: float = 0.3
+    passing: float = 2.5
+    courtesy: float = 0.3
+    asking: float = 2.0
     skip_below: float = 0.3
     duplicate_at: float = 0.5
     change_at: float = 0.35
@@ -155,12 +158,10 @@ class Careful:
             mine.rarity * number(observation, "t.rarity_sum")
             + mine.names * number(observation, "t.names")
             + mine.numbers * number(observation, "t.numbers")
-            + mine.first_person * number(observation, "cue.first_person")
-            + mine.time * number(observation, "cue.time")
+            + mine.lasting * sum(number(observation, cue) for cue in _LASTING)
             + mine.familiar * number(observation, "near1.cosine")
             + mine.answering * number(observation, "before.questions")
-            - mine.words * number(observation, "t.terms")
-            - mine.past * number(observation, "cue.past")
+            - mine.passing * sum(number(observation, cue) for cue in _PASSING)
             - mine.courtesy * number(observation, "cue.courtesy")
             - mine.asking * number(observation, "t.questions")
         )

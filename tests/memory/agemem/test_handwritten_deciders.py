@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from infrastructure.embeddings.builtin import EMBEDDER_NAMES, embedder_named
 from infrastructure.errors import InputError
@@ -165,6 +166,10 @@ def test_importance_orders_as_the_names_say() -> None:
     assert KeepEverything().importance(short) == KeepEverything().importance(long)
 
 
+def _unread() -> NDArray[np.float32]:
+    raise AssertionError("no hand-written decider reads sentences")
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     moment=st.sampled_from(list(Moment)),
@@ -176,7 +181,7 @@ def test_every_decision_is_allowed(moment: Moment, seed: int, share: float) -> N
     allowed = draws.random(len(ACTIONS)) < share
     allowed[PASS] = True
     numbers = draws.uniform(-4, 4, len(FEATURES)).astype(np.float32)
-    observed = Observation(moment, numbers, np.zeros(8, dtype=np.float32), allowed)
+    observed = Observation(moment, numbers, _unread, allowed)
     loose = replace(CarefulNumbers(), change_at=0.0, clash_at=0.0, end_at=0.0, skip_below=0.0)
     for decider in (*ALL, Careful(loose)):
         choice = decider.decide(observed)
