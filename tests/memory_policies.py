@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from infrastructure.embeddings.embedder import Embedder, unit_rows
 from infrastructure.memory.agemem.actions import ACTIONS, Moment
 from infrastructure.memory.agemem.decider import Observation
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
+from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights, Score
 
 DIMENSIONS = 8
@@ -32,6 +32,7 @@ class Letters:
 def card(**changed: Any) -> PolicyCard:
     values: dict[str, Any] = {
         "features": FEATURES,
+        "sentence_features": SENTENCE_FEATURES,
         "features_version": FEATURES_VERSION,
         "embedder": Letters.name,
         "embedder_version": Letters.version,
@@ -58,8 +59,10 @@ def weights(
     shapes = {
         "mean": (seen,),
         "scale": (seen,),
-        "vector_weight": (dimensions, taken),
-        "vector_bias": (taken,),
+        "sentence_weight": (len(SENTENCE_FEATURES) + dimensions, taken),
+        "sentence_bias": (taken,),
+        "pooled_weight": (taken, taken),
+        "pooled_bias": (taken,),
         "hidden1_weight": (seen + taken, first),
         "hidden1_bias": (first,),
         "hidden2_weight": (first, second),
@@ -97,10 +100,11 @@ def constant(probabilities: list[float], embedder: Embedder | None = None) -> Nu
 
 def observation(seed: int = 0, allowed: NDArray[np.bool_] | None = None) -> Observation:
     rng = np.random.default_rng(seed)
-    vector = rng.standard_normal((1, DIMENSIONS)).astype(np.float32)
+    rows = rng.standard_normal((1 + seed % 4, len(SENTENCE_FEATURES) + DIMENSIONS))
+    sentences = rows.astype(np.float32)
     return Observation(
         Moment.ARRIVAL,
         rng.standard_normal(len(FEATURES)).astype(np.float32),
-        unit_rows(vector)[0],
+        lambda: sentences,
         np.ones(len(ACTIONS), dtype=np.bool_) if allowed is None else allowed,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,21 +15,30 @@ from infrastructure.memory.agemem.actions import ACTIONS, Action, Moment
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """What a decider sees. Nothing in it knows what will be decided, or what will be asked later.
 
     Attributes:
         moment: what kind of decision is due.
         numbers: float32[len(FEATURES)] in the order of `features.FEATURES`, each about -1 to 1.
-        vector: float32[d], the unit vector of what arrived or of what is asked.
+        read: gives `sentences`; called when they are first looked at, since not every decider
+            does, and making them takes an embedder.
         allowed: bool[len(ACTIONS)], what can be done now; doing nothing always can.
     """
 
     moment: Moment
     numbers: Floats
-    vector: Floats
+    read: Callable[[], Floats]
     allowed: NDArray[np.bool_]
+
+    @cached_property
+    def sentences(self) -> Floats:
+        """The sentences of what arrived or of what is asked; float32[n, w], n up to 4.
+
+        A row is `features.SENTENCE_FEATURES`, then the sentence's unit vector.
+        """
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

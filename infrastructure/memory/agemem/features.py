@@ -6,7 +6,7 @@ knows of the decision to come, of later turns or of later questions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from infrastructure.memory.agemem.actions import ACTIONS, OPERATIONS_AT, MemoryOperation, Moment
 from infrastructure.memory.agemem.context import ContextItem, ContextKind, WorkingContext
+from infrastructure.memory.agemem.cues import CUES
 from infrastructure.memory.agemem.decider import Observation
 from infrastructure.memory.agemem.index import EntryIndex, IndexedEntry, Scored
 from infrastructure.memory.agemem.relevance import TermStatistics, relevance
-from infrastructure.memory.agemem.text_analysis import CUES, TextAnalysis
+from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
 
 Floats = NDArray[np.float32]
 
@@ -97,6 +98,16 @@ FEATURES: Final = (
 )
 """The names of `Observation.numbers`, in their order."""
 
+SENTENCE_FEATURES: Final = (
+    "s.names",
+    "s.numbers",
+    "s.terms",
+    "s.questions",
+    "s.exclaims",
+    *(f"s.cue.{name}" for name in CUES),
+)
+"""The names of the first numbers of a row of `Observation.sentences`; its vector follows."""
+
 PLACES: Final = {name: place for place, name in enumerate(FEATURES)}
 """Where each feature stands."""
 
@@ -115,6 +126,9 @@ _AT: Final = {
 
 class Memory(Protocol):
     """What features are read from: an AgeMem whose working set is loaded."""
+
+    @property
+    def analyst(self) -> TextAnalyst: ...
 
     @property
     def context(self) -> WorkingContext: ...
@@ -166,7 +180,7 @@ def see_arrival(memory: Memory, text: TextAnalysis, before: TextAnalysis | None 
     for place, action in enumerate(ACTIONS):
         if action.operation in (MemoryOperation.UPDATE, MemoryOperation.DELETE):
             allowed[place] &= action.argument < len(ranked)
-    return Sight(Observation(Moment.ARRIVAL, numbers, text.vector, allowed), ranked)
+    return Sight(Observation(Moment.ARRIVAL, numbers, _reader(memory, text), allowed), ranked)
 
 
 def see_context(memory: Memory, arrived: ContextItem) -> Sight:
@@ -178,7 +192,7 @@ def see_context(memory: Memory, arrived: ContextItem) -> Sight:
     _put(numbers, "context", _context_features(context, items, relevances))
     allowed = _allowed(Moment.CONTEXT)
     _allow_context(allowed, context, items[:-1], relevances)
-    observation = Observation(Moment.CONTEXT, numbers, arrived.analysis.vector, allowed)
+    observation = Observation(Moment.CONTEXT, numbers, _reader(memory, arrived.analysis), allowed)
     return Sight(observation, (), items, relevances)
 
 
@@ -203,7 +217,7 @@ def see_question(memory: Memory, question: TextAnalysis, round_: int, fetched: i
     allowed = _allowed(Moment.QUESTION)
     _allow_context(allowed, context, items, relevances)
     _allow_fetches(allowed, ranked, held, context.free)
-    observation = Observation(Moment.QUESTION, numbers, question.vector, allowed)
+    observation = Observation(Moment.QUESTION, numbers, _reader(memory, question), allowed)
     return Sight(observation, ranked, items, relevances)
 
 
@@ -211,6 +225,34 @@ def named(observation: Observation) -> dict[str, float]:
     """The features that are not 0, by name."""
     values = observation.numbers
     return {FEATURES[place]: float(values[place]) for place in np.flatnonzero(values).tolist()}
+
+
+def sentence_rows(analyst: TextAnalyst, text: TextAnalysis) -> Floats:
+    """A text sentence by sentence: what each says beside greetings and asides counts for itself.
+
+    Returns: float32[n, len(SENTENCE_FEATURES) + d], n from 1 to MOST_SENTENCES.
+    """
+    parts = analyst.sentences(text.text) or (text,)
+    rows = np.empty((len(parts), len(SENTENCE_FEATURES) + len(text.vector)), dtype=np.float32)
+    for row, part in zip(rows, parts, strict=True):
+        row[: len(SENTENCE_FEATURES)] = _sentence_features(part)
+        row[len(SENTENCE_FEATURES) :] = part.vector
+    return rows
+
+
+def _reader(memory: Memory, text: TextAnalysis) -> Callable[[], Floats]:
+    return lambda: sentence_rows(memory.analyst, text)
+
+
+def _sentence_features(sentence: TextAnalysis) -> tuple[float, ...]:
+    return (
+        min(len(sentence.names) / 3, 2.0),
+        min(len(sentence.numbers) / 2, 2.0),
+        min(len(sentence.telling) / 8, 2.0),
+        min(float(sentence.text.count("?")), 2.0),
+        min(float(sentence.text.count("!")), 2.0),
+        *(min(count / 2, 2.0) for count in sentence.cues.values()),
+    )
 
 
 def _numbers(moment: Moment) -> Floats:

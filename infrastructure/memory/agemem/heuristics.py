@@ -9,17 +9,19 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, Moment, place_of
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation
-from infrastructure.memory.agemem.features import FETCHES, PLACES
+from infrastructure.memory.agemem.features import FETCHES, PLACES, SENTENCE_FEATURES
 
 _ADD: Final = place_of(MemoryOperation.ADD, 0.5)
 _UPDATE: Final = place_of(MemoryOperation.UPDATE, 0)
 _DELETE: Final = place_of(MemoryOperation.DELETE, 0)
 _SUMMARY: Final = place_of(MemoryOperation.SUMMARY, 0.5)
-_LASTING: Final = ("cue.state", "cue.possession", "cue.time", "cue.first_person")
-_PASSING: Final = ("cue.past", "cue.modal", "cue.moment", "cue.report")
+_LASTING: Final = ("s.cue.state", "s.cue.possession", "s.cue.time", "s.cue.first_person")
+_PASSING: Final = ("s.cue.past", "s.cue.modal", "s.cue.moment", "s.cue.report")
 _CLIP: Final = 4.0  # of the features that count tokens and sum rarities
 
 
@@ -152,18 +154,25 @@ class Careful:
         return self._prepare(observation)
 
     def importance(self, observation: Observation) -> float:
-        """How much a text is worth keeping, 0 to 1."""
+        """How much a text is worth keeping, 0 to 1: as much as the best of its sentences."""
         mine = self.numbers
+        weights = np.zeros(len(SENTENCE_FEATURES), dtype=np.float32)
+        for names, weight in (
+            (("s.names",), mine.names),
+            (("s.numbers",), mine.numbers),
+            (_LASTING, mine.lasting),
+            (_PASSING, -mine.passing),
+            (("s.cue.courtesy",), -mine.courtesy),
+            (("s.questions",), -mine.asking),
+        ):
+            for name in names:
+                weights[SENTENCE_FEATURES.index(name)] = weight
+        told = observation.sentences[:, : len(SENTENCE_FEATURES)] @ weights
         weighed = (
-            mine.rarity * number(observation, "t.rarity_sum")
-            + mine.names * number(observation, "t.names")
-            + mine.numbers * number(observation, "t.numbers")
-            + mine.lasting * sum(number(observation, cue) for cue in _LASTING)
+            float(told.max())
+            + mine.rarity * number(observation, "t.rarity_sum")
             + mine.familiar * number(observation, "near1.cosine")
             + mine.answering * number(observation, "before.questions")
-            - mine.passing * sum(number(observation, cue) for cue in _PASSING)
-            - mine.courtesy * number(observation, "cue.courtesy")
-            - mine.asking * number(observation, "t.questions")
         )
         return 1.0 / (1.0 + math.exp(-weighed))
 

@@ -49,6 +49,7 @@ class PolicyCard:
 
     Attributes:
         features: the names of the numbers that it takes, in order.
+        sentence_features: the names of the numbers that it takes of each sentence, in order.
         features_version: of how they are computed.
         embedder, embedder_version, dimensions: whose vectors it takes.
         stages: in which it was trained, in order.
@@ -64,6 +65,7 @@ class PolicyCard:
     """
 
     features: tuple[str, ...]
+    sentence_features: tuple[str, ...]
     features_version: int
     embedder: str
     embedder_version: str
@@ -87,7 +89,9 @@ class PolicyWeights:
 
     Attributes:
         mean, scale: of each feature, [f].
-        vector_weight, vector_bias: what is taken of the vector, [d, v] and [v].
+        sentence_weight, sentence_bias: what is read of a sentence, [w, v] and [v], where w is the
+            length of a row of `Observation.sentences`.
+        pooled_weight, pooled_bias: what of that is compared between the sentences, [v, v] and [v].
         hidden1_weight, hidden1_bias: [f + v, h] and [h].
         hidden2_weight, hidden2_bias: [h, k] and [k].
         action_weight, action_bias: [k, a] and [a].
@@ -95,8 +99,10 @@ class PolicyWeights:
 
     mean: Floats
     scale: Floats
-    vector_weight: Floats
-    vector_bias: Floats
+    sentence_weight: Floats
+    sentence_bias: Floats
+    pooled_weight: Floats
+    pooled_bias: Floats
     hidden1_weight: Floats
     hidden1_bias: Floats
     hidden2_weight: Floats
@@ -163,7 +169,7 @@ class NumpyPolicy:
         Raises:
             InputError: the observation holds numbers that are not finite.
         """
-        logits = self.logits(observation.numbers, observation.vector)
+        logits = self.logits(observation.numbers, observation.sentences)
         logits = np.where(observation.allowed, logits, _NEVER)
         weights: Floats = np.exp(logits - logits.max())
         total = weights.sum()
@@ -171,17 +177,19 @@ class NumpyPolicy:
             raise InputError("an observation holds numbers that are not finite: nothing is decided")
         return weights / total
 
-    def logits(self, numbers: Floats, vector: Floats) -> Floats:
+    def logits(self, numbers: Floats, sentences: Floats) -> Floats:
         """The network's output for one observation, float32[a].
 
         Args:
             numbers: the features, float32[f].
-            vector: float32[d].
+            sentences: float32[n, w], at least one.
         """
         held = self.weights
         # The methods of arrays, not NumPy's functions: half of a decision would be their overhead.
         seen: Floats = ((numbers - held.mean) * self._steepness).clip(-FARTHEST, FARTHEST)
-        meant = vector @ held.vector_weight + held.vector_bias
+        read: Floats = _silu(sentences @ held.sentence_weight + held.sentence_bias)
+        # What any of the sentences says counts, whatever stands beside it.
+        meant: Floats = (read @ held.pooled_weight + held.pooled_bias).max(axis=0)
         hidden: Floats = _silu(
             np.concatenate((seen, meant)) @ held.hidden1_weight + held.hidden1_bias
         )
@@ -197,7 +205,7 @@ def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
     """
     units = {
         name: array.shape[0] if array.ndim else 0
-        for name in ("vector_bias", "hidden1_bias", "hidden2_bias")
+        for name in ("sentence_bias", "hidden1_bias", "hidden2_bias")
         for array in (cast("NDArray[np.generic]", getattr(weights, name)),)
     }
     taken, first, second = units.values()
@@ -205,8 +213,10 @@ def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
     shapes = {
         "mean": (seen,),
         "scale": (seen,),
-        "vector_weight": (card.dimensions, taken),
-        "vector_bias": (taken,),
+        "sentence_weight": (len(card.sentence_features) + card.dimensions, taken),
+        "sentence_bias": (taken,),
+        "pooled_weight": (taken, taken),
+        "pooled_bias": (taken,),
         "hidden1_weight": (seen + taken, first),
         "hidden1_bias": (first,),
         "hidden2_weight": (first, second),

@@ -16,7 +16,7 @@ from infrastructure.card_file import Arrays, CardFile
 from infrastructure.embeddings.embedder import Embedder
 from infrastructure.errors import InputError, PolicyRefused
 from infrastructure.memory.agemem.actions import ACTIONS_VERSION
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
+from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
 from infrastructure.memory.agemem.policy import (
     FORMAT,
     WEIGHT_NAMES,
@@ -134,13 +134,17 @@ def _check_versions(card: Mapping[str, object]) -> None:
 
 
 def _check_features(card: PolicyCard) -> None:
-    for place in range(max(len(card.features), len(FEATURES))):
-        made_for, here = _at(card.features, place), _at(FEATURES, place)
-        if made_for != here:
-            raise PolicyRefused(
-                f"its feature {place} is {made_for}, here it is {here} "
-                f"({len(card.features)} features, here {len(FEATURES)}): {_AGAIN}"
-            )
+    for what, names, known in (
+        ("feature", card.features, FEATURES),
+        ("feature of a sentence", card.sentence_features, SENTENCE_FEATURES),
+    ):
+        for place in range(max(len(names), len(known))):
+            made_for, here = _at(names, place), _at(known, place)
+            if made_for != here:
+                raise PolicyRefused(
+                    f"its {what} {place} is {made_for}, here it is {here} "
+                    f"({len(names)} features, here {len(known)}): {_AGAIN}"
+                )
 
 
 def _at(names: Sequence[str], place: int) -> str:

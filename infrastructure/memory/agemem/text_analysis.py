@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infrastructure.embeddings.embedder import Embedder
+from infrastructure.memory.agemem.cues import CUES, cue_counts
+from infrastructure.memory.agemem.sentences import sentences
 from infrastructure.memory.memori.tokens import query_terms, stems
 from infrastructure.models.usage import estimate_tokens
 
@@ -22,29 +24,8 @@ _CACHED: Final = 4096
 _NAME: Final = re.compile(r"(?<![.!?:]\s)(?<!^)\b[A-Z][\w'-]+")
 _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
 
-CUES: Final[Mapping[str, re.Pattern[str]]] = {
-    name: re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
-    for name, words in {
-        "first_person": r"i|me|my|mine|we|us|our|i'm|i've|i'd|i'll|we're|we've|we'll",
-        "second_person": r"you|your|yours|you're|you've",
-        "third_person": r"he|she|his|her|hers|him|they|their|them",
-        "past": r"was|were|had|went|got|took|made|did|said|told|saw|bought|\w{3,}ed",
-        "future": r"will|'ll|going to|gonna|plan|plans|planning|soon|tomorrow|next",
-        "duty": r"must|need|needs|have to|has to|should|deadline|due|remember|important|always"
-        r"|never",
-        "change": r"now|instead|changed?|changes|moved|switched|new|updated?|correction|actually"
-        r"|no longer|anymore|any more|replaced|rather than|used to|since",
-        "end": r"forget|cancel(?:led|ed|s)?|scrap(?:ped)?|drop(?:ped)?|called off|ignore|not true"
-        r"|never mind|off the table|disregard|gone|over|ended|stopped|quit",
-        "time": r"today|yesterday|tonight|morning|evening|afternoon|week|weekend|month|year|ago"
-        r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|recently|last|just",
-        "courtesy": r"thanks|thank|please|hi|hey|hello|bye|wow|great|nice|cool|awesome|sounds"
-        r"|glad|hope|love|amazing|sure|yeah|yes|ok|okay|congrats|good luck|take care",
-        "question": r"what|who|whom|whose|where|when|why|how|which",
-        "several": r"and|both|each|all|every|together",
-    }.items()
-}
-"""Groups of English words that tell what a text does, counted."""
+MOST_SENTENCES: Final = 4
+"""Sentences of a text that are looked at one by one, the first ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +77,8 @@ class TextAnalysis:
 
     @cached_property
     def cues(self) -> Mapping[str, int]:
-        """How many words of each group of CUES it has."""
-        return {name: len(pattern.findall(self.text)) for name, pattern in CUES.items()}
+        """How many words of each group of `cues.CUES` it has."""
+        return dict(zip(CUES, cue_counts(self.text), strict=True))
 
 
 class TextAnalyst:
@@ -112,6 +93,7 @@ class TextAnalyst:
         self.embedder = embedder
         self._cached = cached
         self._known: OrderedDict[str, TextAnalysis] = OrderedDict()
+        self._sentences: OrderedDict[str, tuple[TextAnalysis, ...]] = OrderedDict()
 
     def of(self, text: str) -> TextAnalysis:
         """The analysis of a text."""
@@ -120,6 +102,18 @@ class TextAnalyst:
             self.prepare((text,))
             known = self._known[text]
         self._known.move_to_end(text)
+        return known
+
+    def sentences(self, text: str) -> tuple[TextAnalysis, ...]:
+        """The analyses of a text's sentences, the first MOST_SENTENCES of them."""
+        known = self._sentences.get(text)
+        if known is None:
+            parts = sentences(text)[:MOST_SENTENCES]
+            self.prepare(parts)
+            known = tuple(self.of(part) for part in parts)
+            self._sentences[text] = known
+            if len(self._sentences) > self._cached:
+                self._sentences.popitem(last=False)
         return known
 
     def known(self, text: str) -> TextAnalysis | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from infrastructure.errors import GenesisError
 from infrastructure.memory.agemem.actions import Moment
 from infrastructure.memory.agemem.decider import Decider
 from infrastructure.memory.agemem.entries import MemorySnapshot
+from infrastructure.memory.agemem.ids import CountedClock, CountedIds
 from infrastructure.memory.agemem.operations import AgeMem
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.training.agemem.config import TrainingConfig, TrainingStage
@@ -43,18 +43,6 @@ _KNOWN: Final = 0.8
 _GONE_KNOWN: Final = 0.5
 _CHATTER_KNOWN: Final = 0.2
 _PRACTICE_ROUNDS: Final = 3
-
-
-class FrozenClock:
-    """Time that stands still: an episode's entries are ordered by their ids."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return 0.0
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +164,15 @@ class Collector:
         return Practice(truth, await memory.snapshot(), events, rounds)
 
     def _memory(self, episode: Episode, store: BaseStore, name: str) -> AgeMem:
-        numbers = count(1)
         return AgeMem(
             store,
             namespace=("training", name),
             capacity=episode.capacity,
             context_tokens=episode.budget,
             analyst=self.analyst,
-            clock=FrozenClock(),
-            new_id=lambda: f"{next(numbers):08d}",
+            clock=CountedClock(),
+            new_id=CountedIds(),
+            journal=0,
         )
 
 

@@ -60,11 +60,11 @@ class GrpoConfig:
         local_weight: of the local part in the sum.
         advantage_clip: largest size of an advantage; None for any.
         max_grad_norm: longer gradients are shortened to it.
-        weight_decay: of all weights but those that read the vector; AdamW takes learning_rate
+        weight_decay: of all weights but those that read sentences; AdamW takes learning_rate
             times this share of a weight each time.
-        vector_weight_decay: of the weights that read the vector: phrasing is new in use, so what
+        sentence_weight_decay: of the weights that read sentences: phrasing is new in use, so what
             is learnt from it must be worth its size.
-        dropout: share of the projected vector that is hidden while learning.
+        dropout: share of what is read of sentences that is hidden while learning.
         eps: added to the standard deviation.
     """
 
@@ -84,7 +84,7 @@ class GrpoConfig:
     advantage_clip: float | None = _within(cast("float | None", None), 1e-3, 1e6)
     max_grad_norm: float = _within(1.0, 1e-6, 1e6)
     weight_decay: float = _within(0.01, 0.0, 100.0)
-    vector_weight_decay: float = _within(1.0, 0.0, 1000.0)
+    sentence_weight_decay: float = _within(1.0, 0.0, 1000.0)
     dropout: float = _within(0.1, 0.0, 0.95)
     eps: float = _within(1e-6, 1e-12, 1.0)
 
@@ -125,11 +125,11 @@ class NetworkConfig:
     """The policy network's widths.
 
     Attributes:
-        vector_width: numbers that the vector is projected to.
+        sentence_width: numbers that are read of each sentence.
         hidden1, hidden2: units of the two hidden layers.
     """
 
-    vector_width: int = _within(32, 1, 1024)
+    sentence_width: int = _within(32, 1, 1024)
     hidden1: int = _within(64, 1, 1024)
     hidden2: int = _within(64, 1, 1024)
 

@@ -58,12 +58,12 @@ class Grpo:
         self._optimizer = torch.optim.AdamW(
             [
                 {
-                    "params": self.network.parameters_named(of_vector=of_vector),
+                    "params": self.network.parameters_named(of_sentences=of_sentences),
                     "weight_decay": decay,
                 }
-                for of_vector, decay in (
+                for of_sentences, decay in (
                     (False, config.weight_decay),
-                    (True, config.vector_weight_decay),
+                    (True, config.sentence_weight_decay),
                 )
             ],
             lr=config.learning_rate,

@@ -2,8 +2,12 @@
 
 The forward pass, the same in both (`infrastructure.memory.agemem.policy`):
 
-    x = clip((numbers - mean) / scale, -5, 5)        v = vector @ Wv + bv
+    x = clip((numbers - mean) / scale, -5, 5)
+    v = max over the sentences s of (silu(s @ Ws + bs) @ Wp + bp)
     h1 = silu([x, v] @ W1 + b1)    h2 = silu(h1 @ W2 + b2)    logits = h2 @ W3 + b3
+
+The maximum over sentences is that of deep sets (M. Zaheer et al., 2017): what one sentence says is
+not diluted by those beside it.
 """
 
 from __future__ import annotations
@@ -27,8 +31,10 @@ Floats = NDArray[np.float32]
 
 STATISTICS: Final = ("mean", "scale")
 WEIGHTS: Final = (
-    "vector_weight",
-    "vector_bias",
+    "sentence_weight",
+    "sentence_bias",
+    "pooled_weight",
+    "pooled_bias",
     "hidden1_weight",
     "hidden1_bias",
     "hidden2_weight",
@@ -40,7 +46,7 @@ WEIGHTS: Final = (
 
 CLIPPED_AT: Final = 5.0
 _SMALLEST_SCALE: Final = 0.05
-_VECTOR_SPREAD: Final = 0.5
+_SENTENCE_SPREAD: Final = 0.3
 _ACTION_SPREAD: Final = 0.01
 
 
@@ -54,16 +60,18 @@ class PolicyNetwork(Module):
 
     Args:
         numbers: how many numbers an observation has.
-        vector: the length of its vector.
+        width: the length of a row of its sentences.
         sizes: the widths of the layers.
         seed: of the first weights; the first probabilities are nearly equal.
-        dropout: share of the projected vector that is hidden while learning.
+        dropout: share of what is read of a sentence that is hidden while learning.
     """
 
     mean: Tensor
     scale: Tensor
-    vector_weight: Tensor
-    vector_bias: Tensor
+    sentence_weight: Tensor
+    sentence_bias: Tensor
+    pooled_weight: Tensor
+    pooled_bias: Tensor
     hidden1_weight: Tensor
     hidden1_bias: Tensor
     hidden2_weight: Tensor
@@ -74,7 +82,7 @@ class PolicyNetwork(Module):
     def __init__(
         self,
         numbers: int,
-        vector: int,
+        width: int,
         sizes: NetworkConfig | None = None,
         *,
         seed: int = 0,
@@ -82,14 +90,16 @@ class PolicyNetwork(Module):
     ) -> None:
         super().__init__()
         sizes = sizes or NetworkConfig()
-        self.numbers, self.vector, self.dropout = numbers, vector, dropout
+        self.numbers, self.width, self.dropout = numbers, width, dropout
         self.register_buffer("mean", torch.zeros(numbers))
         self.register_buffer("scale", torch.ones(numbers))
         draw = torch.Generator().manual_seed(seed)
-        joined = numbers + sizes.vector_width
+        read = sizes.sentence_width
+        joined = numbers + read
         for name, rows, columns, spread in (
-            # A unit vector has entries of about 1 / sqrt(d): its projection has this spread.
-            ("vector", vector, sizes.vector_width, _VECTOR_SPREAD),
+            # A unit vector has entries of about 1 / sqrt(d): what is read of it has this spread.
+            ("sentence", width, read, _SENTENCE_SPREAD),
+            ("pooled", read, read, math.sqrt(2 / read)),
             ("hidden1", joined, sizes.hidden1, math.sqrt(2 / joined)),
             ("hidden2", sizes.hidden1, sizes.hidden2, math.sqrt(2 / sizes.hidden1)),
             ("action", sizes.hidden2, len(ACTIONS), _ACTION_SPREAD),
@@ -102,18 +112,32 @@ class PolicyNetwork(Module):
         """Logits, float32[n, actions].
 
         Args:
-            states: float32[n, numbers + vector].
-            hide: draws what of the projected vector is hidden; None hides nothing.
+            states: float32[n, numbers + k * width]: the numbers, then k rows of sentences, those
+                that are not there as zeros.
+            hide: draws what of the sentences is hidden; None hides nothing.
         """
         seen = (states[:, : self.numbers] - self.mean) / self.scale
         seen = seen.clamp(-CLIPPED_AT, CLIPPED_AT)
-        meaning = states[:, self.numbers :] @ self.vector_weight + self.vector_bias
-        if hide is not None and self.dropout:
-            kept = torch.empty_like(meaning).bernoulli_(1 - self.dropout, generator=hide)
-            meaning = meaning * kept / (1 - self.dropout)
+        meaning = self._read(states[:, self.numbers :].reshape(len(states), -1, self.width), hide)
         hidden = silu(torch.cat((seen, meaning), dim=1) @ self.hidden1_weight + self.hidden1_bias)
         hidden = silu(hidden @ self.hidden2_weight + self.hidden2_bias)
         return hidden @ self.action_weight + self.action_bias
+
+    def _read(self, sentences: Tensor, hide: torch.Generator | None) -> Tensor:
+        """What the sentences say, float32[n, sentence width]; zeros where there are none.
+
+        Args:
+            sentences: float32[n, k, width].
+        """
+        read = silu(sentences @ self.sentence_weight + self.sentence_bias)
+        if hide is not None and self.dropout:
+            kept = torch.empty_like(read).bernoulli_(1 - self.dropout, generator=hide)
+            read = read * kept / (1 - self.dropout)
+        compared = read @ self.pooled_weight + self.pooled_bias
+        there = (sentences != 0).any(dim=2, keepdim=True)
+        lowest = torch.finfo(compared.dtype).min
+        best = compared.masked_fill(~there, lowest).amax(dim=1)
+        return torch.where(there.any(dim=1), best, torch.zeros_like(best))
 
     def log_probabilities(
         self, states: Tensor, masks: Tensor, hide: torch.Generator | None = None
@@ -163,12 +187,12 @@ class PolicyNetwork(Module):
             for name in (*STATISTICS, *WEIGHTS):
                 state[name].copy_(tensor_of(arrays[name]))
 
-    def parameters_named(self, *, of_vector: bool) -> list[Parameter]:
-        """The weights that read the vector, or all the others."""
+    def parameters_named(self, *, of_sentences: bool) -> list[Parameter]:
+        """The weights that read sentences, or all the others."""
         return [
             weight
             for name, weight in self.named_parameters()
-            if (name == "vector_weight") is of_vector
+            if (name == "sentence_weight") is of_sentences
         ]
 
     @property

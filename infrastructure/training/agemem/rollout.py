@@ -16,7 +16,7 @@ from infrastructure.memory.agemem.operations import AgeMem
 from infrastructure.training.agemem.credit import arrival_credits
 from infrastructure.training.agemem.episodes import Episode, Question
 from infrastructure.training.agemem.reward import EpisodeOutcome, RewardFunction
-from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
+from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory, state_of
 from infrastructure.training.agemem.truth import Answer, MemoryJudgement, Truth
 
 
@@ -316,9 +316,7 @@ def trajectory_of(recorded: Sequence[Recorded], episode_id: str, reward: float) 
     if len(rewards):
         rewards[-1] = reward
     return Trajectory(
-        states=_rows(
-            [np.concatenate([seen.numbers, seen.vector]) for seen in observations], np.float32
-        ),
+        states=_rows([state_of(seen) for seen in observations]),
         actions=np.array([record.step.choice.place for record in recorded], dtype=np.int64),
         action_logprobs=np.array([_log_prob(record.step) for record in recorded], np.float32),
         rewards=rewards,
@@ -332,8 +330,8 @@ def trajectory_of(recorded: Sequence[Recorded], episode_id: str, reward: float) 
     )
 
 
-def _rows(rows: list[NDArray[np.float32]], kind: type[np.float32]) -> NDArray[np.float32]:
-    return np.stack(rows).astype(kind) if rows else np.zeros((0, 0), dtype=kind)
+def _rows(rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
 def _log_prob(step: Step) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.decider import Floats
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
+from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
 from infrastructure.memory.agemem.policy_file import save_policy
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
@@ -91,6 +91,7 @@ def open_training(
     analyst = TextAnalyst(embedder)
     card = PolicyCard(
         features=FEATURES,
+        sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,
         embedder_version=embedder.version,

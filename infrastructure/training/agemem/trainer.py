@@ -97,7 +97,7 @@ class AgeMemTrainer:
         self.reward_fn = RewardFunction(config.reward)
         self.network = PolicyNetwork(
             len(card.features),
-            card.dimensions,
+            len(card.sentence_features) + card.dimensions,
             config.network,
             seed=config.seed,
             dropout=config.grpo_config.dropout,
@@ -349,6 +349,11 @@ class AgeMemTrainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         for what, made, here in (
             ("features", checkpoint.card.features, self._card.features),
+            (
+                "features of a sentence",
+                checkpoint.card.sentence_features,
+                self._card.sentence_features,
+            ),
             ("embedder", checkpoint.card.embedder_version, self._card.embedder_version),
             ("configuration", _deciding(checkpoint.config), _deciding(self.config)),
         ):

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infrastructure.memory.agemem.actions import ACTIONS, MemoryOperation
+from infrastructure.memory.agemem.decider import Observation
+from infrastructure.memory.agemem.text_analysis import MOST_SENTENCES
 
 Floats = NDArray[np.float32]
 
@@ -55,7 +57,7 @@ class Trajectory:
     """The decisions of one rollout, T of them.
 
     Attributes:
-        states: float32[T, len(FEATURES) + d]: the numbers and the vector of each observation.
+        states: float32[T, s]: each observation as `state_of` lays it out.
         actions: int64[T], places in ACTIONS.
         action_logprobs: float32[T], of each action by the policy that drew it.
         rewards: float32[T]; the return is their sum. A whole episode is rewarded at its end.
@@ -83,3 +85,11 @@ class Trajectory:
     def total_reward(self) -> float:
         """The return: the sum of its rewards."""
         return float(np.sum(self.rewards, dtype=np.float64))
+
+
+def state_of(observation: Observation, sentences: int = MOST_SENTENCES) -> Floats:
+    """An observation as one row: its numbers, then its sentences, zeros for those it has not."""
+    rows = observation.sentences
+    padded = np.zeros((sentences, rows.shape[1]), dtype=np.float32)
+    padded[: len(rows)] = rows
+    return np.concatenate((observation.numbers, padded.ravel()))

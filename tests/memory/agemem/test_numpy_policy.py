@@ -39,8 +39,15 @@ def by_definition(learnt: NumpyPolicy, seen: Observation) -> list[float]:
         min(max((float(x) - float(m)) / float(s), -FARTHEST), FARTHEST)
         for x, m, s in zip(seen.numbers, held.mean, held.scale, strict=True)
     ]
-    vector = [float(x) for x in seen.vector]
-    meant = layer(vector, held.vector_weight, held.vector_bias)
+    read = [
+        layer(
+            silu(layer([float(x) for x in row], held.sentence_weight, held.sentence_bias)),
+            held.pooled_weight,
+            held.pooled_bias,
+        )
+        for row in seen.sentences
+    ]
+    meant = [max(said) for said in zip(*read, strict=True)]
     hidden = silu(layer(numbers + meant, held.hidden1_weight, held.hidden1_bias))
     hidden = silu(layer(hidden, held.hidden2_weight, held.hidden2_bias))
     logits = layer(hidden, held.action_weight, held.action_bias)
@@ -133,11 +140,11 @@ def test_equal_seeds_draw_equal_actions_with_their_buckets_as_arguments() -> Non
 
 def test_numbers_far_from_all_that_was_seen_are_taken_as_no_farther() -> None:
     learnt, seen = policy(), observation()
-    far = Observation(seen.moment, np.full_like(seen.numbers, 1e30), seen.vector, seen.allowed)
+    far = Observation(seen.moment, np.full_like(seen.numbers, 1e30), seen.read, seen.allowed)
     near = Observation(
         seen.moment,
         (learnt.weights.mean + learnt.weights.scale * FARTHEST).astype(np.float32),
-        seen.vector,
+        seen.read,
         seen.allowed,
     )
 

@@ -19,7 +19,7 @@ from infrastructure.memory.agemem.actions import MemoryOperation as Op
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation
 from infrastructure.memory.agemem.policy import PolicyCard
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
-from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
+from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory, state_of
 
 SIGNS: Final = 3
 NUMBERS: Final = 5
@@ -33,6 +33,7 @@ LENGTHS: Final = {
 
 CARD: Final = PolicyCard(
     features=tuple(f"number{place}" for place in range(NUMBERS)),
+    sentence_features=(),
     features_version=1,
     embedder="none",
     embedder_version="1",
@@ -129,14 +130,14 @@ class BanditWorld:
 
 
 def observed(sign: int, draws: Draws) -> Observation:
-    """What is seen at a sign, with numbers and a vector that say nothing beside it."""
+    """What is seen at a sign, with numbers and a sentence that say nothing beside it."""
     numbers = draws.normal(size=NUMBERS).astype(np.float32)
     numbers[:SIGNS] = np.eye(SIGNS, dtype=np.float32)[sign]
     vector = draws.normal(size=DIMENSIONS)
     vector = (vector / np.linalg.norm(vector)).astype(np.float32)
     allowed = np.zeros(len(ACTIONS), dtype=np.bool_)
     allowed[:7] = True
-    return Observation(Moment.ARRIVAL, numbers, vector, allowed)
+    return Observation(Moment.ARRIVAL, numbers, lambda: vector[None], allowed)
 
 
 def trajectory(
@@ -151,7 +152,7 @@ def trajectory(
     rewards = np.zeros(len(actions), dtype=np.float32)
     rewards[-1:] = reward
     return Trajectory(
-        states=np.stack([np.concatenate([one.numbers, one.vector]) for one in seen]),
+        states=np.stack([state_of(one, 1) for one in seen]),
         actions=np.array(actions, dtype=np.int64),
         action_logprobs=np.array(logprobs, dtype=np.float32),
         rewards=rewards,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,19 @@ from bandit_world import CARD, DIMENSIONS, NUMBERS, observed
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS
-from infrastructure.memory.agemem.features import FEATURES
+from infrastructure.memory.agemem.decider import Observation
+from infrastructure.memory.agemem.features import FEATURES, SENTENCE_FEATURES
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyWeights
 from infrastructure.training.agemem.network import PolicyNetwork, tensor_of
 
 
 def rows(count: int, *, seed: int = 0) -> tuple[Any, Any]:
-    """States, some numbers of which are far outside, and masks with at least one allowed action."""
+    """States of one to three sentences, some numbers far outside, with at least one action."""
     draws = np.random.default_rng(seed)
-    states = draws.normal(size=(count, NUMBERS + DIMENSIONS)).astype(np.float32)
+    states = draws.normal(size=(count, NUMBERS + 3 * DIMENSIONS)).astype(np.float32)
     states[: count // 10, :NUMBERS] *= 10
-    states[:, NUMBERS:] /= np.linalg.norm(states[:, NUMBERS:], axis=1, keepdims=True)
+    states[: count // 2, NUMBERS + 2 * DIMENSIONS :] = 0
+    states[: count // 3, NUMBERS + DIMENSIONS :] = 0
     masks = draws.random((count, len(ACTIONS))) < 0.4
     masks[:, 0] = True
     return states, masks
@@ -51,10 +54,12 @@ def test_numpy_computes_what_torch_computes() -> None:
     for state, mask, expected, expected_logprobs in zip(
         states, masks, logits, logprobs, strict=True
     ):
-        ours = policy.logits(state[:NUMBERS], state[NUMBERS:])
+        sentences = state[NUMBERS:].reshape(-1, DIMENSIONS)
+        sentences = sentences[sentences.any(axis=1)]
+        ours = policy.logits(state[:NUMBERS], sentences)
         np.testing.assert_allclose(ours, expected, atol=1e-5, rtol=1e-5)
         seen = observed(0, np.random.default_rng(0))
-        seen = type(seen)(seen.moment, state[:NUMBERS], state[NUMBERS:], mask)
+        seen = Observation(seen.moment, state[:NUMBERS], partial(np.copy, sentences), mask)
         shares = policy.probabilities(seen)
         assert not shares[~mask].any()
         np.testing.assert_allclose(np.log(shares[mask]), expected_logprobs[mask], atol=2e-5)
@@ -84,7 +89,7 @@ def test_it_begins_nearly_undecided_and_the_same_by_its_seed() -> None:
 
 
 def test_it_is_small_on_the_real_features() -> None:
-    assert PolicyNetwork(len(FEATURES), 256).size < 60_000
+    assert PolicyNetwork(len(FEATURES), len(SENTENCE_FEATURES) + 256).size < 60_000
 
 
 def test_features_are_standardised_and_constant_ones_not_blown_up() -> None:
@@ -114,12 +119,40 @@ def test_arrays_that_do_not_fit_are_refused_by_name() -> None:
         network.load(arrays)
 
 
-def test_dropout_hides_of_the_vector_alone_and_only_while_learning() -> None:
+def test_what_one_sentence_says_is_not_lost_beside_others() -> None:
+    network = trained_like()
+    states, _ = rows(30)
+    alone = states.copy()
+    alone[:, NUMBERS + DIMENSIONS :] = 0
+    doubled = alone.copy()
+    doubled[:, NUMBERS + 2 * DIMENSIONS :] = alone[:, NUMBERS : NUMBERS + DIMENSIONS]
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            network(tensor_of(doubled)).numpy(), network(tensor_of(alone)).numpy(), atol=1e-5
+        )
+
+
+def test_dropout_hides_of_sentences_alone_and_only_while_learning() -> None:
     network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=5, dropout=0.5)
     states, _ = rows(4)
     usual = network(tensor_of(states))
     draw = torch.Generator().manual_seed(0)
     assert torch.equal(usual, network(tensor_of(states)))
     assert not torch.equal(usual, network(tensor_of(states), draw))
-    states[:, NUMBERS:] = 0  # the bias of the projection is 0: there is nothing left to hide
+    states[:, NUMBERS:] = 0  # no sentences: there is nothing left to hide
     assert torch.equal(network(tensor_of(states)), network(tensor_of(states), draw))
+
+
+def test_what_dropout_leaves_is_as_large_on_average() -> None:
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=5, dropout=0.5)
+    arrays = network.export()
+    # So little is made of the one sentence that the layers above are all but linear in it.
+    network.load({**arrays, "pooled_weight": arrays["pooled_weight"] * np.float32(0.01)})
+    state = rows(3)[0][:1]
+    without = state.copy()
+    without[:, NUMBERS:] = 0
+    states = tensor_of(np.repeat(state, 4000, axis=0))
+    with torch.no_grad():
+        usual = (network(tensor_of(state)) - network(tensor_of(without)))[0]
+        hidden = network(states, torch.Generator().manual_seed(0)) - network(tensor_of(without))
+    assert float((hidden.mean(dim=0) - usual).norm()) < 0.2 * float(usual.norm())
