@@ -15,7 +15,7 @@ from agemem_statistics import Draws, Interval
 
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.decider import Decider
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION
+from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
 from infrastructure.memory.agemem.heuristics import (
     Careful,
     KeepEverything,
@@ -128,6 +128,7 @@ def card_of(seed: int, trained_on: str) -> PolicyCard:
     embedder = BuiltinEmbedder()
     return PolicyCard(
         features=FEATURES,
+        sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,
         embedder_version=embedder.version,

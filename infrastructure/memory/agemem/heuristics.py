@@ -9,19 +9,17 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, Moment, place_of
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation
-from infrastructure.memory.agemem.features import FETCHES, PLACES, SENTENCE_FEATURES
+from infrastructure.memory.agemem.features import FETCHES, PLACES
 
 _ADD: Final = place_of(MemoryOperation.ADD, 0.5)
 _UPDATE: Final = place_of(MemoryOperation.UPDATE, 0)
 _DELETE: Final = place_of(MemoryOperation.DELETE, 0)
 _SUMMARY: Final = place_of(MemoryOperation.SUMMARY, 0.5)
-_LASTING: Final = ("s.cue.state", "s.cue.possession", "s.cue.time", "s.cue.first_person")
-_PASSING: Final = ("s.cue.past", "s.cue.modal", "s.cue.moment", "s.cue.report")
+_LASTING: Final = ("cue.state", "cue.possession", "cue.time", "cue.first_person")
+_PASSING: Final = ("cue.past", "cue.modal", "cue.moment", "cue.report")
 _CLIP: Final = 4.0  # of the features that count tokens and sum rarities
 
 
@@ -98,7 +96,8 @@ class CarefulNumbers:
         passing: words of what passes make it less so: past, maybe, moments, hearsay.
         courtesy, asking: so do courtesies and questions.
         skip_below: importance below which nothing is stored.
-        duplicate_at: nearness of meaning to an entry from which on a text says the same again.
+        again_at: nearness of meaning to an entry from which on a text says again what it says, or
+            anew: the later text takes its place.
         change_at: nearness from which on a text with a cue of change is news of that entry.
         clash_at: nearness from which on a text with other numbers is news of it without such a cue.
         end_at: nearness from which on a text with a cue of an end takes that entry back.
@@ -110,18 +109,18 @@ class CarefulNumbers:
     """
 
     rarity: float = 0.5
-    names: float = 1.0
-    numbers: float = 2.0
-    lasting: float = 1.0
-    familiar: float = 2.5
+    names: float = 1.5
+    numbers: float = 3.0
+    lasting: float = 1.5
+    familiar: float = 3.0
     answering: float = 0.3
-    passing: float = 2.5
-    courtesy: float = 0.3
-    asking: float = 2.0
+    passing: float = 3.0
+    courtesy: float = 0.5
+    asking: float = 3.0
     skip_below: float = 0.3
-    duplicate_at: float = 0.5
+    again_at: float = 0.55
     change_at: float = 0.35
-    clash_at: float = 0.55
+    clash_at: float = 0.45
     end_at: float = 0.4
     tidy_at: float = 0.5
     keep_above: float = 0.1
@@ -154,25 +153,18 @@ class Careful:
         return self._prepare(observation)
 
     def importance(self, observation: Observation) -> float:
-        """How much a text is worth keeping, 0 to 1: as much as the best of its sentences."""
+        """How much a text is worth keeping, 0 to 1."""
         mine = self.numbers
-        weights = np.zeros(len(SENTENCE_FEATURES), dtype=np.float32)
-        for names, weight in (
-            (("s.names",), mine.names),
-            (("s.numbers",), mine.numbers),
-            (_LASTING, mine.lasting),
-            (_PASSING, -mine.passing),
-            (("s.cue.courtesy",), -mine.courtesy),
-            (("s.questions",), -mine.asking),
-        ):
-            for name in names:
-                weights[SENTENCE_FEATURES.index(name)] = weight
-        told = observation.sentences[:, : len(SENTENCE_FEATURES)] @ weights
         weighed = (
-            float(told.max())
-            + mine.rarity * number(observation, "t.rarity_sum")
+            mine.rarity * number(observation, "t.rarity_sum")
+            + mine.names * number(observation, "t.names")
+            + mine.numbers * number(observation, "t.numbers")
+            + mine.lasting * sum(number(observation, cue) for cue in _LASTING)
             + mine.familiar * number(observation, "near1.cosine")
             + mine.answering * number(observation, "before.questions")
+            - mine.passing * sum(number(observation, cue) for cue in _PASSING)
+            - mine.courtesy * number(observation, "cue.courtesy")
+            - mine.asking * number(observation, "t.questions")
         )
         return 1.0 / (1.0 + math.exp(-weighed))
 
@@ -188,8 +180,8 @@ class Careful:
             return Choice(_DELETE, reason="it takes back what the likest entry says")
         if news and near >= news_at and allowed[_UPDATE]:
             return Choice(_UPDATE, reason="it is news of the likest entry")
-        if near >= mine.duplicate_at and not clash:
-            return Choice(PASS, reason="an entry says the same")
+        if near >= mine.again_at and allowed[_UPDATE]:
+            return Choice(_UPDATE, reason="it says again, or anew, what the likest entry says")
         importance = self.importance(observation)
         if importance < mine.skip_below or not allowed[_ADD]:
             return Choice(PASS, reason=f"it is not stored, worth {importance:.2f}")

@@ -42,8 +42,9 @@ ALL: Sequence[Decider] = (KeepEverything(), LongestTurns(), RarestWords(), Caref
 
 @dataclass
 class Held:
-    """What observations are read from: entries, their terms, and a working context."""
+    """What observations are read from: texts, entries, their terms, and a working context."""
 
+    analyst: TextAnalyst
     context: WorkingContext
     index: EntryIndex
     terms: TermStatistics
@@ -55,7 +56,7 @@ def holding(*texts: str, budget: int = 200) -> Held:
     index = EntryIndex(terms)
     for number, text in enumerate(texts):
         index.put(MemoryEntry(f"e{number}", text, importance=0.5), ANALYST.of(text))
-    return Held(WorkingContext(budget), index, terms)
+    return Held(ANALYST, WorkingContext(budget), index, terms)
 
 
 def arrival(memory: Held, text: str) -> Observation:
@@ -96,9 +97,8 @@ def test_courtesies_are_not_stored_and_facts_are() -> None:
     assert operation(careful.decide(arrival(memory, thanks))) == "pass"
 
 
-def test_a_near_duplicate_is_not_stored_again() -> None:
-    choice = Careful().decide(arrival(holding(TOLD), TOLD))
-    assert (operation(choice), choice.reason) == ("pass", "an entry says the same")
+def test_what_is_said_again_takes_the_place_of_what_was_said() -> None:
+    assert str(Careful().decide(arrival(holding(TOLD, "It rained."), TOLD)).action) == "update@0"
 
 
 def test_news_of_an_entry_update_it_and_its_end_deletes_it() -> None:
