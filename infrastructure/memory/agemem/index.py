@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infrastructure.memory.agemem.entries import MemoryEntry
+from infrastructure.memory.agemem.id_order import IdOrder
 from infrastructure.memory.agemem.postings import Postings
 from infrastructure.memory.agemem.relevance import TermStatistics, fused
 from infrastructure.memory.agemem.text_analysis import TextAnalysis
@@ -48,7 +49,7 @@ class EntryIndex:
         self._slots: dict[str, int] = {}
         self._held: list[IndexedEntry | None] = []
         self._empty: list[int] = []
-        self._vectors: Floats | None = None
+        self._order = IdOrder()
         self._importance: Floats = np.zeros(_FIRST_SIZE, dtype=np.float32)
         self._postings = Postings()
         self._first_to_go: list[tuple[float, float, str]] = []
@@ -76,7 +77,9 @@ class EntryIndex:
             self._held.append(None)
         self._slots[entry.entry_id] = slot
         self._held[slot] = IndexedEntry(entry, analysis)
-        self._store_vector(slot, analysis.vector)
+        self._order.put(entry.entry_id, slot, analysis.vector)
+        if slot == len(self._importance):
+            self._importance = np.concatenate([self._importance, np.zeros_like(self._importance)])
         self._importance[slot] = entry.importance
         self._postings.put(slot, analysis.counts, analysis.length)
         self._statistics.add(analysis)
@@ -92,6 +95,7 @@ class EntryIndex:
         if slot is None:
             return
         analysis = self._at(slot).analysis
+        self._order.remove(entry_id)
         self._postings.remove(slot, analysis.counts)
         self._statistics.remove(analysis)
         self._held[slot] = None
@@ -110,12 +114,12 @@ class EntryIndex:
         return self._best(query, count, importance=IMPORTANCE)
 
     def _best(self, query: TextAnalysis, count: int | None, importance: float) -> list[Scored]:
+        if not self._slots or count == 0:
+            return []
         # By id: a product of matrices rounds by the place of a row, and the order in which entries
         # came must not change a bit of the result.
-        slots = [slot for _, slot in sorted(self._slots.items())]
-        if not slots or self._vectors is None or count == 0:
-            return []
-        near = self._vectors[slots] @ query.vector
+        slots = self._order.slots
+        near = self._order.vectors @ query.vector
         values = fused(self._words(query)[slots], near)
         if importance:
             values += np.float32(importance) * self._importance[slots]
@@ -149,14 +153,6 @@ class EntryIndex:
         mean = self._statistics.mean_length
         found = self._postings.weigh(rarities, mean, len(self._held))
         return found / np.float32(total) if total else found
-
-    def _store_vector(self, slot: int, vector: Floats) -> None:
-        if self._vectors is None:
-            self._vectors = np.zeros((_FIRST_SIZE, len(vector)), dtype=np.float32)
-        elif slot >= len(self._vectors):
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._importance = np.concatenate([self._importance, np.zeros_like(self._importance)])
-        self._vectors[slot] = vector
 
     def _at(self, slot: int) -> IndexedEntry:
         held = self._held[slot]
