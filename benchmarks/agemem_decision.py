@@ -35,6 +35,7 @@ from infrastructure.memory.agemem.entries import MemoryEntry
 from infrastructure.memory.agemem.features import (
     FEATURES,
     FEATURES_VERSION,
+    SENTENCE_FEATURES,
     Sight,
     see_arrival,
     see_context,
@@ -58,6 +59,7 @@ Row = dict[str, str | int | float]
 class Held:
     """A memory as features read it: entries and context, without a store."""
 
+    analyst: TextAnalyst
     context: WorkingContext
     index: EntryIndex
     terms: TermStatistics
@@ -78,7 +80,7 @@ def texts_of(rng: random.Random) -> Iterator[str]:
 def filled(entries: int, analyst: TextAnalyst, texts: Iterator[str]) -> Held:
     """A full memory, and a context."""
     terms = TermStatistics()
-    held = Held(WorkingContext(_BUDGET), EntryIndex(terms), terms, entries)
+    held = Held(analyst, WorkingContext(_BUDGET), EntryIndex(terms), terms, entries)
     for number in range(entries):
         text = next(texts)
         entry = MemoryEntry(f"{number:06}", text, importance=(number % 10) / 10)
@@ -111,7 +113,7 @@ def timed(do: Callable[[str], object], texts: Sequence[str]) -> list[float]:
 
 def rows(policy: NumpyPolicy, entries: int, decisions: int) -> Iterator[Row]:
     """The three moments at one size of memory."""
-    analyst = TextAnalyst(BuiltinEmbedder(), cached=entries + 2 * decisions + 2 * _WARM_UP + _ITEMS)
+    analyst = TextAnalyst(BuiltinEmbedder(), cached=10 * (entries + 6 * (decisions + _WARM_UP)))
     stream = texts_of(random.Random(entries))
     held = filled(entries, analyst, stream)
     for moment in Moment:
@@ -122,7 +124,7 @@ def rows(policy: NumpyPolicy, entries: int, decisions: int) -> Iterator[Row]:
         known = [next(stream) for _ in range(decisions + _WARM_UP)]
         analyst.prepare(known)
         for text in known:  # what is derived of a text is derived once
-            _ = (analyst.of(text).telling, analyst.of(text).asked, analyst.of(text).cues)
+            seen(text)
         observed = look(moment, held, analyst, known[0]).observation
 
         def choose(_: str, observed: Observation = observed) -> object:
@@ -152,6 +154,7 @@ def random_policy() -> NumpyPolicy:
 
     card = PolicyCard(
         features=FEATURES,
+        sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,
         embedder_version=embedder.version,
@@ -169,8 +172,10 @@ def random_policy() -> NumpyPolicy:
     weights = PolicyWeights(
         mean=np.zeros(seen, dtype=np.float32),
         scale=np.ones(seen, dtype=np.float32),
-        vector_weight=drawn(length, taken),
-        vector_bias=drawn(taken),
+        sentence_weight=drawn(len(SENTENCE_FEATURES) + length, taken),
+        sentence_bias=drawn(taken),
+        pooled_weight=drawn(taken, taken),
+        pooled_bias=drawn(taken),
         hidden1_weight=drawn(seen + taken, first),
         hidden1_bias=drawn(first),
         hidden2_weight=drawn(first, second),
