@@ -114,7 +114,8 @@ def untrained_policy(seed: int, policy: Path | None = None) -> NumpyPolicy:
     from infrastructure.training.agemem.network import PolicyNetwork
 
     card = card_of(seed, "nothing")
-    arrays = PolicyNetwork(len(FEATURES), card.dimensions, seed=seed).export()
+    width = len(card.sentence_features) + card.dimensions
+    arrays = PolicyNetwork(len(FEATURES), width, seed=seed).export()
     weights = PolicyWeights(**arrays)
     path = policy or SHIPPED
     if path.is_file():
