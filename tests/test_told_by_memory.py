@@ -23,6 +23,7 @@ from infrastructure.clock import Clock
 from infrastructure.config import load_flags, load_settings
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.actions import ACTIONS, MemoryOperation, place_of
+from infrastructure.memory.agemem.heuristics import default_heuristic
 from infrastructure.memory.agemem.policy_file import save_policy
 
 PREFERENCE = "Write a text about Oslo. I always want distances in nautical miles."
@@ -34,11 +35,24 @@ def writer(*outcomes: Any) -> FakeAgent:
     return FakeAgent("writer", *(outcomes or ({"text": "A fine text."},)), skills=[TEXT])
 
 
-class Opener:
-    """Opens orchestrators with one agent in a folder."""
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    """A policy that stores with the importance 0.75 and fetches two, and else does nothing."""
+    chances = [0.001] * len(ACTIONS)
+    chances[0] = 0.2
+    chances[place_of(MemoryOperation.ADD, 0.75)] = 0.6
+    chances[place_of(MemoryOperation.RETRIEVE, 2)] = 0.4
+    path = tmp_path / "own_policy.safetensors"
+    save_policy(constant(chances, BuiltinEmbedder()), path)
+    return path
 
-    def __init__(self, folder: Path) -> None:
+
+class Opener:
+    """Opens orchestrators with one agent and that policy in a folder."""
+
+    def __init__(self, folder: Path, policy: Path) -> None:
         self.folder = folder
+        self._policy = policy
 
     def __call__(
         self,
@@ -48,7 +62,11 @@ class Opener:
         clock: Clock | None = None,
         **settings: Any,
     ) -> GenesisOrchestrator:
-        places = {"workspace": self.folder, "data_dir": self.folder / "data"}
+        places = {
+            "workspace": self.folder,
+            "data_dir": self.folder / "data",
+            "memory_policy": self._policy,
+        }
         return GenesisOrchestrator(
             store or str(self.folder / "memory.db"),
             agents=[agent],
@@ -59,8 +77,8 @@ class Opener:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Opener:
-    return Opener(tmp_path)
+def opened(tmp_path: Path, policy_file: Path) -> Opener:
+    return Opener(tmp_path, policy_file)
 
 
 def events_of(told: Iterable[Any], kind: str) -> list[dict[str, Any]]:
@@ -186,43 +204,25 @@ async def test_without_memory_nothing_is_recalled_or_learnt(opened: Opener) -> N
     assert not events_of(events, "MemoryLearnt")
 
 
-@pytest.fixture
-def policy_file(tmp_path: Path) -> Path:
-    """A policy that stores with the importance 0.75 and fetches two, and else does nothing."""
-    chances = [0.001] * len(ACTIONS)
-    chances[0] = 0.2
-    chances[place_of(MemoryOperation.ADD, 0.75)] = 0.6
-    chances[place_of(MemoryOperation.RETRIEVE, 2)] = 0.4
-    path = tmp_path / "own_policy.safetensors"
-    save_policy(constant(chances, BuiltinEmbedder()), path)
-    return path
-
-
-async def test_a_policy_decides_and_its_probabilities_are_told(
-    opened: Opener, policy_file: Path
-) -> None:
-    agent = writer()
-    async with opened(agent, memory_policy=policy_file) as orchestrator:
+async def test_a_policy_decides_and_its_probabilities_are_told(opened: Opener) -> None:
+    async with opened(writer()) as orchestrator:
         first = await orchestrator.execute_orchestrated_request(PREFERENCE)
-        await orchestrator.execute_orchestrated_request(LATER)
         told = str(await orchestrator.explain(first.run_id))
         (learnt,) = events_of(await journal(orchestrator, first.run_id), "MemoryLearnt")
 
-    assert "nautical miles" in agent.assignments[-1].notes[0]
     assert "policy: add is likeliest with 0.75, then pass with 0.25" in told
     assert "probabilities: add@0.75 0.75, pass 0.25" in told
     assert learnt["decisions"][0]["decided_by"] == "policy"
     assert "trained on generated episodes only" in learnt["note"]
 
 
-async def test_with_the_flag_off_heuristics_decide(opened: Opener, policy_file: Path) -> None:
-    agent, off = writer(), {"AGEMEM_POLICY": "false"}
-    async with opened(agent, environment=off, memory_policy=policy_file) as orchestrator:
+async def test_with_the_flag_off_heuristics_decide(opened: Opener) -> None:
+    async with opened(writer(), environment={"AGEMEM_POLICY": "false"}) as orchestrator:
         first = await orchestrator.execute_orchestrated_request(PREFERENCE)
         (learnt,) = events_of(await journal(orchestrator, first.run_id), "MemoryLearnt")
 
     assert learnt["note"] == "the policy is turned off (agemem_policy)"
-    assert learnt["decisions"][0]["decided_by"] == "careful"
+    assert learnt["decisions"][0]["decided_by"] == default_heuristic().name
     assert learnt["decisions"][0]["probability"] is None
 
 
@@ -232,16 +232,19 @@ async def test_a_damaged_policy_is_refused_and_doctor_says_why(
     content = bytearray(policy_file.read_bytes())
     content[-1] ^= 1
     policy_file.write_bytes(content)
-    agent = writer()
-
-    (note,) = await teach_and_ask(opened(agent, memory_policy=policy_file), agent)
+    async with opened(writer()) as orchestrator:
+        first = await orchestrator.execute_orchestrated_request(PREFERENCE)
+        (learnt,) = events_of(await journal(orchestrator, first.run_id), "MemoryLearnt")
     cli = Cli(tmp_path, tmp_path / "cli", GENESIS_MEMORY_POLICY=str(policy_file))
     findings = cli.json("doctor")["findings"]
 
-    assert "nautical miles" in note
+    heuristic = default_heuristic().name
+    assert first.success, first.errors
+    assert learnt["decisions"][0]["decided_by"] == heuristic
+    assert "is damaged: its digest is another" in learnt["note"]
     (finding,) = [found for found in findings if found["subject"] == "memory policy"]
     assert finding["state"] == "warning"
-    assert finding["detail"].startswith("heuristics (careful) decide instead: ")
+    assert finding["detail"].startswith(f"heuristics ({heuristic}) decide instead: ")
     assert "is damaged: its digest is another" in finding["detail"]
 
 
@@ -368,14 +371,14 @@ templates:
 
 
 async def test_agents_of_a_composite_task_are_told_the_same_and_teach_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, policy_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare_plans(tmp_path, PARTS, monkeypatch)
     agents = {
         name: FakeAgent(name, {made: "nice"}, skills=[Skill(name, name, produces=(made,))])
         for name, made in (("fetch", "findings"), ("compose", "answer"))
     }
-    async with open_orchestrator(tmp_path) as orchestrator:
+    async with open_orchestrator(tmp_path, memory_policy=policy_file) as orchestrator:
         for agent in agents.values():
             orchestrator.register_agent(agent)
         first = await orchestrator.execute_orchestrated_request(
