@@ -123,7 +123,7 @@ def assemble(
         owns_store=not isinstance(store, MemoriStore),
         memory_tool=MemoryTool(memory),
         compaction=_compaction(memory, settings),
-        remembering=_remembering(memory, settings, flags, embedder, clock),
+        remembering=remembering_for(memory, settings, flags, embedder, clock),
         inferrer=inferrer,
         embedder=embedder,
         models=models,
@@ -160,7 +160,7 @@ def for_tenant(services: Services, tenant: str) -> Services:
         owns_store=False,
         memory_tool=MemoryTool(memory),
         compaction=_compaction(memory, services.settings),
-        remembering=_remembering(
+        remembering=remembering_for(
             memory, services.settings, services.flags, services.embedder, services.clock
         ),
         inferrer=inferrer,
@@ -173,13 +173,14 @@ def _compaction(memory: WorkflowMemory, settings: Settings) -> CompactionService
     return CompactionService(memory, keep_journals_days=settings.keep_journals_days)
 
 
-def _remembering(
+def remembering_for(
     memory: WorkflowMemory,
     settings: Settings,
     flags: FeatureFlags,
     embedder: Embedder,
     clock: Clock,
 ) -> Remembering | None:
+    """What is told to requests over this store and learnt from them; None where memory is off."""
     if not flags.memory_enabled:
         return None
 

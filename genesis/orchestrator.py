@@ -462,6 +462,8 @@ class GenesisOrchestrator:
         memory = self._services.memory
         await self._require_known(run_id)
         await memory.feedback(run_id, success, task_type, comment)
+        if success is False and self._services.remembering is not None:
+            await self._services.remembering.withdraw(run_id)
         run = await memory.run(run_id)
         if run is not None and task_type is not None and self.flags.memory_enabled:
             self._services.inferrer.learn(run.request, task_type)

@@ -214,6 +214,19 @@ class Remembering:
             raise StoreError(f"memory did not take it within {_LEARN_S:g} s") from error
         return Remembered((_shortened(step.decision(decider.name)),), note=why)
 
+    async def withdraw(self, run_id: str) -> None:
+        """Take back what a run taught everybody: it was found to have gone wrong.
+
+        Raises:
+            StoreError: the store failed; some of it may be left.
+        """
+        await self._look(self.shared)
+        for held in list(self.shared.index):
+            if held.entry.metadata.get("run") == run_id:
+                await self.shared.delete(
+                    held.entry.entry_id, reason="feedback says that its run went wrong"
+                )
+
     async def _look(self, memory: AgeMem) -> None:
         """See what the store holds; what other processes have added is seen after a while."""
         now = self._clock.monotonic()

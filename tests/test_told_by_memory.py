@@ -184,6 +184,30 @@ async def test_what_a_failed_run_teaches_stays_in_its_session(opened: Opener) ->
     assert "nautical miles" in of_ada[0]
 
 
+async def test_what_a_run_taught_is_taken_back_when_a_user_calls_it_wrong(
+    opened: Opener,
+) -> None:
+    agent = writer()
+    async with opened(agent) as orchestrator:
+        first = await orchestrator.execute_orchestrated_request(PREFERENCE)
+        await orchestrator.record_feedback(first.run_id, success=False)
+        await orchestrator.execute_orchestrated_request(LATER)
+
+    assert agent.assignments[-1].notes == ()
+
+
+async def test_it_is_taken_back_from_the_command_line_too(opened: Opener, tmp_path: Path) -> None:
+    cli = Cli(tmp_path, tmp_path / "cli")
+    async with opened(writer(), cli.database) as orchestrator:
+        first = await orchestrator.execute_orchestrated_request(PREFERENCE)
+    cli.json("feedback", first.run_id, "--failure")
+    agent = writer()
+    async with opened(agent, cli.database) as orchestrator:
+        await orchestrator.execute_orchestrated_request(LATER)
+
+    assert agent.assignments[-1].notes == ()
+
+
 async def test_another_tenant_is_told_nothing(opened: Opener) -> None:
     agent = writer()
     async with opened(agent) as orchestrator:

@@ -22,6 +22,7 @@ from genesis.errors import InputError, UnknownRun
 from genesis.explain import explain
 from genesis.tasks.types import TASK_TYPES
 from infrastructure.clock import SystemClock
+from infrastructure.config import load_flags
 from infrastructure.jsonvalue import JsonValue
 from infrastructure.memory.memori.engine import Memori
 from infrastructure.memory.memori.runs import (
@@ -236,7 +237,10 @@ def feedback_command(
 
     async def work() -> Any:
         async with open_memory() as memory:
-            return await memory.feedback(run_id, success, task_type, comment)
+            said = await memory.feedback(run_id, success, task_type, comment)
+            if success is False:
+                await _withdraw(run_id, memory)
+            return said
 
     if task_type is not None and task_type not in TASK_TYPES:
         nearest = get_close_matches(task_type, TASK_TYPES, 1)
@@ -248,6 +252,17 @@ def feedback_command(
     else:
         noted = f"noted for run {run_id}; aggregates and patterns are corrected"
         _console().print(noted, markup=False)
+
+
+async def _withdraw(run_id: str, memory: WorkflowMemory) -> None:
+    """Take back what a run taught; only who calls one wrong waits for LangGraph."""
+    from genesis.assembly import remembering_for
+    from infrastructure.embeddings.builtin import BuiltinEmbedder
+
+    settings, flags = cli_settings(), load_flags()
+    found = remembering_for(memory, settings, flags, BuiltinEmbedder(), SystemClock())
+    if found is not None:
+        await found.withdraw(run_id)
 
 
 def _console() -> Console:
