@@ -60,6 +60,7 @@ bench: $(STAMP)  ## Run every benchmark on small sizes
 	$(BIN)/python benchmarks/learning_curve.py --requests 60 --seeds 1
 	$(BIN)/python benchmarks/a2a_client.py --tasks 40
 	$(BIN)/python benchmarks/hedging.py --tasks 500
+	$(BIN)/python benchmarks/agemem_policy.py --episodes 1 --seeds 1 --decisions 500
 
 PEERS := crewai pydantic-ai-slim agent-framework-core openai-agents
 
