@@ -33,8 +33,8 @@ from infrastructure.memory.agemem.context import WorkingContext
 from infrastructure.memory.agemem.decider import Observation
 from infrastructure.memory.agemem.entries import MemoryEntry
 from infrastructure.memory.agemem.features import (
-    FEATURES,
     FEATURES_VERSION,
+    POLICY_FEATURES,
     SENTENCE_FEATURES,
     Sight,
     see_arrival,
@@ -147,13 +147,13 @@ def random_policy() -> NumpyPolicy:
     rng = np.random.default_rng(0)
     embedder = BuiltinEmbedder()
     taken, first, second = _WIDTHS
-    seen, length = len(FEATURES), embedder.dimensions
+    seen, length = len(POLICY_FEATURES), embedder.dimensions
 
     def drawn(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return (rng.standard_normal(shape) / max(1, shape[0]) ** 0.5).astype(np.float32)
 
     card = PolicyCard(
-        features=FEATURES,
+        features=POLICY_FEATURES,
         sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,

@@ -15,7 +15,11 @@ from agemem_statistics import Draws, Interval
 
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.decider import Decider
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
+from infrastructure.memory.agemem.features import (
+    FEATURES_VERSION,
+    POLICY_FEATURES,
+    SENTENCE_FEATURES,
+)
 from infrastructure.memory.agemem.heuristics import (
     Careful,
     KeepEverything,
@@ -115,7 +119,7 @@ def untrained_policy(seed: int, policy: Path | None = None) -> NumpyPolicy:
 
     card = card_of(seed, "nothing")
     width = len(card.sentence_features) + card.dimensions
-    arrays = PolicyNetwork(len(FEATURES), width, seed=seed).export()
+    arrays = PolicyNetwork(len(POLICY_FEATURES), width, seed=seed).export()
     weights = PolicyWeights(**arrays)
     path = policy or SHIPPED
     if path.is_file():
@@ -128,7 +132,7 @@ def card_of(seed: int, trained_on: str) -> PolicyCard:
     """The card of a policy that no file keeps."""
     embedder = BuiltinEmbedder()
     return PolicyCard(
-        features=FEATURES,
+        features=POLICY_FEATURES,
         sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,

@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 
 from infrastructure.embeddings.embedder import Embedder, unit_rows
 from infrastructure.memory.agemem.actions import ACTIONS, Moment
-from infrastructure.memory.agemem.decider import Observation
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
+from infrastructure.memory.agemem.decider import Observation, Reading
+from infrastructure.memory.agemem.features import (
+    FEATURES,
+    FEATURES_VERSION,
+    POLICY_FEATURES,
+    RELATION_FEATURES,
+    SENTENCE_FEATURES,
+)
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights, Score
 
 DIMENSIONS = 8
@@ -31,7 +37,7 @@ class Letters:
 
 def card(**changed: Any) -> PolicyCard:
     values: dict[str, Any] = {
-        "features": FEATURES,
+        "features": POLICY_FEATURES,
         "sentence_features": SENTENCE_FEATURES,
         "features_version": FEATURES_VERSION,
         "embedder": Letters.name,
@@ -55,7 +61,7 @@ def weights(
 ) -> PolicyWeights:
     """Normal ones, with 4, 16 and 12 units."""
     rng = np.random.default_rng(seed)
-    seen, taken, first, second = len(FEATURES), 4, 16, 12
+    seen, taken, first, second = len(POLICY_FEATURES), 4, 16, 12
     shapes = {
         "mean": (seen,),
         "scale": (seen,),
@@ -101,10 +107,11 @@ def constant(probabilities: list[float], embedder: Embedder | None = None) -> Nu
 def observation(seed: int = 0, allowed: NDArray[np.bool_] | None = None) -> Observation:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((1 + seed % 4, len(SENTENCE_FEATURES) + DIMENSIONS))
-    sentences = rows.astype(np.float32)
+    relations = rng.standard_normal(len(RELATION_FEATURES)).astype(np.float32)
+    reading = Reading(relations, rows.astype(np.float32))
     return Observation(
         Moment.ARRIVAL,
         rng.standard_normal(len(FEATURES)).astype(np.float32),
-        lambda: sentences,
+        lambda: reading,
         np.ones(len(ACTIONS), dtype=np.bool_) if allowed is None else allowed,
     )

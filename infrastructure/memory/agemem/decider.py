@@ -15,6 +15,21 @@ from infrastructure.memory.agemem.actions import ACTIONS, Action, Moment
 Floats = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What is seen by reading closely, which takes an embedder.
+
+    Attributes:
+        relations: float32[len(RELATION_FEATURES)]: how what arrived stands to the likest entries,
+            sentence by sentence; zeros where that is not asked.
+        sentences: float32[n, w], n from 1 to 4: the sentences of what arrived or is asked. A row
+            is `features.SENTENCE_FEATURES`, then the sentence's unit vector.
+    """
+
+    relations: Floats
+    sentences: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """What a decider sees. Nothing in it knows what will be decided, or what will be asked later.
@@ -22,22 +37,18 @@ class Observation:
     Attributes:
         moment: what kind of decision is due.
         numbers: float32[len(FEATURES)] in the order of `features.FEATURES`, each about -1 to 1.
-        read: gives `sentences`; called when they are first looked at, since not every decider
-            does, and making them takes an embedder.
+        read: gives `reading`; called when it is first looked at, since not every decider does.
         allowed: bool[len(ACTIONS)], what can be done now; doing nothing always can.
     """
 
     moment: Moment
     numbers: Floats
-    read: Callable[[], Floats]
+    read: Callable[[], Reading]
     allowed: NDArray[np.bool_]
 
     @cached_property
-    def sentences(self) -> Floats:
-        """The sentences of what arrived or of what is asked; float32[n, w], n up to 4.
-
-        A row is `features.SENTENCE_FEATURES`, then the sentence's unit vector.
-        """
+    def reading(self) -> Reading:
+        """What is seen by reading closely."""
         return self.read()
 
 

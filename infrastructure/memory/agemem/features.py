@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from infrastructure.memory.agemem.actions import ACTIONS, OPERATIONS_AT, MemoryOperation, Moment
 from infrastructure.memory.agemem.context import ContextItem, ContextKind, WorkingContext
 from infrastructure.memory.agemem.cues import CUES
-from infrastructure.memory.agemem.decider import Observation
+from infrastructure.memory.agemem.decider import Observation, Reading
 from infrastructure.memory.agemem.index import EntryIndex, IndexedEntry, Scored
 from infrastructure.memory.agemem.relevance import TermStatistics, relevance
 from infrastructure.memory.agemem.text_analysis import TextAnalysis, TextAnalyst
@@ -33,6 +33,7 @@ FETCHES: Final = tuple(
     int(action.argument) for action in ACTIONS if action.operation is MemoryOperation.RETRIEVE
 )
 _NEAR: Final = 2
+_SAME_SUBJECT: Final = 0.3
 _RANKS: Final = (1, 2, 4, 8, 16)
 
 _TEXT: Final = (
@@ -106,7 +107,28 @@ SENTENCE_FEATURES: Final = (
     "s.exclaims",
     *(f"s.cue.{name}" for name in CUES),
 )
-"""The names of the first numbers of a row of `Observation.sentences`; its vector follows."""
+"""The names of the first numbers of a row of `Reading.sentences`; its vector follows."""
+
+RELATION_FEATURES: Final = tuple(
+    f"pair{rank + 1}.{name}"
+    for rank in range(_NEAR)
+    for name in (
+        "cosine",
+        "shared",
+        "names_shared",
+        "names_differ",
+        "numbers_differ",
+        "same_subject",
+        "change",
+        "end",
+        "negation",
+    )
+)
+"""The names of `Reading.relations`: of the two sentences that are most alike, one of what arrived
+and one of an entry, how alike they are and in what they differ."""
+
+POLICY_FEATURES: Final = FEATURES + RELATION_FEATURES
+"""All the numbers of an observation that a policy takes, in their order."""
 
 PLACES: Final = {name: place for place, name in enumerate(FEATURES)}
 """Where each feature stands."""
@@ -180,7 +202,9 @@ def see_arrival(memory: Memory, text: TextAnalysis, before: TextAnalysis | None 
     for place, action in enumerate(ACTIONS):
         if action.operation in (MemoryOperation.UPDATE, MemoryOperation.DELETE):
             allowed[place] &= action.argument < len(ranked)
-    return Sight(Observation(Moment.ARRIVAL, numbers, _reader(memory, text), allowed), ranked)
+    return Sight(
+        Observation(Moment.ARRIVAL, numbers, _reader(memory, text, ranked), allowed), ranked
+    )
 
 
 def see_context(memory: Memory, arrived: ContextItem) -> Sight:
@@ -240,8 +264,41 @@ def sentence_rows(analyst: TextAnalyst, text: TextAnalysis) -> Floats:
     return rows
 
 
-def _reader(memory: Memory, text: TextAnalysis) -> Callable[[], Floats]:
-    return lambda: sentence_rows(memory.analyst, text)
+def _reader(
+    memory: Memory, text: TextAnalysis, ranked: Sequence[Scored] = ()
+) -> Callable[[], Reading]:
+    def read() -> Reading:
+        relations = np.zeros(len(RELATION_FEATURES), dtype=np.float32)
+        each = len(RELATION_FEATURES) // _NEAR
+        for rank, (held, _) in enumerate(ranked):
+            relations[rank * each : (rank + 1) * each] = _pair_features(
+                memory.analyst, text, held.analysis
+            )
+        return Reading(relations, sentence_rows(memory.analyst, text))
+
+    return read
+
+
+def _pair_features(
+    analyst: TextAnalyst, text: TextAnalysis, other: TextAnalysis
+) -> tuple[float, ...]:
+    pairs = (
+        (mine, its, float(mine.vector @ its.vector), len(mine.names & its.names))
+        for mine in analyst.sentences(text.text) or (text,)
+        for its in analyst.sentences(other.text) or (other,)
+    )
+    # Of the same subject first: what is alike of another one changes nothing.
+    mine, its, cosine, names = max(pairs, key=lambda pair: pair[2] + _SAME_SUBJECT * bool(pair[3]))
+    fewer = max(1, min(len(mine.telling), len(its.telling)))
+    return (
+        cosine,
+        len(mine.telling & its.telling) / fewer,
+        min(names / 2, 1.0),
+        float(bool(mine.names - its.names) and bool(its.names - mine.names)),
+        float(bool(mine.numbers) and bool(its.numbers) and mine.numbers != its.numbers),
+        cosine * bool(names),
+        *(min(mine.cues[cue] / 2, 2.0) for cue in ("change", "end", "negation")),
+    )
 
 
 def _sentence_features(sentence: TextAnalysis) -> tuple[float, ...]:

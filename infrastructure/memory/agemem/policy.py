@@ -90,7 +90,7 @@ class PolicyWeights:
     Attributes:
         mean, scale: of each feature, [f].
         sentence_weight, sentence_bias: what is read of a sentence, [w, v] and [v], where w is the
-            length of a row of `Observation.sentences`.
+            length of a row of `Reading.sentences`.
         pooled_weight, pooled_bias: what of that is compared between the sentences, [v, v] and [v].
         hidden1_weight, hidden1_bias: [f + v, h] and [h].
         hidden2_weight, hidden2_bias: [h, k] and [k].
@@ -169,7 +169,10 @@ class NumpyPolicy:
         Raises:
             InputError: the observation holds numbers that are not finite.
         """
-        logits = self.logits(observation.numbers, observation.sentences)
+        logits = self.logits(
+            np.concatenate((observation.numbers, observation.reading.relations)),
+            observation.reading.sentences,
+        )
         logits = np.where(observation.allowed, logits, _NEVER)
         weights: Floats = np.exp(logits - logits.max())
         total = weights.sum()
@@ -181,7 +184,7 @@ class NumpyPolicy:
         """The network's output for one observation, float32[a].
 
         Args:
-            numbers: the features, float32[f].
+            numbers: the features and relations, float32[f].
             sentences: float32[n, w], at least one.
         """
         held = self.weights

@@ -16,7 +16,11 @@ from infrastructure.card_file import Arrays, CardFile
 from infrastructure.embeddings.embedder import Embedder
 from infrastructure.errors import InputError, PolicyRefused
 from infrastructure.memory.agemem.actions import ACTIONS_VERSION
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
+from infrastructure.memory.agemem.features import (
+    FEATURES_VERSION,
+    POLICY_FEATURES,
+    SENTENCE_FEATURES,
+)
 from infrastructure.memory.agemem.policy import (
     FORMAT,
     WEIGHT_NAMES,
@@ -135,7 +139,7 @@ def _check_versions(card: Mapping[str, object]) -> None:
 
 def _check_features(card: PolicyCard) -> None:
     for what, names, known in (
-        ("feature", card.features, FEATURES),
+        ("feature", card.features, POLICY_FEATURES),
         ("feature of a sentence", card.sentence_features, SENTENCE_FEATURES),
     ):
         for place in range(max(len(names), len(known))):

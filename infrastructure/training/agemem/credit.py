@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 1.0
 _PLACE: Final = -0.3
-_STALE: Final = -1.0
+_STALE: Final = -2.0
 _LOST: Final = -1.0
 
 

@@ -12,7 +12,11 @@ import numpy as np
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.decider import Floats
-from infrastructure.memory.agemem.features import FEATURES, FEATURES_VERSION, SENTENCE_FEATURES
+from infrastructure.memory.agemem.features import (
+    FEATURES_VERSION,
+    POLICY_FEATURES,
+    SENTENCE_FEATURES,
+)
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
 from infrastructure.memory.agemem.policy_file import save_policy
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
@@ -90,7 +94,7 @@ def open_training(
     embedder = BuiltinEmbedder()
     analyst = TextAnalyst(embedder)
     card = PolicyCard(
-        features=FEATURES,
+        features=POLICY_FEATURES,
         sentence_features=SENTENCE_FEATURES,
         features_version=FEATURES_VERSION,
         embedder=embedder.name,

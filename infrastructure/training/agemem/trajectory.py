@@ -88,8 +88,11 @@ class Trajectory:
 
 
 def state_of(observation: Observation, sentences: int = MOST_SENTENCES) -> Floats:
-    """An observation as one row: its numbers, then its sentences, zeros for those it has not."""
-    rows = observation.sentences
+    """An observation as one row: its numbers, its relations, then its sentences.
+
+    Sentences that it has not are zeros.
+    """
+    rows = observation.reading.sentences
     padded = np.zeros((sentences, rows.shape[1]), dtype=np.float32)
     padded[: len(rows)] = rows
-    return np.concatenate((observation.numbers, padded.ravel()))
+    return np.concatenate((observation.numbers, observation.reading.relations, padded.ravel()))

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from infrastructure.embeddings.builtin import EMBEDDER_NAMES, embedder_named
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, Moment
 from infrastructure.memory.agemem.context import WorkingContext
-from infrastructure.memory.agemem.decider import Choice, Decider, Observation
+from infrastructure.memory.agemem.decider import Choice, Decider, Observation, Reading
 from infrastructure.memory.agemem.entries import MemoryEntry
 from infrastructure.memory.agemem.features import (
     FEATURES,
@@ -166,7 +165,7 @@ def test_importance_orders_as_the_names_say() -> None:
     assert KeepEverything().importance(short) == KeepEverything().importance(long)
 
 
-def _unread() -> NDArray[np.float32]:
+def _unread() -> Reading:
     raise AssertionError("no hand-written decider reads sentences")
 
 

@@ -18,7 +18,7 @@ from infrastructure.card_file import CardFile
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.errors import InputError, PolicyRefused
 from infrastructure.memory.agemem.deciders import decider_for
-from infrastructure.memory.agemem.features import FEATURES
+from infrastructure.memory.agemem.features import POLICY_FEATURES
 from infrastructure.memory.agemem.heuristics import default_heuristic
 from infrastructure.memory.agemem.policy import WEIGHT_NAMES, NumpyPolicy
 from infrastructure.memory.agemem.policy_file import MOST_BYTES, SHIPPED, load_policy, save_policy
@@ -125,11 +125,17 @@ def test_a_policy_that_could_not_be_loaded_again_is_not_saved(tmp_path: Path) ->
         ({"features_version": 99}, "made for version 99 of the features"),
         ({"format": None}, "made for version None of the format"),
         (
-            {"features": [*FEATURES[:7], "t.moon", *FEATURES[8:]]},
-            rf"its feature 7 is 't\.moon', here it is '{FEATURES[7]}'",
+            {"features": [*POLICY_FEATURES[:7], "t.moon", *POLICY_FEATURES[8:]]},
+            rf"its feature 7 is 't\.moon', here it is '{POLICY_FEATURES[7]}'",
         ),
-        ({"features": [*FEATURES, "one.more"]}, rf"feature {len(FEATURES)} is 'one\.more', .*none"),
-        ({"features": FEATURES[:-1]}, rf"feature {len(FEATURES) - 1} is none, here it is"),
+        (
+            {"features": [*POLICY_FEATURES, "one.more"]},
+            rf"feature {len(POLICY_FEATURES)} is 'one\.more', .*none",
+        ),
+        (
+            {"features": POLICY_FEATURES[:-1]},
+            rf"feature {len(POLICY_FEATURES) - 1} is none, here it is",
+        ),
         ({"seed": "7"}, "card is damaged: seed: "),
         ({"stages": None}, "card is damaged: stages: "),
         ({"scores": [{"row": "policy"}]}, r"card is damaged: scores\.0\.measure: "),
@@ -175,7 +181,7 @@ def test_a_card_that_is_no_object_is_refused(tmp_path: Path, said: Any) -> None:
             "'hidden1_bias' holds numbers that are not finite",
         ),
         (
-            {"scale": np.zeros(len(FEATURES), dtype=np.float32)},
+            {"scale": np.zeros(len(POLICY_FEATURES), dtype=np.float32)},
             "'scale' holds a spread that is not above 0",
         ),
     ],

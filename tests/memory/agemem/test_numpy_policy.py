@@ -15,7 +15,7 @@ from memory_policies import constant, observation, policy
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, place_of
-from infrastructure.memory.agemem.decider import Observation
+from infrastructure.memory.agemem.decider import Observation, Reading
 from infrastructure.memory.agemem.policy import FARTHEST, NumpyPolicy
 
 ADDS = [place for place, action in enumerate(ACTIONS) if action.operation is MemoryOperation.ADD]
@@ -37,7 +37,9 @@ def by_definition(learnt: NumpyPolicy, seen: Observation) -> list[float]:
 
     numbers = [
         min(max((float(x) - float(m)) / float(s), -FARTHEST), FARTHEST)
-        for x, m, s in zip(seen.numbers, held.mean, held.scale, strict=True)
+        for x, m, s in zip(
+            (*seen.numbers, *seen.reading.relations), held.mean, held.scale, strict=True
+        )
     ]
     read = [
         layer(
@@ -45,7 +47,7 @@ def by_definition(learnt: NumpyPolicy, seen: Observation) -> list[float]:
             held.pooled_weight,
             held.pooled_bias,
         )
-        for row in seen.sentences
+        for row in seen.reading.sentences
     ]
     meant = [max(said) for said in zip(*read, strict=True)]
     hidden = silu(layer(numbers + meant, held.hidden1_weight, held.hidden1_bias))
@@ -140,13 +142,16 @@ def test_equal_seeds_draw_equal_actions_with_their_buckets_as_arguments() -> Non
 
 def test_numbers_far_from_all_that_was_seen_are_taken_as_no_farther() -> None:
     learnt, seen = policy(), observation()
-    far = Observation(seen.moment, np.full_like(seen.numbers, 1e30), seen.read, seen.allowed)
-    near = Observation(
+    bound = (learnt.weights.mean + learnt.weights.scale * FARTHEST).astype(np.float32)
+    numbers, relations = bound[: len(seen.numbers)], bound[len(seen.numbers) :]
+    said = seen.reading.sentences
+    far = Observation(
         seen.moment,
-        (learnt.weights.mean + learnt.weights.scale * FARTHEST).astype(np.float32),
-        seen.read,
+        np.full_like(numbers, 1e30),
+        lambda: Reading(np.full_like(relations, 1e30), said),
         seen.allowed,
     )
+    near = Observation(seen.moment, numbers, lambda: Reading(relations, said), seen.allowed)
 
     assert learnt.probabilities(far) == pytest.approx(learnt.probabilities(near), abs=1e-4)
 

@@ -16,7 +16,7 @@ import numpy as np
 from infrastructure.errors import StoreError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, Moment, place_of
 from infrastructure.memory.agemem.actions import MemoryOperation as Op
-from infrastructure.memory.agemem.decider import Choice, Decider, Observation
+from infrastructure.memory.agemem.decider import Choice, Decider, Observation, Reading
 from infrastructure.memory.agemem.policy import PolicyCard
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory, state_of
@@ -137,7 +137,7 @@ def observed(sign: int, draws: Draws) -> Observation:
     vector = (vector / np.linalg.norm(vector)).astype(np.float32)
     allowed = np.zeros(len(ACTIONS), dtype=np.bool_)
     allowed[:7] = True
-    return Observation(Moment.ARRIVAL, numbers, lambda: vector[None], allowed)
+    return Observation(Moment.ARRIVAL, numbers, lambda: Reading(numbers[:0], vector[None]), allowed)
 
 
 def trajectory(

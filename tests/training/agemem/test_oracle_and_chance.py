@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, Moment
-from infrastructure.memory.agemem.decider import Decider, Observation
+from infrastructure.memory.agemem.decider import Decider, Observation, Reading
 from infrastructure.memory.agemem.features import FEATURES
 from infrastructure.memory.agemem.heuristics import Careful, KeepEverything
 from infrastructure.training.agemem.baselines import NoMemory, RandomPolicy
@@ -90,7 +90,9 @@ async def test_an_oracle_must_be_told_what_is_played() -> None:
     allowed = np.ones(len(ACTIONS), dtype=np.bool_)
     zeros = np.zeros(len(FEATURES), dtype=np.float32)
     with pytest.raises(RuntimeError, match="follow"):
-        Oracle().decide(Observation(Moment.ARRIVAL, zeros, lambda: zeros[None], allowed))
+        Oracle().decide(
+            Observation(Moment.ARRIVAL, zeros, lambda: Reading(zeros, zeros[None]), allowed)
+        )
 
 
 async def test_one_oracle_plays_one_episode_after_another() -> None:
@@ -116,7 +118,7 @@ async def test_chance_takes_every_action_alike_and_repeats_with_its_seed() -> No
     allowed = np.zeros(len(ACTIONS), dtype=np.bool_)
     allowed[[0, 2, 5]] = True
     zeros = np.zeros(len(FEATURES), dtype=np.float32)
-    observed = Observation(Moment.ARRIVAL, zeros, lambda: zeros[None], allowed)
+    observed = Observation(Moment.ARRIVAL, zeros, lambda: Reading(zeros, zeros[None]), allowed)
     policy = RandomPolicy(1)
     drawn = Counter(policy.decide(observed).place for _ in range(900))
     assert set(drawn) == {0, 2, 5}

@@ -12,8 +12,8 @@ from bandit_world import CARD, DIMENSIONS, NUMBERS, observed
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS
-from infrastructure.memory.agemem.decider import Observation
-from infrastructure.memory.agemem.features import FEATURES, SENTENCE_FEATURES
+from infrastructure.memory.agemem.decider import Observation, Reading
+from infrastructure.memory.agemem.features import POLICY_FEATURES, SENTENCE_FEATURES
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyWeights
 from infrastructure.training.agemem.network import PolicyNetwork, tensor_of
 
@@ -59,7 +59,9 @@ def test_numpy_computes_what_torch_computes() -> None:
         ours = policy.logits(state[:NUMBERS], sentences)
         np.testing.assert_allclose(ours, expected, atol=1e-5, rtol=1e-5)
         seen = observed(0, np.random.default_rng(0))
-        seen = Observation(seen.moment, state[:NUMBERS], partial(np.copy, sentences), mask)
+        seen = Observation(
+            seen.moment, state[:NUMBERS], partial(Reading, state[:0], sentences), mask
+        )
         shares = policy.probabilities(seen)
         assert not shares[~mask].any()
         np.testing.assert_allclose(np.log(shares[mask]), expected_logprobs[mask], atol=2e-5)
@@ -89,7 +91,7 @@ def test_it_begins_nearly_undecided_and_the_same_by_its_seed() -> None:
 
 
 def test_it_is_small_on_the_real_features() -> None:
-    assert PolicyNetwork(len(FEATURES), len(SENTENCE_FEATURES) + 256).size < 60_000
+    assert PolicyNetwork(len(POLICY_FEATURES), len(SENTENCE_FEATURES) + 256).size < 60_000
 
 
 def test_features_are_standardised_and_constant_ones_not_blown_up() -> None:

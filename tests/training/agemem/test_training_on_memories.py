@@ -16,7 +16,7 @@ from langgraph.store.memory import InMemoryStore
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.actions import ACTIONS
 from infrastructure.memory.agemem.actions import MemoryOperation as Operation
-from infrastructure.memory.agemem.features import FEATURES
+from infrastructure.memory.agemem.features import POLICY_FEATURES
 from infrastructure.memory.agemem.policy_file import check_embedder, load_policy
 from infrastructure.training.agemem.collect import Collector
 from infrastructure.training.agemem.config import RewardConfig, TrainingConfig, TrainingStage
@@ -80,7 +80,7 @@ async def test_a_training_on_generated_episodes_leaves_a_policy_that_can_be_used
     policy, curves = write_outcome(tmp_path)
     loaded = load_policy(policy)
     check_embedder(loaded, BuiltinEmbedder())
-    assert loaded.card.features == FEATURES
+    assert loaded.card.features == POLICY_FEATURES
     assert loaded.card.trained_on == "the episode generator"
     assert np.array_equal(loaded.weights.mean, trainer.network.export()["mean"])
     assert curves.exists()
