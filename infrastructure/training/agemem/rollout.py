@@ -132,7 +132,7 @@ class Rollout:
         self.truth = truth
         self.memory = memory
         self.recorded: list[Recorded] = []
-        self._decider = decider
+        self._guided = decider if isinstance(decider, Guided) else None
         self._judge_memory = judge_memory
         self._manager = MemoryManager(
             memory,
@@ -175,8 +175,8 @@ class Rollout:
 
     def _begin(self, moment: Moment, number: int) -> None:
         self._at, self._round = (moment, number), 0
-        if isinstance(self._decider, Guided):
-            self._decider.follow(Position(self.truth, self.memory, moment, number))
+        if self._guided is not None:
+            self._guided.follow(Position(self.truth, self.memory, moment, number))
 
     def _record(self, step: Step) -> None:
         moment, number = self._at
