@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import orjson
 
@@ -16,6 +16,9 @@ from genesis.execution.events import ExecutionEvent
 from genesis.planning.findings import ValidationReport
 from genesis.routing.ladder import Ladder, Route
 from infrastructure.jsonvalue import JsonObject
+
+if TYPE_CHECKING:  # NumPy comes with it, and whoever reads journals does without
+    from infrastructure.memory.agemem.decider import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,11 @@ class MemoryDecision:
     features: Mapping[str, float]
     done: bool
     effect: str
+
+    @classmethod
+    def of(cls, decision: Decision) -> MemoryDecision:
+        """The decision as an event tells it."""
+        return cls(**{field.name: getattr(decision, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)

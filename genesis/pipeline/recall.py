@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -69,7 +68,7 @@ async def _told(state: RunState, context: RunContext) -> str:
         context.journal.add(ContextRecalled((), "", f"recalling what was said failed: {error}"))
         return ""
     if found.decisions:
-        decisions = tuple(MemoryDecision(**asdict(decision)) for decision in found.decisions)
+        decisions = tuple(map(MemoryDecision.of, found.decisions))
         context.journal.add(ContextRecalled(decisions, found.text, found.note))
     return found.text
 

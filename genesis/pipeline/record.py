@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -58,7 +58,7 @@ async def _learn(state: RunState, context: RunContext) -> None:
         )
         context.journal.add(MemoryLearnt((), f"remembering the run failed: {error}"))
         return
-    decisions = tuple(MemoryDecision(**asdict(decision)) for decision in learnt.decisions)
+    decisions = tuple(map(MemoryDecision.of, learnt.decisions))
     context.journal.add(MemoryLearnt(decisions, learnt.note))
 
 
