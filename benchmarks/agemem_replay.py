@@ -18,7 +18,6 @@ from pathlib import Path
 from agemem_rows import decider_of, each, play
 
 from infrastructure.memory.agemem.decider import Decider
-from infrastructure.memory.agemem.heuristics import KeepEverything
 from infrastructure.memory.agemem.policy_file import SHIPPED
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
 from infrastructure.training.agemem.episodes import Episode
@@ -108,7 +107,7 @@ async def deciders_for(replay: Replay, train: Sequence[Conversation]) -> dict[st
     whole = [whole_episode(talk) for talk in train]
     for tuned in await tuned_heuristics(recall_on(whole), replay.tries, replay.seed):
         rows[tuned.decider.name] = tuned.decider
-    rows["unlimited"] = KeepEverything()
+    rows["unlimited"] = rows["fifo"]
     if (replay.policy or SHIPPED).is_file():
         rows["shipped policy"] = decider_of("policy", replay.seed, replay.policy)
     if replay.steps:

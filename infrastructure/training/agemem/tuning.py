@@ -30,9 +30,10 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "names": (0.0, 4.0),
     "numbers": (0.0, 4.0),
     "lasting": (0.0, 4.0),
-    "familiar": (0.0, 5.0),
+    "time": (0.0, 4.0),
+    "familiar": (-3.0, 5.0),
     "answering": (0.0, 3.0),
-    "passing": (0.0, 4.0),
+    "passing": (-1.0, 4.0),
     "courtesy": (0.0, 3.0),
     "asking": (0.0, 4.0),
     "skip_below": (0.0, 0.9),
@@ -48,13 +49,14 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Where each number of `CarefulNumbers` is looked for."""
 
-_PLAIN: Final = CarefulNumbers(
+_TALK: Final = CarefulNumbers(
     rarity=4.0,
-    names=0.0,
+    names=1.0,
     numbers=0.0,
     lasting=0.0,
+    time=1.0,
     familiar=0.0,
-    answering=0.0,
+    answering=1.0,
     passing=0.0,
     courtesy=0.0,
     asking=0.0,
@@ -66,7 +68,7 @@ _PLAIN: Final = CarefulNumbers(
     least_score=0.0,
     within=0.0,
 )
-"""Keeps what has the rarest words, and no more: the search starts from the better of the two."""
+"""Set by hand for talk: rare words, names, times and answers count, and nothing is replaced."""
 
 _EXPLORING: Final = 3  # one try in so many is drawn from anywhere
 _CHANGED: Final = 0.3
@@ -91,14 +93,14 @@ class Tuned:
 async def tune_careful(
     judge: Judge, tries: int, seed: int, *, screen: Judge | None = None
 ) -> Tuned:
-    """The best numbers for `Careful` among its defaults, plain ones, and draws.
+    """The best numbers for `Careful` among its defaults, those for talk, and draws.
 
     One draw in three is from anywhere in RANGES; the others change some of the best numbers so far
     by a little.
 
     Args:
         judge: decides which is the best.
-        tries: how many are tried, the defaults and the plain ones among them.
+        tries: how many are tried, these two among them.
         seed: of the draws.
         screen: judges first, by less; who is not better there than the best is not judged further.
 
@@ -110,8 +112,8 @@ async def tune_careful(
     draws = random.Random(seed)  # noqa: S311 - a search, not a secret
     best = Careful()
     best_score = await judge(best)
-    if tries > 1 and (score := await judge(Careful(_PLAIN))) > best_score:
-        best, best_score = Careful(_PLAIN), score
+    if tries > 1 and (score := await judge(Careful(_TALK))) > best_score:
+        best, best_score = Careful(_TALK), score
     to_pass = await screen(best) if screen else 0.0
     for number in range(2, tries):
         anywhere = number % _EXPLORING == 0

@@ -118,7 +118,7 @@ def test_another_number_in_the_same_words_is_news_and_another_name_is_not() -> N
 
 def test_the_context_is_left_alone_while_there_is_room() -> None:
     observed = context(holding(budget=500), TOLD, "It rained.", goal="When is the dentist?")
-    assert Careful().decide(observed).place == PASS
+    assert Careful(CarefulNumbers(tidy_at=0.5)).decide(observed).place == PASS
 
 
 def test_a_full_context_loses_what_is_not_to_the_point() -> None:
