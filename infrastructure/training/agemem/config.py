@@ -65,6 +65,9 @@ class GrpoConfig:
         sentence_weight_decay: of the weights that read sentences: phrasing is new in use, so what
             is learnt from it must be worth its size.
         dropout: share of what is read of sentences that is hidden while learning.
+        averaging: share of the running average of the weights that a step leaves; the average is
+            what is validated and kept, since it is less noisy than any one step's policy. 0 takes
+            the last policy.
         eps: added to the standard deviation.
     """
 
@@ -86,6 +89,7 @@ class GrpoConfig:
     weight_decay: float = _within(0.01, 0.0, 100.0)
     sentence_weight_decay: float = _within(1.0, 0.0, 1000.0)
     dropout: float = _within(0.1, 0.0, 0.95)
+    averaging: float = _within(0.9, 0.0, 0.9999)
     eps: float = _within(1e-6, 1e-12, 1.0)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -29,11 +30,14 @@ from infrastructure.training.agemem.step_metrics import StepMetrics, Tally, Term
 from infrastructure.training.agemem.trajectory import Trajectory
 
 Arrays = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float32]
 
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq", "step")
 _RNG: Final = "rng"
 _REFERENCE: Final = "reference."
 _OPTIMIZER: Final = "optimizer."
+_AVERAGE: Final = "average."
+_STEPS: Final = "steps"
 
 
 class Grpo:
@@ -52,8 +56,10 @@ class Grpo:
         self.begin_stage()
 
     def begin_stage(self) -> None:
-        """Take the policy as it is for the reference, and forget the optimizer's moments."""
+        """Take the policy as it is for the reference and the average; forget the moments."""
         self.renew_reference()
+        self._steps = 0
+        self._average = self.network.export()
         config = self.config
         self._optimizer = torch.optim.AdamW(
             [
@@ -92,9 +98,25 @@ class Grpo:
             tally = Tally()
             if rows is not None and len(rows):
                 self._learn(rows, tally)
+        self._take_into_average()
         return step_metrics(
             groups, counts, tally, 0 if rows is None else len(rows), time.perf_counter() - began
         )
+
+    def averaged(self) -> dict[str, Floats]:
+        """The running average of the policy's arrays over the steps of a stage.
+
+        As in B. Polyak, A. Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992,
+        with an exponential window; while it fills, all steps count alike.
+        """
+        return {name: array.copy() for name, array in self._average.items()}
+
+    def _take_into_average(self) -> None:
+        self._steps += 1
+        left = np.float32(min(self.config.averaging, 1 - 1 / self._steps))
+        for name, array in self.network.export().items():
+            mixed = left * self._average[name] + (1 - left) * array
+            self._average[name] = mixed.astype(np.float32)
 
     def terms(self, batch: Batch, hide: torch.Generator | None = None) -> Terms:
         """What the loss of some decisions is made of, with gradients to the policy."""
@@ -153,6 +175,8 @@ class Grpo:
         """Everything beside the policy that the next step depends on, as named arrays."""
         arrays: dict[str, NDArray[Any]] = {_RNG: self._draw.get_state().numpy().copy()}
         arrays |= {f"{_REFERENCE}{name}": one for name, one in self.reference.export().items()}
+        arrays |= {f"{_AVERAGE}{name}": one for name, one in self.averaged().items()}
+        arrays[_STEPS] = np.array([self._steps], dtype=np.int64)
         for name, weight in self.network.named_parameters():
             state = cast("dict[str, Tensor]", self._optimizer.state.get(weight, {}))
             for part, one in state.items():
@@ -167,13 +191,9 @@ class Grpo:
         """
         self.begin_stage()
         self._draw.set_state(tensor_of(arrays[_RNG]))
-        self.reference.load(
-            {
-                name.removeprefix(_REFERENCE): one
-                for name, one in arrays.items()
-                if name.startswith(_REFERENCE)
-            }
-        )
+        self.reference.load(_part(_REFERENCE, arrays))
+        self._average = {name: one.copy() for name, one in _part(_AVERAGE, arrays).items()}
+        self._steps = int(arrays[_STEPS][0])
         for name, weight in self.network.named_parameters():
             state = {
                 part: tensor_of(arrays[f"{_OPTIMIZER}{name}.{part}"])
@@ -223,3 +243,9 @@ def one_thread() -> Generator[None, None, None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
+
+
+def _part(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)
+    }

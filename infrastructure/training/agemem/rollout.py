@@ -296,7 +296,11 @@ async def play(
         relevant=sum(fetch.relevant_count for fetch in fetches),
     )
     credit = arrival_credits(truth, rollout.recorded[:heard], entries)
-    credit += [recorded.worth for recorded in rollout.recorded[heard:]]
+    cost = reward.config.rounds_penalty
+    credit += [
+        recorded.worth - cost * (recorded.outcome is not None)
+        for recorded in rollout.recorded[heard:]
+    ]
     trajectory = trajectory_of(rollout.recorded, episode.episode_id, reward.compute(outcome))
     played = Played(
         replace(trajectory, credit=np.array(credit, dtype=np.float32)),

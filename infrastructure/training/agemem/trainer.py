@@ -129,6 +129,10 @@ class AgeMemTrainer:
         """The policy as it is now, for use without torch."""
         return NumpyPolicy(self.card, PolicyWeights(**self.network.export()))
 
+    def averaged_policy(self) -> NumpyPolicy:
+        """The average of the stage's policies (see `GrpoConfig.averaging`), which is validated."""
+        return NumpyPolicy(self.card, PolicyWeights(**self.grpo.averaged()))
+
     async def train(self, num_steps: int | None = None) -> TrainingResult:
         """Go through the configured stages, in their order.
 
@@ -214,10 +218,9 @@ class AgeMemTrainer:
         )
 
     def _end(self, stage: TrainingStage, *, stopped_early: bool) -> None:
-        """Go on from the best policy of the stage."""
+        """Go on from the best policy of the stage, or from the last one if none was validated."""
         progress, stopping = self.progress, self.progress.stopping
-        if self._best:
-            self.network.load(self._best)
+        self.network.load(self._best or self.grpo.averaged())
         kept = stopping.best_step if self._best else progress.stage_step
         result = StageResult(stage, progress.stage_step, stopping.best, kept, stopped_early)
         self._best = {}
@@ -296,11 +299,11 @@ class AgeMemTrainer:
         if self.validation is None or stopping.seen_at == step:
             return
         count = self.config.validation_episodes
-        reached = await validate(self.validation, stage, self.policy(), count)
+        reached = await validate(self.validation, stage, self.averaged_policy(), count)
         by_reward = self.config.validation_measure == "reward"
         score = reached.reward if by_reward else reached.success
         if stopping.improved_by(score):
-            self._best = cast("Arrays", self.network.export())
+            self._best = cast("Arrays", self.grpo.averaged())
         stopping = stopping.after(score, step)
         self.progress = replace(self.progress, stopping=stopping)
         self._record(validation_record(self.progress, reached))

@@ -269,3 +269,26 @@ def test_threads_and_determinism_are_scoped() -> None:
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_the_average_follows_the_policy_and_is_less_restless() -> None:
+    ours = grpo(averaging=0.8)
+    steps: list[float] = []
+    averaged: list[float] = []
+    for step in range(12):
+        before, before_average = ours.network.export(), ours.averaged()
+        ours.train_step(groups_of(ours.network, seed=step))
+        for kept, earlier, now in (
+            (steps, before, ours.network.export()),
+            (averaged, before_average, ours.averaged()),
+        ):
+            kept.append(float(np.abs(now["action_weight"] - earlier["action_weight"]).sum()))
+    assert 0 < sum(averaged[5:]) < sum(steps[5:])
+
+
+def test_without_averaging_the_last_policy_is_taken() -> None:
+    ours = grpo(averaging=0.0)
+    for step in range(3):
+        ours.train_step(groups_of(ours.network, seed=step))
+    for name, array in ours.network.export().items():
+        np.testing.assert_array_equal(ours.averaged()[name], array)

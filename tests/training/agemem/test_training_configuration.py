@@ -114,6 +114,7 @@ OTHER_GRPO: Final[dict[str, Any]] = {
     "weight_decay": 1.0,
     "sentence_weight_decay": 3.0,
     "dropout": 0.5,
+    "averaging": 0.0,
     "eps": 0.5,
 }
 BASE: Final = {"stages": {TrainingStage.UNIFIED: 3}, "credit": "both", "kl_weight": 0.1}

@@ -106,7 +106,7 @@ async def test_the_best_policy_of_a_stage_is_kept_not_the_last() -> None:
     trainer = trainer_of(config, validation=Scripted(config))
     seen: list[Any] = []
     trainer._on_record = lambda record: seen.append(  # pyright: ignore
-        (record["kind"], trainer.network.export())
+        (record["kind"], trainer.grpo.averaged())
     )
     await trainer.train()
     validated = [arrays for kind, arrays in seen if kind == "validation"]
