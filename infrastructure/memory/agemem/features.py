@@ -82,6 +82,8 @@ _CONTEXT: Final = (
 _QUESTION: Final = (
     *(f"q.top{rank}" for rank in _RANKS),
     *(f"q.fit{count}" for count in FETCHES),
+    "q.named",
+    "q.named_first",
     "q.round",
     "q.fetched",
 )
@@ -237,7 +239,7 @@ def see_question(memory: Memory, question: TextAnalysis, round_: int, fetched: i
     _put(numbers, "text", _text_features(question, memory.terms))
     _put(numbers, "memory", _memory_features(memory))
     _put(numbers, "context", _context_features(context, items, relevances))
-    _put(numbers, "question", _question_features(ranked, context, round_, fetched))
+    _put(numbers, "question", _question_features(question, ranked, context, round_, fetched))
     allowed = _allowed(Moment.QUESTION)
     _allow_context(allowed, context, items, relevances)
     _allow_fetches(allowed, ranked, held, context.free)
@@ -403,14 +405,22 @@ def _context_features(
 
 
 def _question_features(
-    ranked: Sequence[Scored], context: WorkingContext, round_: int, fetched: int
+    question: TextAnalysis,
+    ranked: Sequence[Scored],
+    context: WorkingContext,
+    round_: int,
+    fetched: int,
 ) -> list[float]:
+    named = [bool(question.names & held.analysis.names) for held, _ in ranked]
     scores = [score for _, score in ranked]
     tokens = [held.analysis.tokens for held, _ in ranked]
     room = max(1, context.free)
     return [
         *(scores[rank - 1] if rank <= len(scores) else 0.0 for rank in _RANKS),
         *(min(sum(tokens[:count]) / room, 4.0) for count in FETCHES),
+        sum(named) / 8,
+        # How far down the ranking the entries go on to be about who is asked for.
+        (named.index(False) if False in named else len(named)) / 8,
         round_ / 4,
         min(fetched / 16, 2.0),
     ]

@@ -30,7 +30,7 @@ from infrastructure.training.agemem.session import (
 from infrastructure.training.agemem.trainer import AgeMemTrainer
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory
 from infrastructure.training.agemem.truth import Answer, MemoryJudgement
-from tests.training.agemem.small_episode import EPISODE
+from tests.infrastructure.training.agemem.small_episode import EPISODE
 
 QUICK: Final[dict[str, Any]] = {
     "stages": dict.fromkeys(TrainingStage, 2),

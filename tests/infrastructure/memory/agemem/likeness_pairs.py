@@ -3,7 +3,7 @@
 The first half was looked at while the rules of likeness were written; the second half was written
 at the same time and is only counted. Docs give the figures of the second half:
 
-    python tests/memory/agemem/likeness_pairs.py
+    python tests/infrastructure/memory/agemem/likeness_pairs.py
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infrastructure.training.agemem.config import TrainingConfig
 
-PAGE = Path(__file__).parents[3] / "docs" / "agemem_training.md"
+PAGE = Path(__file__).parents[4] / "docs" / "agemem_training.md"
 
 
 def test_the_defaults_on_the_page_are_those_of_the_code() -> None:

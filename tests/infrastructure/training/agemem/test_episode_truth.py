@@ -13,7 +13,7 @@ from infrastructure.training.agemem.config import RewardConfig
 from infrastructure.training.agemem.reward import EpisodeOutcome, RewardFunction
 from infrastructure.training.agemem.trajectory import OperationOutcome
 from infrastructure.training.agemem.truth import Answer, MemoryJudgement, Truth
-from tests.training.agemem.small_episode import (
+from tests.infrastructure.training.agemem.small_episode import (
     ALLERGY,
     ALLERGY_AGAIN,
     EPISODE,

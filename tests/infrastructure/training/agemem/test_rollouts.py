@@ -25,7 +25,7 @@ from infrastructure.training.agemem.collect import Collector, DeciderSource
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
 from infrastructure.training.agemem.rollout import Played
 from infrastructure.training.agemem.trajectory import Trajectory
-from tests.training.agemem.small_episode import EPISODE, NEW_HOME
+from tests.infrastructure.training.agemem.small_episode import EPISODE, NEW_HOME
 
 ADD = place_of(MemoryOperation.ADD, 0.75)
 ADD_LESS = place_of(MemoryOperation.ADD, 0.25)

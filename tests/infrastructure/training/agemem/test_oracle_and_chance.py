@@ -25,7 +25,7 @@ from infrastructure.training.agemem.episodes import (
 )
 from infrastructure.training.agemem.oracle import Oracle
 from infrastructure.training.agemem.rollout import Guided, Played
-from tests.training.agemem.small_episode import EPISODE, TRAIN
+from tests.infrastructure.training.agemem.small_episode import EPISODE, TRAIN
 
 
 async def played(decider: Decider, episode: Episode = EPISODE) -> Played:
