@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from infrastructure.memory.agemem.actions import LTM_OPERATIONS, MemoryOperation
+from infrastructure.memory.agemem.actions import LTM_OPERATIONS, MemoryOperation, Moment
 from infrastructure.memory.agemem.entries import MemoryEntry
 from infrastructure.training.agemem.truth import Truth
 
@@ -47,6 +47,28 @@ def arrival_credits(
         credit += _LOST * len(_taken(truth, record) - owner.keys())
         found.append(credit)
     return found
+
+
+def context_credits(recorded: Sequence[Recorded], cost: float) -> list[float]:
+    """The credit of each decision about the context: what it changed, less what it costs.
+
+    About one question it is what this decision and those after it changed together: making room
+    is worth nothing by itself, but for what is fetched into it.
+
+    Args:
+        recorded: the decisions of the second and third phase.
+        cost: of carrying out an operation.
+    """
+    found: list[float] = []
+    later, asked = 0.0, None
+    for record in reversed(recorded):
+        worth = record.worth - cost * (record.outcome is not None)
+        question = record.number if record.moment is Moment.QUESTION else None
+        if question is not None and question == asked:
+            worth += later
+        later, asked = worth, question
+        found.append(worth)
+    return found[::-1]
 
 
 def _of_entry(

@@ -13,7 +13,7 @@ from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation,
 from infrastructure.memory.agemem.decider import Decider
 from infrastructure.memory.agemem.manager import ALL_OPERATIONS, MemoryManager, Step
 from infrastructure.memory.agemem.operations import AgeMem
-from infrastructure.training.agemem.credit import arrival_credits
+from infrastructure.training.agemem.credit import arrival_credits, context_credits
 from infrastructure.training.agemem.episodes import Episode, Question
 from infrastructure.training.agemem.reward import EpisodeOutcome, RewardFunction
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory, state_of
@@ -54,6 +54,7 @@ class Recorded:
         step: what was decided and done.
         event: what it was about, and the how manieth decision about that it was.
         number: of the turn, arrival or question.
+        moment: what kind of decision it was.
         outcome: what the operation did; None for doing nothing.
         worth: what it changed in memory and context, by the truth.
     """
@@ -61,6 +62,7 @@ class Recorded:
     step: Step
     event: str
     number: int
+    moment: Moment
     outcome: OperationOutcome | None
     worth: float
 
@@ -185,7 +187,7 @@ class Rollout:
         outcome = outcome_of(step, self.truth, self._needed(), worth)
         event = f"{moment}:{number}:{self._round}"
         self._round += 1
-        self.recorded.append(Recorded(step, event, number, outcome, worth))
+        self.recorded.append(Recorded(step, event, number, moment, outcome, worth))
 
     def _memory_worth(self) -> float:
         if not self._judge_memory:
@@ -278,7 +280,7 @@ async def play(
         overflows += memory.context.overflows - left.overflows
     rounds = tuple(
         sum(
-            recorded.number == number and recorded.event.startswith(Moment.QUESTION)
+            recorded.number == number and recorded.moment is Moment.QUESTION
             for recorded in rollout.recorded
         )
         for number in range(len(episode.questions))
@@ -296,11 +298,7 @@ async def play(
         relevant=sum(fetch.relevant_count for fetch in fetches),
     )
     credit = arrival_credits(truth, rollout.recorded[:heard], entries)
-    cost = reward.config.rounds_penalty
-    credit += [
-        recorded.worth - cost * (recorded.outcome is not None)
-        for recorded in rollout.recorded[heard:]
-    ]
+    credit += context_credits(rollout.recorded[heard:], reward.config.rounds_penalty)
     trajectory = trajectory_of(rollout.recorded, episode.episode_id, reward.compute(outcome))
     played = Played(
         replace(trajectory, credit=np.array(credit, dtype=np.float32)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -269,3 +270,24 @@ async def _same_on(store: BaseStore) -> None:
     assert in_memory.answers == stored.answers
     assert in_memory.contexts == stored.contexts
     assert any(NEW_HOME in text for text in stored.contexts[0])
+
+
+class FilterFirst(Scripted):
+    """Makes room before it fetches."""
+
+    def decide(self, observation: Observation) -> Choice:
+        if observation.moment is Moment.QUESTION and observation.allowed[FILTER]:
+            return Choice(FILTER)
+        return super().decide(observation)
+
+
+async def test_making_room_is_credited_with_what_is_fetched_into_it() -> None:
+    crowded = replace(EPISODE, arrivals=EPISODE.arrivals[:1], questions=EPISODE.questions[:1])
+    crowded = replace(crowded, budget=16)  # the scores alone leave no room for an entry
+    played = await _collector().play(crowded, FilterFirst(WELL_KEPT))
+    assert played.success == 1.0
+    filtered, fetched, *_ = played.trajectory.credit[len(crowded.turns) + 1 :].tolist()
+    assert filtered > 1.5
+    assert fetched > 1.5
+    left = await _collector().play(crowded, Scripted(WELL_KEPT))
+    assert left.success == 0.0
