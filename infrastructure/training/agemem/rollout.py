@@ -166,6 +166,10 @@ class Rollout:
         self._begin(Moment.CONTEXT, number)
         self._before = self._context_worth()
         await self._manager.attend(self.truth.episode.arrivals[number].text)
+        # What fell out of the context afterwards fell out because of what was decided.
+        last = self.recorded[-1]
+        lost = self._context_worth() - self._before
+        self.recorded[-1] = replace(last, worth=last.worth + lost)
 
     async def ask(self, number: int) -> Answer:
         """Phase 3: a question; the context is left as it is when it is answered."""

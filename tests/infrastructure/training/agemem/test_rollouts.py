@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore, Op, Result
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
+from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.memory.agemem.actions import (
     ACTIONS,
     PASS,
@@ -21,6 +22,7 @@ from infrastructure.memory.agemem.actions import (
     place_of,
 )
 from infrastructure.memory.agemem.decider import Choice, Observation
+from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.memory.memori.store import MemoriStore
 from infrastructure.training.agemem.collect import Collector, DeciderSource
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
@@ -291,3 +293,16 @@ async def test_making_room_is_credited_with_what_is_fetched_into_it() -> None:
     assert fetched > 1.5
     left = await _collector().play(crowded, Scripted(WELL_KEPT))
     assert left.success == 0.0
+
+
+async def test_a_context_that_overflows_is_blamed_for_what_falls_out() -> None:
+    awaited, chatter = EPISODE.arrivals[1], EPISODE.arrivals[0]
+    crowded = replace(EPISODE, arrivals=(awaited, chatter), budget=awaited_tokens(awaited.text))
+    played = await _collector().play(crowded, Scripted([PASS] * 7))
+    came, lost = played.trajectory.credit[len(crowded.turns) : len(crowded.turns) + 2].tolist()
+    assert came > 0.5
+    assert lost < -0.5
+
+
+def awaited_tokens(text: str) -> int:
+    return TextAnalyst(BuiltinEmbedder()).of(text).tokens
