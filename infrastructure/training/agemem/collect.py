@@ -29,6 +29,7 @@ from infrastructure.training.agemem.reward import RewardFunction
 from infrastructure.training.agemem.rollout import Played, Recorded, Rollout, play, trajectory_of
 from infrastructure.training.agemem.trajectory import Trajectory
 from infrastructure.training.agemem.truth import Truth
+from infrastructure.training.agemem.word_dropout import WordDropout
 
 Draws = np.random.Generator
 EpisodeSource = Callable[[int], Episode]
@@ -63,6 +64,7 @@ class Collector:
         source: the episode of a task's number.
         analyst: knows texts; its embedder gives the vectors that the policy sees.
         store: a new, empty store for each group; in memory unless given.
+        word_dropout: share of the words of each sentence that is not read in a group's rollouts.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Collector:
         *,
         analyst: TextAnalyst | None = None,
         store: Callable[[], BaseStore] = InMemoryStore,
+        word_dropout: float = 0.0,
     ) -> None:
         self.config = config
         self.reward = RewardFunction(config.reward)
@@ -79,6 +82,7 @@ class Collector:
         self.failures: list[str] = []
         self._source = source
         self._store = store
+        self._word_dropout = word_dropout
         self._operations = frozenset((*config.ltm_operations, *config.stm_operations))
 
     async def group(
@@ -100,15 +104,17 @@ class Collector:
         truth = Truth(self._source(task))
         store = self._store()
         key = (self.config.seed, _STAGES.index(stage), task)
+        analyst = self._reader(key)
         practice = None
         if stage is not TrainingStage.UNIFIED:
-            practice = await self._practice(stage, truth, store, np.random.default_rng(key))
+            start = self._memory(truth.episode, store, "start", analyst)
+            practice = await _practice(stage, truth, start, np.random.default_rng(key))
         at_once = asyncio.Semaphore(self.config.parallel_rollouts)
 
         async def rollout(number: int) -> Trajectory | None:
             async with at_once:
                 decides = decider(np.random.default_rng((*key, number)))
-                memory = self._memory(truth.episode, store, f"rollout-{number}")
+                memory = self._memory(truth.episode, store, f"rollout-{number}", analyst)
                 try:
                     if practice is None:
                         return (await self._play(truth, memory, decides)).trajectory
@@ -124,7 +130,8 @@ class Collector:
     async def play(self, episode: Episode, decider: Decider) -> Played:
         """Play one whole episode on a memory of its own."""
         truth = Truth(episode)
-        return await self._play(truth, self._memory(episode, self._store(), "episode"), decider)
+        memory = self._memory(episode, self._store(), "episode", self.analyst)
+        return await self._play(truth, memory, decider)
 
     async def _play(self, truth: Truth, memory: AgeMem, decider: Decider) -> Played:
         return await play(truth, memory, decider, self.reward, operations=self._operations)
@@ -153,27 +160,34 @@ class Collector:
             return recorded.worth
         return self.reward.compute(recorded.outcome)
 
-    async def _practice(
-        self, stage: TrainingStage, truth: Truth, store: BaseStore, draws: Draws
-    ) -> Practice:
-        single = stage is TrainingStage.SINGLE_TOOL
-        events = _single(truth.episode, draws) if single else _several(truth.episode, draws)
-        memory = self._memory(truth.episode, store, "start")
-        await prepare(truth, memory, events[0], draws)
-        rounds = 1 if single else _PRACTICE_ROUNDS
-        return Practice(truth, await memory.snapshot(), events, rounds)
+    def _reader(self, key: tuple[int, ...]) -> TextAnalyst:
+        """Reads the texts of one group: all its rollouts see the same."""
+        if not self._word_dropout:
+            return self.analyst
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        return WordDropout(self.analyst, self._word_dropout, seed)
 
-    def _memory(self, episode: Episode, store: BaseStore, name: str) -> AgeMem:
+    def _memory(
+        self, episode: Episode, store: BaseStore, name: str, analyst: TextAnalyst
+    ) -> AgeMem:
         return AgeMem(
             store,
             namespace=("training", name),
             capacity=episode.capacity,
             context_tokens=episode.budget,
-            analyst=self.analyst,
+            analyst=analyst,
             clock=CountedClock(),
             new_id=CountedIds(),
             journal=0,
         )
+
+
+async def _practice(stage: TrainingStage, truth: Truth, memory: AgeMem, draws: Draws) -> Practice:
+    single = stage is TrainingStage.SINGLE_TOOL
+    events = _single(truth.episode, draws) if single else _several(truth.episode, draws)
+    await prepare(truth, memory, events[0], draws)
+    rounds = 1 if single else _PRACTICE_ROUNDS
+    return Practice(truth, await memory.snapshot(), events, rounds)
 
 
 async def prepare(truth: Truth, memory: AgeMem, event: Event, draws: Draws) -> None:

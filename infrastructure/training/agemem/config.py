@@ -161,6 +161,8 @@ class TrainingConfig:
         grpo_config: how the policy is changed.
         reward: what a rollout is worth.
         network: the policy's size.
+        word_dropout: share of the words of each sentence that the policy does not read while it
+            practises (see `word_dropout`); validations read all.
         statistics_episodes: whole episodes played before the first step to see how large the
             features are.
         validation_every: steps between two validations.
@@ -178,6 +180,7 @@ class TrainingConfig:
     grpo_config: GrpoConfig = field(default_factory=GrpoConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    word_dropout: float = _within(0.3, 0.0, 0.9)
     statistics_episodes: int = _within(16, 1, 10_000)
     validation_every: int = _within(10, 1, _MOST_STEPS)
     validation_episodes: int = _within(64, 1, 100_000)

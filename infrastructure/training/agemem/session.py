@@ -112,7 +112,7 @@ def open_training(
     )
     return AgeMemTrainer(
         config,
-        Collector(config, material.train, analyst=analyst),
+        Collector(config, material.train, analyst=analyst, word_dropout=config.word_dropout),
         card=card,
         validation=Collector(config, material.validation, analyst=analyst),
         folder=folder,
