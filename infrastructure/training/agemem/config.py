@@ -71,25 +71,25 @@ class GrpoConfig:
         eps: added to the standard deviation.
     """
 
-    group_size: int = _within(8, 2, 1024)
-    tasks_per_step: int = _within(8, 1, 4096)
+    group_size: int = _within(6, 2, 1024)
+    tasks_per_step: int = _within(20, 1, 4096)
     learning_rate: float = _within(1e-3, 1e-7, 1.0)
-    epochs: int = _within(2, 1, 100)
-    minibatch: int = _within(2048, 1, 1_000_000)
+    epochs: int = _within(4, 1, 100)
+    minibatch: int = _within(512, 1, 1_000_000)
     clip_low: float = _within(0.2, 0.0, 1.0)
-    clip_high: float = _within(0.2, 0.0, 10.0)
-    kl_weight: float = _within(0.01, 0.0, 100.0)
+    clip_high: float = _within(0.28, 0.0, 10.0)
+    kl_weight: float = _within(0.001, 0.0, 100.0)
     reference_every: int = _within(0, 0, _MOST_STEPS)
-    entropy_weight: float = _within(0.003, 0.0, 100.0)
+    entropy_weight: float = _within(0.01, 0.0, 100.0)
     std_normalise: bool = True
-    credit: Credit = "terminal"
-    local_weight: float = _within(1.0, 0.0, 100.0)
+    credit: Credit = "both"
+    local_weight: float = _within(3.0, 0.0, 100.0)
     advantage_clip: float | None = _within(cast("float | None", None), 1e-3, 1e6)
     max_grad_norm: float = _within(1.0, 1e-6, 1e6)
     weight_decay: float = _within(0.01, 0.0, 100.0)
     sentence_weight_decay: float = _within(1.0, 0.0, 1000.0)
-    dropout: float = _within(0.1, 0.0, 0.95)
-    averaging: float = _within(0.9, 0.0, 0.9999)
+    dropout: float = _within(0.5, 0.0, 0.95)
+    averaging: float = _within(0.95, 0.0, 0.9999)
     eps: float = _within(1e-6, 1e-12, 1.0)
 
     def __post_init__(self) -> None:
@@ -133,8 +133,8 @@ class NetworkConfig:
         hidden1, hidden2: units of the two hidden layers.
     """
 
-    sentence_width: int = _within(32, 1, 1024)
-    hidden1: int = _within(64, 1, 1024)
+    sentence_width: int = _within(48, 1, 1024)
+    hidden1: int = _within(96, 1, 1024)
     hidden2: int = _within(64, 1, 1024)
 
     def __post_init__(self) -> None:

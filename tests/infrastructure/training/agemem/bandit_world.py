@@ -31,6 +31,20 @@ LENGTHS: Final = {
     TrainingStage.UNIFIED: 6,
 }
 
+PLAIN: Final[dict[str, Any]] = {
+    "group_size": 8,
+    "epochs": 2,
+    "minibatch": 2048,
+    "clip_high": 0.2,
+    "kl_weight": 0.01,
+    "entropy_weight": 0.003,
+    "credit": "terminal",
+    "local_weight": 1.0,
+    "dropout": 0.1,
+    "averaging": 0.9,
+}
+"""GRPO without what helps on episodes: simple to follow, and the same whatever the defaults are."""
+
 CARD: Final = PolicyCard(
     features=tuple(f"number{place}" for place in range(NUMBERS)),
     sentence_features=(),
@@ -180,7 +194,7 @@ def drawn_group(
 def small(**changes: Any) -> TrainingConfig:
     """A configuration that trains in a second; changes of GRPO by their own names."""
     own = {name: changes.pop(name) for name in list(changes) if hasattr(GrpoConfig, name)}
-    grpo: dict[str, Any] = {"tasks_per_step": 4, "learning_rate": 0.02, **own}
+    grpo: dict[str, Any] = {**PLAIN, "tasks_per_step": 4, "learning_rate": 0.02, **own}
     given: dict[str, Any] = {
         "stages": dict.fromkeys(TrainingStage, 6),
         "statistics_episodes": 4,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandit_world import observed, trajectory
+from bandit_world import PLAIN, observed, trajectory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ def rollout(reward: float, credit: list[float] | None = None) -> Trajectory:
 
 
 def advantages(group: list[Trajectory], **config: Any) -> Any:
-    rows, _ = rows_of([group], GrpoConfig(**config))
+    rows, _ = rows_of([group], GrpoConfig(**{**PLAIN, **config}))
     assert rows is not None
     return rows.advantages
 
@@ -88,14 +88,14 @@ def test_groups_that_say_nothing_are_dropped_and_counted() -> None:
         [rollout(0.3), rollout(0.3), rollout(0.3)],
         [rollout(0.0), unknown, rollout(1.0)],
     ]
-    rows, counts = rows_of(groups, GrpoConfig())
+    rows, counts = rows_of(groups, GrpoConfig(**PLAIN))
     assert rows is not None
     assert np.isfinite(rows.advantages).all()
     assert len(rows) == 4
     assert (counts.groups, counts.rollouts) == (6, 11)
     assert (counts.dropped_empty, counts.dropped_zero_variance) == (4, 1)
     assert counts.dropped_rollouts == 4
-    assert rows_of(groups[:5], GrpoConfig())[0] is None
+    assert rows_of(groups[:5], GrpoConfig(**PLAIN))[0] is None
 
 
 def test_returns_that_differ_by_rounding_alone_are_equal() -> None:
@@ -103,19 +103,19 @@ def test_returns_that_differ_by_rounding_alone_are_equal() -> None:
         replace(rollout(0.0), rewards=np.array(parts, dtype=np.float32))
         for parts in ([0.1, 0.2], [0.2, 0.1])
     ]
-    assert rows_of([group], GrpoConfig())[0] is None
+    assert rows_of([group], GrpoConfig(**PLAIN))[0] is None
 
 
 def test_a_group_of_equal_returns_may_still_differ_in_its_decisions() -> None:
     group = [rollout(1.0, [1.0, 0.0]), rollout(1.0, [0.0, 1.0])]
-    assert rows_of([group], GrpoConfig())[0] is None
+    assert rows_of([group], GrpoConfig(**PLAIN))[0] is None
     assert len(advantages(group, credit="local")) == 4
 
 
 def test_decisions_without_a_choice_are_left_out() -> None:
     forced = rollout(1.0)
     forced.masks[0] = np.arange(len(ACTIONS)) == 0
-    rows, _ = rows_of([[forced, rollout(0.0)]], GrpoConfig())
+    rows, _ = rows_of([[forced, rollout(0.0)]], GrpoConfig(**PLAIN))
     assert rows is not None
     assert (rows.masks.sum(axis=1) > 1).all()
     assert len(rows) == 3
@@ -143,4 +143,4 @@ def test_the_four_first_parts_of_a_trajectory_are_enough() -> None:
 )
 def test_parts_that_do_not_fit_are_an_error(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        rows_of([[replace(rollout(1.0), **change), rollout(0.0)]], GrpoConfig())
+        rows_of([[replace(rollout(1.0), **change), rollout(0.0)]], GrpoConfig(**PLAIN))

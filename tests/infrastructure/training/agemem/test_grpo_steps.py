@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bandit_world import CARD, DIMENSIONS, NUMBERS, RIGHT, drawn_group, observed, trajectory
+from bandit_world import CARD, DIMENSIONS, NUMBERS, PLAIN, RIGHT, drawn_group, observed, trajectory
 
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyWeights
 from infrastructure.training.agemem.advantages import rows_of
@@ -23,7 +23,7 @@ def policy_of(network: PolicyNetwork) -> NumpyPolicy:
 
 
 def grpo(seed: int = 0, **config: Any) -> Grpo:
-    given: dict[str, Any] = {"learning_rate": 0.02, "dropout": 0.0, **config}
+    given: dict[str, Any] = {**PLAIN, "learning_rate": 0.02, "dropout": 0.0, **config}
     network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=seed, dropout=given["dropout"])
     return Grpo(network, GrpoConfig(**given), seed=seed)
 
