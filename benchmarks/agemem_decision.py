@@ -42,7 +42,12 @@ from infrastructure.memory.agemem.features import (
     see_question,
 )
 from infrastructure.memory.agemem.index import EntryIndex
-from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
+from infrastructure.memory.agemem.policy import (
+    NumpyPolicy,
+    PolicyCard,
+    PolicyWeights,
+    candidates_of,
+)
 from infrastructure.memory.agemem.policy_file import default_policy, load_policy
 from infrastructure.memory.agemem.relevance import TermStatistics
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
@@ -182,6 +187,10 @@ def random_policy() -> NumpyPolicy:
         hidden2_bias=drawn(second),
         action_weight=drawn(second, len(ACTIONS)),
         action_bias=drawn(len(ACTIONS)),
+        candidate_weight=drawn(second + len(candidates_of(POLICY_FEATURES)[0]), taken),
+        candidate_bias=drawn(taken),
+        choice_weight=drawn(taken, 2),
+        choice_bias=drawn(2),
     )
     return NumpyPolicy(card, weights)
 

@@ -26,7 +26,12 @@ from infrastructure.memory.agemem.heuristics import (
     LongestTurns,
     RarestWords,
 )
-from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
+from infrastructure.memory.agemem.policy import (
+    NumpyPolicy,
+    PolicyCard,
+    PolicyWeights,
+    candidates_of,
+)
 from infrastructure.memory.agemem.policy_file import SHIPPED, load_policy
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.training.agemem.baselines import NoMemory, RandomPolicy
@@ -119,7 +124,9 @@ def untrained_policy(seed: int, policy: Path | None = None) -> NumpyPolicy:
 
     card = card_of(seed, "nothing")
     width = len(card.sentence_features) + card.dimensions
-    arrays = PolicyNetwork(len(POLICY_FEATURES), width, seed=seed).export()
+    arrays = PolicyNetwork(
+        len(POLICY_FEATURES), width, seed=seed, candidates=candidates_of(POLICY_FEATURES)
+    ).export()
     weights = PolicyWeights(**arrays)
     path = policy or SHIPPED
     if path.is_file():

@@ -18,7 +18,13 @@ from infrastructure.memory.agemem.features import (
     RELATION_FEATURES,
     SENTENCE_FEATURES,
 )
-from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights, Score
+from infrastructure.memory.agemem.policy import (
+    NumpyPolicy,
+    PolicyCard,
+    PolicyWeights,
+    Score,
+    candidates_of,
+)
 
 DIMENSIONS = 8
 
@@ -75,6 +81,10 @@ def weights(
         "hidden2_bias": (second,),
         "action_weight": (second, len(ACTIONS)),
         "action_bias": (len(ACTIONS),),
+        "candidate_weight": (second + len(candidates_of(POLICY_FEATURES)[0]), 6),
+        "candidate_bias": (6,),
+        "choice_weight": (6, 2),
+        "choice_bias": (2,),
     }
     arrays: dict[str, Any] = {
         name: (size * rng.standard_normal(shape)).astype(np.float32)

@@ -62,8 +62,8 @@ def _table() -> tuple[Action, ...]:
     buckets: dict[MemoryOperation, tuple[float, ...]] = {
         MemoryOperation.PASS: (0,),
         MemoryOperation.ADD: (0.25, 0.5, 0.75, 1.0),
-        MemoryOperation.UPDATE: (0, 1),
-        MemoryOperation.DELETE: (0, 1),
+        MemoryOperation.UPDATE: (0, 1, 2),
+        MemoryOperation.DELETE: (0, 1, 2),
         MemoryOperation.RETRIEVE: (2, 4, 8, 16),
         MemoryOperation.FILTER: (0.1, 0.2, 0.3, 0.45),
         MemoryOperation.SUMMARY: (0.25, 0.5),

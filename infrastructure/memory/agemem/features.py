@@ -32,7 +32,7 @@ THRESHOLDS: Final = tuple(
 FETCHES: Final = tuple(
     int(action.argument) for action in ACTIONS if action.operation is MemoryOperation.RETRIEVE
 )
-_NEAR: Final = 2
+_NEAR: Final = 3
 _SAME_SUBJECT: Final = 0.3
 _RANKS: Final = (1, 2, 4, 8, 16)
 

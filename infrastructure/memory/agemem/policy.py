@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, cast
 
@@ -21,6 +22,19 @@ FORMAT: Final = 1
 
 FARTHEST: Final = 5.0
 """Standard deviations; a number farther from its mean is taken as no farther."""
+
+CHOICES: Final[NDArray[np.intp]] = np.array(
+    [
+        [
+            place
+            for place, action in enumerate(ACTIONS)
+            if action.operation is operation and action.argument == rank
+        ]
+        for rank in range(sum(action.operation is MemoryOperation.UPDATE for action in ACTIONS))
+        for operation in (MemoryOperation.UPDATE, MemoryOperation.DELETE)
+    ]
+).reshape(-1, 2)
+"""Where updating and deleting stand in ACTIONS, by the rank of the entry; [ranks, 2]."""
 
 _HALF: Final = np.float32(0.5)
 _NEVER: Final = np.float32(-np.inf)
@@ -95,6 +109,9 @@ class PolicyWeights:
         hidden1_weight, hidden1_bias: [f + v, h] and [h].
         hidden2_weight, hidden2_bias: [h, k] and [k].
         action_weight, action_bias: [k, a] and [a].
+        candidate_weight, candidate_bias: of an entry that an update or a deletion could be about,
+            [k + c, q] and [q], where c is how many features tell of one entry.
+        choice_weight, choice_bias: for updating and for deleting it, [q, 2] and [2].
     """
 
     mean: Floats
@@ -109,6 +126,10 @@ class PolicyWeights:
     hidden2_bias: Floats
     action_weight: Floats
     action_bias: Floats
+    candidate_weight: Floats
+    candidate_bias: Floats
+    choice_weight: Floats
+    choice_bias: Floats
 
 
 WEIGHT_NAMES: Final = tuple(entry.name for entry in fields(PolicyWeights))
@@ -142,6 +163,7 @@ class NumpyPolicy:
         self.weights = weights
         self._rng = rng
         self._steepness = 1 / weights.scale
+        self._candidates = np.array(candidates_of(card.features), dtype=np.intp)
 
     @property
     def name(self) -> str:
@@ -197,7 +219,37 @@ class NumpyPolicy:
             np.concatenate((seen, meant)) @ held.hidden1_weight + held.hidden1_bias
         )
         hidden = _silu(hidden @ held.hidden2_weight + held.hidden2_bias)
-        return hidden @ held.action_weight + held.action_bias
+        logits = hidden @ held.action_weight + held.action_bias
+        if len(self._candidates):
+            logits[CHOICES[: len(self._candidates)]] += self._chosen(hidden, seen)
+        return logits
+
+    def _chosen(self, hidden: Floats, seen: Floats) -> Floats:
+        """For each entry in question what speaks for updating and for deleting it; [n, 2]."""
+        held = self.weights
+        each = seen[self._candidates]
+        joined = np.concatenate((np.broadcast_to(hidden, (len(each), len(hidden))), each), axis=1)
+        looked: Floats = _silu(joined @ held.candidate_weight + held.candidate_bias)
+        return looked @ held.choice_weight + held.choice_bias
+
+
+def candidates_of(features: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Where what is known of each entry stands that an update or a deletion could be about.
+
+    Args:
+        features: names, as `features.POLICY_FEATURES`.
+
+    Returns:
+        For each rank, from the likest entry on, the places of its features: equally many, and in
+        the same order.
+    """
+    found: list[tuple[int, ...]] = []
+    while True:
+        prefixes = (f"near{len(found) + 1}.", f"pair{len(found) + 1}.")
+        places = tuple(place for place, name in enumerate(features) if name.startswith(prefixes))
+        if not places:
+            return tuple(found)
+        found.append(places)
 
 
 def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
@@ -208,11 +260,13 @@ def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
     """
     units = {
         name: array.shape[0] if array.ndim else 0
-        for name in ("sentence_bias", "hidden1_bias", "hidden2_bias")
+        for name in ("sentence_bias", "hidden1_bias", "hidden2_bias", "candidate_bias")
         for array in (cast("NDArray[np.generic]", getattr(weights, name)),)
     }
-    taken, first, second = units.values()
+    taken, first, second, looked = units.values()
     seen = len(card.features)
+    candidates = candidates_of(card.features)
+    told = len(candidates[0]) if candidates else 0
     shapes = {
         "mean": (seen,),
         "scale": (seen,),
@@ -226,6 +280,10 @@ def check_weights(card: PolicyCard, weights: PolicyWeights) -> None:
         "hidden2_bias": (second,),
         "action_weight": (second, len(ACTIONS)),
         "action_bias": (len(ACTIONS),),
+        "candidate_weight": (second + told, looked),
+        "candidate_bias": (looked,),
+        "choice_weight": (looked, 2),
+        "choice_bias": (2,),
     }
     for name, shape in shapes.items():
         array = cast("NDArray[np.generic]", getattr(weights, name))

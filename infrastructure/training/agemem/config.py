@@ -131,11 +131,13 @@ class NetworkConfig:
     Attributes:
         sentence_width: numbers that are read of each sentence.
         hidden1, hidden2: units of the two hidden layers.
+        candidate: units that look at an entry which could be updated or deleted.
     """
 
     sentence_width: int = _within(48, 1, 1024)
     hidden1: int = _within(96, 1, 1024)
     hidden2: int = _within(64, 1, 1024)
+    candidate: int = _within(32, 1, 1024)
 
     def __post_init__(self) -> None:
         _check(self)

@@ -5,6 +5,10 @@ The forward pass, the same in both (`infrastructure.memory.agemem.policy`):
     x = clip((numbers - mean) / scale, -5, 5)
     v = max over the sentences s of (silu(s @ Ws + bs) @ Wp + bp)
     h1 = silu([x, v] @ W1 + b1)    h2 = silu(h1 @ W2 + b2)    logits = h2 @ W3 + b3
+    logits of updating and deleting entry r += silu([h2, x of r] @ Wc + bc) @ Wu + bu
+
+One small network looks at every entry that an update or a deletion could be about, as pointer
+networks do (O. Vinyals et al., 2015): what it learns of one rank holds for the others.
 
 The maximum over sentences is that of deep sets (M. Zaheer et al., 2017): what one sentence says is
 not diluted by those beside it.
@@ -13,7 +17,7 @@ not diluted by those beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -25,6 +29,7 @@ from torch.nn.functional import log_softmax, silu
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS
+from infrastructure.memory.agemem.policy import CHOICES
 from infrastructure.training.agemem.config import NetworkConfig
 
 Floats = NDArray[np.float32]
@@ -41,6 +46,10 @@ WEIGHTS: Final = (
     "hidden2_bias",
     "action_weight",
     "action_bias",
+    "candidate_weight",
+    "candidate_bias",
+    "choice_weight",
+    "choice_bias",
 )
 """The arrays of a policy; a weight is stored as [in, out]."""
 
@@ -64,6 +73,8 @@ class PolicyNetwork(Module):
         sizes: the widths of the layers.
         seed: of the first weights; the first probabilities are nearly equal.
         dropout: share of what is read of a sentence that is hidden while learning.
+        candidates: by rank, where among the numbers what is known of an entry stands (see
+            `policy.candidates_of`).
     """
 
     mean: Tensor
@@ -78,6 +89,10 @@ class PolicyNetwork(Module):
     hidden2_bias: Tensor
     action_weight: Tensor
     action_bias: Tensor
+    candidate_weight: Tensor
+    candidate_bias: Tensor
+    choice_weight: Tensor
+    choice_bias: Tensor
 
     def __init__(
         self,
@@ -87,6 +102,7 @@ class PolicyNetwork(Module):
         *,
         seed: int = 0,
         dropout: float = 0.0,
+        candidates: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         sizes = sizes or NetworkConfig()
@@ -96,6 +112,8 @@ class PolicyNetwork(Module):
         draw = torch.Generator().manual_seed(seed)
         read = sizes.sentence_width
         joined = numbers + read
+        self._candidates = [list(places) for places in candidates]
+        looked = sizes.hidden2 + (len(candidates[0]) if candidates else 0)
         for name, rows, columns, spread in (
             # A unit vector has entries of about 1 / sqrt(d): what is read of it has this spread.
             ("sentence", width, read, _SENTENCE_SPREAD),
@@ -103,6 +121,8 @@ class PolicyNetwork(Module):
             ("hidden1", joined, sizes.hidden1, math.sqrt(2 / joined)),
             ("hidden2", sizes.hidden1, sizes.hidden2, math.sqrt(2 / sizes.hidden1)),
             ("action", sizes.hidden2, len(ACTIONS), _ACTION_SPREAD),
+            ("candidate", looked, sizes.candidate, math.sqrt(2 / looked)),
+            ("choice", sizes.candidate, 2, _ACTION_SPREAD),
         ):
             first = torch.randn(rows, columns, generator=draw) * spread
             self.register_parameter(f"{name}_weight", Parameter(first))
@@ -121,7 +141,15 @@ class PolicyNetwork(Module):
         meaning = self._read(states[:, self.numbers :].reshape(len(states), -1, self.width), hide)
         hidden = silu(torch.cat((seen, meaning), dim=1) @ self.hidden1_weight + self.hidden1_bias)
         hidden = silu(hidden @ self.hidden2_weight + self.hidden2_bias)
-        return hidden @ self.action_weight + self.action_bias
+        logits = hidden @ self.action_weight + self.action_bias
+        if not self._candidates:
+            return logits
+        added = torch.zeros_like(logits)
+        for places, choices in zip(self._candidates, CHOICES.tolist(), strict=False):
+            joined = torch.cat((hidden, seen[:, places]), dim=1)
+            looked = silu(joined @ self.candidate_weight + self.candidate_bias)
+            added[:, choices] = looked @ self.choice_weight + self.choice_bias
+        return logits + added
 
     def _read(self, sentences: Tensor, hide: torch.Generator | None) -> Tensor:
         """What the sentences say, float32[n, sentence width]; zeros where there are none.

@@ -17,7 +17,12 @@ import numpy as np
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import MemoryOperation
-from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyCard, PolicyWeights
+from infrastructure.memory.agemem.policy import (
+    NumpyPolicy,
+    PolicyCard,
+    PolicyWeights,
+    candidates_of,
+)
 from infrastructure.training.agemem.checkpoint import (
     CHECKPOINT,
     Arrays,
@@ -101,6 +106,7 @@ class AgeMemTrainer:
             config.network,
             seed=config.seed,
             dropout=config.grpo_config.dropout,
+            candidates=candidates_of(card.features),
         )
         self.grpo = Grpo(self.network, config.grpo_config, seed=config.seed)
         self.progress = Progress()

@@ -17,10 +17,11 @@ from memory_policies import Letters, card, observation, policy, weights
 from infrastructure.card_file import CardFile
 from infrastructure.embeddings.builtin import BuiltinEmbedder
 from infrastructure.errors import InputError, PolicyRefused
+from infrastructure.memory.agemem.actions import ACTIONS
 from infrastructure.memory.agemem.deciders import decider_for
 from infrastructure.memory.agemem.features import POLICY_FEATURES
 from infrastructure.memory.agemem.heuristics import default_heuristic
-from infrastructure.memory.agemem.policy import WEIGHT_NAMES, NumpyPolicy
+from infrastructure.memory.agemem.policy import WEIGHT_NAMES, NumpyPolicy, candidates_of
 from infrastructure.memory.agemem.policy_file import MOST_BYTES, SHIPPED, load_policy, save_policy
 
 
@@ -103,12 +104,14 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(path: Path) -> No
 
 def test_a_policy_that_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
     huge = np.zeros((16, 40_000), dtype=np.float32)
+    known = len(candidates_of(POLICY_FEATURES)[0])
     large = NumpyPolicy(
         card(),
         weights(
             hidden2_weight=huge,
             hidden2_bias=huge[0],
-            action_weight=np.zeros((40_000, 19), dtype=np.float32),
+            action_weight=np.zeros((40_000, len(ACTIONS)), dtype=np.float32),
+            candidate_weight=np.zeros((40_000 + known, 6), dtype=np.float32),
         ),
     )
 
@@ -169,9 +172,9 @@ def test_a_card_that_is_no_object_is_refused(tmp_path: Path, said: Any) -> None:
         ({"code": np.zeros(1)}, "its array 'code' is missing or unknown"),
         (
             {"action_bias": np.zeros(5, dtype=np.float32)},
-            r"'action_bias' is float32 \(5,\), not float32 \(19,\)",
+            r"'action_bias' is float32 \(5,\), not float32 \(21,\)",
         ),
-        ({"action_bias": np.zeros(19)}, "'action_bias' is float64"),
+        ({"action_bias": np.zeros(len(ACTIONS))}, "'action_bias' is float64"),
         (
             {"sentence_bias": np.full(4, np.inf, dtype=np.float32)},
             "'sentence_bias' holds numbers that are not finite",

@@ -16,7 +16,7 @@ from memory_policies import constant, observation, policy
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, place_of
 from infrastructure.memory.agemem.decider import Observation, Reading
-from infrastructure.memory.agemem.policy import FARTHEST, NumpyPolicy
+from infrastructure.memory.agemem.policy import FARTHEST, NumpyPolicy, candidates_of
 
 ADDS = [place for place, action in enumerate(ACTIONS) if action.operation is MemoryOperation.ADD]
 
@@ -53,6 +53,12 @@ def by_definition(learnt: NumpyPolicy, seen: Observation) -> list[float]:
     hidden = silu(layer(numbers + meant, held.hidden1_weight, held.hidden1_bias))
     hidden = silu(layer(hidden, held.hidden2_weight, held.hidden2_bias))
     logits = layer(hidden, held.action_weight, held.action_bias)
+    for rank, places in enumerate(candidates_of(learnt.card.features)):
+        known = [numbers[place] for place in places]
+        looked = silu(layer(hidden + known, held.candidate_weight, held.candidate_bias))
+        update, delete = layer(looked, held.choice_weight, held.choice_bias)
+        logits[place_of(MemoryOperation.UPDATE, rank)] += update
+        logits[place_of(MemoryOperation.DELETE, rank)] += delete
     weights = [
         math.exp(logit) if allowed else 0.0
         for logit, allowed in zip(logits, seen.allowed, strict=True)
@@ -68,7 +74,11 @@ def test_the_network_is_computed_as_it_is_defined(seed: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 1000), st.lists(st.booleans(), min_size=18, max_size=18), st.booleans())
+@given(
+    st.integers(0, 1000),
+    st.lists(st.booleans(), min_size=len(ACTIONS) - 1, max_size=len(ACTIONS) - 1),
+    st.booleans(),
+)
 def test_what_is_not_allowed_is_never_done(seed: int, open_: list[bool], drawn: bool) -> None:
     allowed = np.array([True, *open_])
     learnt = policy(seed).sampling(np.random.default_rng(seed)) if drawn else policy(seed)

@@ -17,7 +17,7 @@ from infrastructure.errors import StoreError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, Moment, place_of
 from infrastructure.memory.agemem.actions import MemoryOperation as Op
 from infrastructure.memory.agemem.decider import Choice, Decider, Observation, Reading
-from infrastructure.memory.agemem.policy import PolicyCard
+from infrastructure.memory.agemem.policy import PolicyCard, candidates_of
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
 from infrastructure.training.agemem.trajectory import OperationOutcome, Trajectory, state_of
 
@@ -46,7 +46,7 @@ PLAIN: Final[dict[str, Any]] = {
 """GRPO without what helps on episodes: simple to follow, and the same whatever the defaults are."""
 
 CARD: Final = PolicyCard(
-    features=tuple(f"number{place}" for place in range(NUMBERS)),
+    features=("number1", "number2", "number3", "near1.number", "near2.number"),
     sentence_features=(),
     features_version=1,
     embedder="none",
@@ -141,6 +141,9 @@ class BanditWorld:
             credit=[float(one) for one in right],
             reward=float(np.mean(right)),
         )
+
+
+CANDIDATES: Final = candidates_of(CARD.features)
 
 
 def observed(sign: int, draws: Draws) -> Observation:

@@ -8,8 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bandit_world import CARD, DIMENSIONS, NUMBERS, PLAIN, RIGHT, drawn_group, observed, trajectory
+from bandit_world import (
+    CANDIDATES,
+    CARD,
+    DIMENSIONS,
+    NUMBERS,
+    PLAIN,
+    RIGHT,
+    drawn_group,
+    observed,
+    trajectory,
+)
 
+from infrastructure.memory.agemem.actions import ACTIONS
 from infrastructure.memory.agemem.policy import NumpyPolicy, PolicyWeights
 from infrastructure.training.agemem.advantages import rows_of
 from infrastructure.training.agemem.config import GrpoConfig
@@ -24,7 +35,9 @@ def policy_of(network: PolicyNetwork) -> NumpyPolicy:
 
 def grpo(seed: int = 0, **config: Any) -> Grpo:
     given: dict[str, Any] = {**PLAIN, "learning_rate": 0.02, "dropout": 0.0, **config}
-    network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=seed, dropout=given["dropout"])
+    network = PolicyNetwork(
+        NUMBERS, DIMENSIONS, candidates=CANDIDATES, seed=seed, dropout=given["dropout"]
+    )
     return Grpo(network, GrpoConfig(**given), seed=seed)
 
 
@@ -76,7 +89,7 @@ def test_actions_are_drawn_as_often_as_the_policy_says() -> None:
     seen = observed(1, np.random.default_rng(7))
     expected = policy.probabilities(seen)
     drawing = policy.sampling(np.random.default_rng(0))
-    counts = np.bincount([drawing.decide(seen).place for _ in range(4000)], minlength=19)
+    counts = np.bincount([drawing.decide(seen).place for _ in range(4000)], minlength=len(ACTIONS))
     np.testing.assert_allclose(counts / 4000, expected, atol=0.03)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bandit_world import CARD, DIMENSIONS, NUMBERS, observed
+from bandit_world import CANDIDATES, CARD, DIMENSIONS, NUMBERS, observed
 
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS
@@ -32,7 +32,7 @@ def rows(count: int, *, seed: int = 0) -> tuple[Any, Any]:
 
 def trained_like(seed: int = 3) -> PolicyNetwork:
     """A network whose every array matters."""
-    network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=seed)
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES, seed=seed)
     draws = np.random.default_rng(seed)
     arrays = {
         name: array + draws.normal(scale=0.1, size=array.shape).astype(np.float32)
@@ -81,7 +81,9 @@ def test_what_is_not_allowed_has_no_probability_and_no_gradient() -> None:
 
 def test_it_begins_nearly_undecided_and_the_same_by_its_seed() -> None:
     states, masks = rows(100)
-    first, again, other = (PolicyNetwork(NUMBERS, DIMENSIONS, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES, seed=seed) for seed in (1, 1, 2)
+    )
     with torch.no_grad():
         shares = first.log_probabilities(tensor_of(states), tensor_of(masks)).exp().numpy()
     even = masks / masks.sum(axis=1, keepdims=True)
@@ -95,7 +97,7 @@ def test_it_is_small_on_the_real_features() -> None:
 
 
 def test_features_are_standardised_and_constant_ones_not_blown_up() -> None:
-    network = PolicyNetwork(NUMBERS, DIMENSIONS)
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES)
     states, _ = rows(500)
     states[:, 1] = 0.25
     network.standardise(states)
@@ -108,11 +110,13 @@ def test_features_are_standardised_and_constant_ones_not_blown_up() -> None:
 @pytest.mark.parametrize("states", [np.zeros((0, 13)), np.full((3, 13), np.nan)], ids=str)
 def test_nothing_and_what_is_not_finite_is_no_statistic(states: Any) -> None:
     with pytest.raises(InputError, match="at least one state, all of it finite"):
-        PolicyNetwork(NUMBERS, DIMENSIONS).standardise(states.astype(np.float32))
+        PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES).standardise(
+            states.astype(np.float32)
+        )
 
 
 def test_arrays_that_do_not_fit_are_refused_by_name() -> None:
-    network = PolicyNetwork(NUMBERS, DIMENSIONS)
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES)
     arrays = network.export()
     with pytest.raises(InputError, match=r"hidden2_bias is of shape \(3,\); it must have \(64,\)"):
         network.load({**arrays, "hidden2_bias": np.zeros(3, dtype=np.float32)})
@@ -135,7 +139,7 @@ def test_what_one_sentence_says_is_not_lost_beside_others() -> None:
 
 
 def test_dropout_hides_of_sentences_alone_and_only_while_learning() -> None:
-    network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=5, dropout=0.5)
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES, seed=5, dropout=0.5)
     states, _ = rows(4)
     usual = network(tensor_of(states))
     draw = torch.Generator().manual_seed(0)
@@ -146,7 +150,7 @@ def test_dropout_hides_of_sentences_alone_and_only_while_learning() -> None:
 
 
 def test_what_dropout_leaves_is_as_large_on_average() -> None:
-    network = PolicyNetwork(NUMBERS, DIMENSIONS, seed=5, dropout=0.5)
+    network = PolicyNetwork(NUMBERS, DIMENSIONS, candidates=CANDIDATES, seed=5, dropout=0.5)
     arrays = network.export()
     # So little is made of the one sentence that the layers above are all but linear in it.
     network.load({**arrays, "pooled_weight": arrays["pooled_weight"] * np.float32(0.01)})
