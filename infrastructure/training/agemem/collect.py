@@ -7,6 +7,7 @@ not depend on how many rollouts run at once.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,6 +45,7 @@ _KNOWN: Final = 0.8
 _GONE_KNOWN: Final = 0.5
 _CHATTER_KNOWN: Final = 0.2
 _PRACTICE_ROUNDS: Final = 3
+_FAILURES_KEPT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Collector:
         self.config = config
         self.reward = RewardFunction(config.reward)
         self.analyst = analyst or TextAnalyst(BuiltinEmbedder())
-        self.failures: list[str] = []
+        self.failures: deque[str] = deque(maxlen=_FAILURES_KEPT)
         self._source = source
         self._store = store
         self._word_dropout = word_dropout
@@ -93,7 +95,7 @@ class Collector:
         *,
         rollouts: int | None = None,
     ) -> list[Trajectory]:
-        """The rollouts of one task, those that failed left out (`failures` says why).
+        """The rollouts of one task, those that failed left out (`failures` says why of the last).
 
         Args:
             stage: what is practised.
