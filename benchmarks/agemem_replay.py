@@ -19,7 +19,13 @@ from agemem_rows import decider_of, each, play
 
 from infrastructure.memory.agemem.decider import Decider
 from infrastructure.memory.agemem.policy_file import SHIPPED
-from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
+from infrastructure.training.agemem.config import (
+    GrpoConfig,
+    NetworkConfig,
+    RewardConfig,
+    TrainingConfig,
+    TrainingStage,
+)
 from infrastructure.training.agemem.episodes import Episode
 from infrastructure.training.agemem.replay import (
     Conversation,
@@ -34,9 +40,14 @@ Recalls = Mapping[str, Mapping[tuple[str, int], float]]
 """By row, then by conversation and number of the question."""
 
 REPLAY_TRAINING = TrainingConfig(
-    grpo_config=GrpoConfig(tasks_per_step=4, credit="local"), validation_every=25, patience=0
+    grpo_config=GrpoConfig(tasks_per_step=6, learning_rate=7e-4, credit="local"),
+    reward=RewardConfig(partial=1.0),
+    network=NetworkConfig(sentence_width=24, hidden1=48, hidden2=32),
+    validation_every=15,
+    patience=0,
 )
-"""How a policy for replay is trained, but for seed and steps."""
+"""How a policy for replay is trained, but for seed and steps: three conversations are little, so
+the network is small; every part of a question's evidence counts."""
 
 _STRIDE = 7919
 
