@@ -33,7 +33,8 @@ def test_what_an_agent_took_part_in_can_be_forgotten(cli: Cli) -> None:
     nothing = cli("memory", "forget", "--source", "agent:nobody")
     assert (nothing.returncode, nothing.stdout) == (0, "nothing of it was known\n")
     done = cli.json("memory", "forget", "--source", "agent:data_analyst")
-    assert done["forgotten"] == {"items": 0, "runs": 1, "workflows": 1}
+    # Two items: what the run taught, and the line that says that it was stored.
+    assert done["forgotten"] == {"items": 2, "runs": 1, "workflows": 1}
     assert cli.json("runs")["runs"] == []
     assert cli.json("metrics")["total_workflows_executed"] == 0
     assert cli("memory", "forget", "--run", run).stdout == "nothing of it was known\n"
