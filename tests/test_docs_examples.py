@@ -142,7 +142,7 @@ def test_the_page_on_execution_runs(folder: Path) -> None:
 
 
 def test_the_page_on_agemem_runs(folder: Path) -> None:
-    run_in(folder, code_of(ROOT / "docs" / "agemem.md"))
+    assert run_in(folder, code_of(ROOT / "docs" / "agemem.md")) == ""
 
 
 async def test_an_agent_is_served_and_asked_as_the_page_on_a2a_says(

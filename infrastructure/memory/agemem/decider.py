@@ -51,6 +51,11 @@ class Observation:
         """What is seen by reading closely."""
         return self.read()
 
+    @property
+    def was_read(self) -> bool:
+        """Whether anybody has looked at `reading`."""
+        return "reading" in self.__dict__
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:

@@ -174,14 +174,10 @@ class Sight:
     Attributes:
         observation: what the decider sees.
         ranked: entries, the likest to what arrived or the most relevant to what is asked first.
-        items: what the context holds.
-        relevances: of the items to the goal; float32[len(items)].
     """
 
     observation: Observation
     ranked: Sequence[Scored] = ()
-    items: Sequence[ContextItem] = ()
-    relevances: Floats | None = None
 
 
 def see_arrival(memory: Memory, text: TextAnalysis, before: TextAnalysis | None = None) -> Sight:
@@ -219,7 +215,7 @@ def see_context(memory: Memory, arrived: ContextItem) -> Sight:
     allowed = _allowed(Moment.CONTEXT)
     _allow_context(allowed, context, items[:-1], relevances)
     observation = Observation(Moment.CONTEXT, numbers, _reader(memory, arrived.analysis), allowed)
-    return Sight(observation, (), items, relevances)
+    return Sight(observation)
 
 
 def see_question(memory: Memory, question: TextAnalysis, round_: int, fetched: int) -> Sight:
@@ -244,13 +240,16 @@ def see_question(memory: Memory, question: TextAnalysis, round_: int, fetched: i
     _allow_context(allowed, context, items, relevances)
     _allow_fetches(allowed, ranked, held, context.free)
     observation = Observation(Moment.QUESTION, numbers, _reader(memory, question), allowed)
-    return Sight(observation, ranked, items, relevances)
+    return Sight(observation, ranked)
 
 
 def named(observation: Observation) -> dict[str, float]:
-    """The features that are not 0, by name."""
+    """The features that are not 0, by name; with relations, if the decider read closely."""
     values = observation.numbers
-    return {FEATURES[place]: float(values[place]) for place in np.flatnonzero(values).tolist()}
+    if observation.was_read:
+        values = np.concatenate((values, observation.reading.relations))
+    places: list[int] = np.flatnonzero(values).tolist()
+    return {POLICY_FEATURES[place]: float(values[place]) for place in places}
 
 
 def sentence_rows(analyst: TextAnalyst, text: TextAnalysis) -> Floats:

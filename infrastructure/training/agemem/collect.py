@@ -26,6 +26,7 @@ from infrastructure.memory.agemem.operations import AgeMem
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.training.agemem.config import TrainingConfig, TrainingStage
 from infrastructure.training.agemem.episodes import Episode, TurnKind
+from infrastructure.training.agemem.practice import DeciderSource
 from infrastructure.training.agemem.reward import RewardFunction
 from infrastructure.training.agemem.rollout import Played, Recorded, Rollout, play, trajectory_of
 from infrastructure.training.agemem.trajectory import Trajectory
@@ -34,7 +35,6 @@ from infrastructure.training.agemem.word_dropout import WordDropout
 
 Draws = np.random.Generator
 EpisodeSource = Callable[[int], Episode]
-DeciderSource = Callable[[Draws], Decider]
 Event = tuple[Moment, int]
 
 _STAGES: Final = tuple(TrainingStage)

@@ -182,7 +182,7 @@ class TrainingConfig:
     grpo_config: GrpoConfig = field(default_factory=GrpoConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    word_dropout: float = _within(0.3, 0.0, 0.9)
+    word_dropout: float = _within(0.0, 0.0, 0.9)
     statistics_episodes: int = _within(16, 1, 10_000)
     validation_every: int = _within(10, 1, _MOST_STEPS)
     validation_episodes: int = _within(64, 1, 100_000)

@@ -16,6 +16,7 @@ from memory_policies import constant, observation, policy
 from infrastructure.errors import InputError
 from infrastructure.memory.agemem.actions import ACTIONS, PASS, MemoryOperation, place_of
 from infrastructure.memory.agemem.decider import Observation, Reading
+from infrastructure.memory.agemem.features import named
 from infrastructure.memory.agemem.policy import FARTHEST, NumpyPolicy, candidates_of
 
 ADDS = [place for place, action in enumerate(ACTIONS) if action.operation is MemoryOperation.ADD]
@@ -195,3 +196,12 @@ def test_importing_the_policy_loads_little_beyond_numpy() -> None:
     )
 
     assert loaded.stdout.strip() == "[]"
+
+
+def test_what_was_read_closely_is_among_the_named_features() -> None:
+    seen = observation()
+    assert not [name for name in named(seen) if name.startswith("pair")]
+
+    policy().decide(seen)
+
+    assert [name for name in named(seen) if name.startswith("pair")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langgraph.store.base import BaseStore, Op, Result
+from langgraph.store.base import Op, Result
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
@@ -24,8 +24,9 @@ from infrastructure.memory.agemem.actions import (
 from infrastructure.memory.agemem.decider import Choice, Observation
 from infrastructure.memory.agemem.text_analysis import TextAnalyst
 from infrastructure.memory.memori.store import MemoriStore
-from infrastructure.training.agemem.collect import Collector, DeciderSource
+from infrastructure.training.agemem.collect import Collector
 from infrastructure.training.agemem.config import GrpoConfig, TrainingConfig, TrainingStage
+from infrastructure.training.agemem.practice import DeciderSource
 from infrastructure.training.agemem.rollout import Played
 from infrastructure.training.agemem.trajectory import Trajectory
 from tests.infrastructure.training.agemem.small_episode import EPISODE, NEW_HOME
@@ -262,12 +263,8 @@ async def test_a_store_that_never_works_leaves_an_empty_group_and_says_why() -> 
 
 async def test_the_store_makes_no_difference(tmp_path: Any) -> None:
     async with MemoriStore.from_conn_string(str(tmp_path / "memory.db")) as memori:
-        await _same_on(memori)
-
-
-async def _same_on(store: BaseStore) -> None:
+        stored = await _played(WELL_KEPT, store=lambda: memori)
     in_memory = await _played(WELL_KEPT)
-    stored = await _played(WELL_KEPT, store=lambda: store)
     np.testing.assert_array_equal(in_memory.trajectory.states, stored.trajectory.states)
     assert in_memory.answers == stored.answers
     assert in_memory.contexts == stored.contexts
